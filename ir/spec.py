@@ -1,0 +1,441 @@
+"""`Spec`: the frozen, validated statement of one scattering transform.
+
+Equal transforms have equal specs: whatever way the fields are written, they are brought to one canonical form, whose
+JSON text and hash name the transform (in the cache, in generated sources). What cannot exist raises `SpecError`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, cast
+
+import numpy as np
+
+from . import geometry
+from .errors import SpecError
+from .geometry import Padding
+
+ALPHA = 5.0
+"""1D: a filter of centre xi and width sigma is taken to end at ``|xi| + ALPHA * sigma`` (cycles per sample)."""
+SIGMA0 = geometry.SIGMA0
+"""1D: frequency width of the low-pass filter of support T = 1, and of the narrowest wavelets at J = 0."""
+R_PSI = math.sqrt(0.5)
+"""1D: height at which neighbouring wavelets of peak 1 cross."""
+
+# Beyond these a transform is out of reach of any machine, or of double precision; they also keep validation quick.
+MAX_SIDE = 2**32
+MAX_ORDER = 32
+MAX_COUNT = 4096  # wavelets per octave (1D), angles (2D)
+MAX_DEGREE = 100  # of solid harmonics (3D)
+MAX_J_3D = 32
+
+Average = Literal["local", "global", "none", "integral"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, init=False, repr=False)
+class Spec:
+    """What is to be computed: one scattering transform of signals of one shape.
+
+    Fields that have no meaning for a `dim` are None, and must be left so. All fields are canonical once the spec is
+    built (for instance ``Q=8`` reads back as ``(8, 1)``, and ``T=None`` as ``2**J``), so that two specs are equal
+    exactly if they mean the same transform. (A default is filled in once: `dataclasses.replace(spec, J=...)` keeps the
+    `T` and `stride` that the old J gave, unless they are set to None as well.)
+
+    Parameters
+    ----------
+    dim : {1, 2, 3}
+        Number of axes of a signal.
+    shape : int or tuple of int
+        Lengths of these axes, in samples and without padding: at least 2 each (3D: 1).
+    J : int
+        Log2 of the largest wavelet scale; at least 1 (3D: 0). ``2**J`` is at most the padded length in 1D and the
+        smallest side in 2D.
+    Q : int or tuple of int, optional
+        1D: wavelets per octave, one number per order; missing ones are 1. Default 1.
+    L : int, optional
+        2D: number of angles (default 8). 3D: largest degree of the solid harmonics (default 3).
+    order : int
+        Largest number of wavelets in a row, at least 0.
+    T : number, 'global', 0 or None, optional
+        1D, 2D: support of the averaging in samples. None: ``2**J``. 'global': over the whole signal. 0 or 'none': no
+        averaging. Otherwise a number from 1 to the smallest side.
+    stride : int, optional
+        1D, 2D with local averaging: distance of the outputs in samples, a power of two up to ``2**max(J, log2_T)``.
+        None: ``2**log2_T``.
+    padding : {'reflect', 'zero', 'periodic'}, optional
+        How signals go on beyond their ends. 3D: 'periodic' alone; else 'reflect' is the default.
+    pre_pad : bool
+        1D, 2D: inputs are of shape `padded_shape` already (`shape` remains that without padding).
+    sigma_0 : float, optional
+        3D: width of the finest scale in samples, default 1.
+    rotation_covariant : bool, optional
+        3D: take the norm over the orders m of each degree, default True.
+    integral_powers : sequence of float, optional
+        3D: the powers that are integrated, default (0.5, 1, 2).
+
+    Raises
+    ------
+    SpecError
+        For any other value or combination of values, of whatever type.
+    """
+
+    dim: int
+    shape: tuple[int, ...]
+    J: int
+    Q: tuple[int, ...] | None
+    L: int | None
+    order: int
+    T: int | float | Literal["global"] | None
+    stride: int | None
+    padding: Padding
+    pre_pad: bool
+    sigma_0: float | None
+    rotation_covariant: bool | None
+    integral_powers: tuple[float, ...] | None
+
+    # Written out, because it takes more types than the fields hold.
+    def __init__(
+        self,
+        *,
+        dim: SupportsIndex,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        J: SupportsIndex,
+        Q: SupportsIndex | Sequence[SupportsIndex] | None = None,
+        L: SupportsIndex | None = None,
+        order: SupportsIndex = 2,
+        T: SupportsFloat | str | None = None,
+        stride: SupportsIndex | None = None,
+        padding: str | None = None,
+        pre_pad: bool | np.bool_ = False,
+        sigma_0: SupportsFloat | None = None,
+        rotation_covariant: bool | np.bool_ | None = None,
+        integral_powers: Iterable[SupportsFloat] | None = None,
+    ) -> None:
+        def put(**fields: object) -> None:
+            for field, value in fields.items():
+                object.__setattr__(self, field, value)
+
+        put(dim=(dim := _integer("dim", dim, 1, 3)), order=(order := _integer("order", order, 0, MAX_ORDER)))
+        put(shape=(shape := _shape(dim, shape)))
+        if dim == 3:
+            _meaningless(dim, Q=Q, T=T, stride=stride)
+            put(J=_integer("J", J, 0, MAX_J_3D), L=_integer("L", _or(L, 3), 0, MAX_DEGREE))
+            put(padding=_choice("padding", _or(padding, "periodic"), "periodic"))
+            put(pre_pad=_boolean("pre_pad", pre_pad, False))
+            put(sigma_0=_positive("sigma_0", _or(sigma_0, 1.0)))
+            put(rotation_covariant=_boolean("rotation_covariant", _or(rotation_covariant, True)))
+            put(integral_powers=_powers(_or(integral_powers, (0.5, 1.0, 2.0))))
+            put(Q=None, T=None, stride=None)
+            return
+        _meaningless(dim, sigma_0=sigma_0, rotation_covariant=rotation_covariant, integral_powers=integral_powers)
+        J, T = _scales(dim, shape, J, T)
+        put(J=J, T=T, stride=_stride(J, T, stride))
+        if dim == 1:
+            _meaningless(dim, L=L)
+            put(Q=_wavelets_per_octave(order, _or(Q, 1)), L=None)
+        else:
+            _meaningless(dim, Q=Q)
+            put(L=_integer("L", _or(L, 8), 1, MAX_COUNT), Q=None)
+        put(padding=_choice("padding", _or(padding, "reflect"), "reflect", "zero", "periodic"))
+        put(pre_pad=_boolean("pre_pad", pre_pad), sigma_0=None, rotation_covariant=None, integral_powers=None)
+
+    def __repr__(self) -> str:
+        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return f"Spec({', '.join(f'{name}={value!r}' for name, value in fields if value is not None)})"
+
+    @property
+    def average(self) -> Average:
+        """How each path ends: 'local', 'global' or 'none' (1D, 2D), 'integral' (3D)."""
+        if self.dim == 3:
+            return "integral"
+        if self.T == "global":
+            return "global"
+        return "none" if self.T == 0 else "local"
+
+    @property
+    def T_support(self) -> int | float:
+        """Support of the low-pass filter in samples: `T` where that is a length, else ``2**J``."""
+        return cast("int | float", self.T) if self.average == "local" else 2**self.J
+
+    @property
+    def log2_T(self) -> int:
+        """Largest integer whose power of two is at most `T_support`."""
+        return _log2(self.T_support)
+
+    @property
+    def log2_stride(self) -> int | None:
+        """Log2 of `stride`, None where there is none."""
+        return None if self.stride is None else _log2(self.stride)
+
+    @property
+    def padded_shape(self) -> tuple[int, ...]:
+        """Shape of a signal with its padding."""
+        if self.dim == 1:
+            return (geometry.padded_length(self.shape[0], self.T_support),)
+        if self.dim == 2:
+            return tuple(geometry.padded_side(side, max(self.J, self.log2_T)) for side in self.shape)
+        return self.shape
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the signals that are given: `padded_shape` if `pre_pad`, else `shape`."""
+        return self.padded_shape if self.pre_pad else self.shape
+
+    @property
+    def padding_widths(self) -> tuple[tuple[int, int], ...]:
+        """Samples of padding before and after the signal, per axis; also if they are in the input (`pre_pad`)."""
+        # an image's odd sample is on the right, as a signal's is
+        return tuple(geometry.padding_1d(N, padded) for N, padded in zip(self.shape, self.padded_shape, strict=True))
+
+    def kept(self, level: int) -> tuple[tuple[int, int], ...]:
+        """Samples ``start, stop`` per axis of a padded signal, subsampled by ``2**level``, that are given back."""
+        kept_axis = geometry.kept_2d if self.dim == 2 else geometry.kept_1d
+        return tuple(kept_axis(N, left, level) for N, (left, _) in zip(self.shape, self.padding_widths, strict=True))
+
+    def to_json(self) -> str:
+        """Return the canonical JSON text: all fields, sorted, without spaces."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Spec:
+        """Return the spec whose fields `text` holds; fields at their default may be missing.
+
+        Raises
+        ------
+        SpecError
+            With field 'json' if the text is not a JSON object of such fields, else as the constructor does.
+        """
+        try:
+            fields = json.loads(text) if isinstance(text, str) else None
+        except (ValueError, RecursionError):
+            fields = None
+        if not isinstance(fields, dict):
+            _fail("json", text, "the text of a JSON object")
+        known = {f.name for f in dataclasses.fields(cls)}
+        if unknown := sorted(fields.keys() - known):
+            _fail("json", text, f"of fields of Spec, which {', '.join(unknown)} is not")
+        if missing := [name for name in ("dim", "shape", "J") if name not in fields]:
+            _fail("json", text, f"complete, but {', '.join(missing)} is missing")
+        return cls(**fields)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON text, in hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+# Each function below brings one field to its canonical form, or raises SpecError.
+
+
+def _fail(field: str, value: object, allowed: str, nearest: object = None) -> NoReturn:
+    try:
+        repr(value)
+    except Exception:  # an integer of 5000 digits, a broken __repr__: still a SpecError
+        value = f"<{type(value).__name__}>"
+    raise SpecError(field, value, allowed, nearest)
+
+
+def _or(value: object, default: object) -> object:
+    return default if value is None else value
+
+
+def _meaningless(dim: int, **fields: object) -> None:
+    for field, value in fields.items():
+        if value is not None:
+            _fail(field, value, f"left at None, since it has no meaning in {dim}D")
+
+
+def _shape(dim: int, value: object) -> tuple[int, ...]:
+    smallest = 1 if dim == 3 else 2  # the finest wavelets need two samples
+    allowed = f"{dim} integer{'s' * (dim > 1)} from {smallest} to {MAX_SIDE}"
+    sides = _items(value)
+    if sides is None:
+        if dim == 1 and (side := _as_int(value)) is not None and smallest <= side <= MAX_SIDE:
+            return (side,)
+        side = _clamp(value, smallest, MAX_SIDE)
+        _fail("shape", value, allowed, None if side is None else (side,) * dim)
+    clamped = tuple(_clamp(side, smallest, MAX_SIDE) for side in sides[:dim])
+    if len(sides) != dim or clamped != tuple(_as_int(side) for side in sides):
+        _fail("shape", value, allowed, None if len(sides) != dim or None in clamped else clamped)
+    return cast("tuple[int, ...]", clamped)
+
+
+def _scales(dim: int, shape: tuple[int, ...], J: object, T: object) -> tuple[int, int | float | Literal["global"]]:
+    """Return J and T, which limit each other."""
+    side = min(shape)
+    number = _as_float(T)
+    given = None if T is None or _text(T) in ("global", "none") or number == 0 else number
+    if T is not None and given is None and number != 0 and _text(T) not in ("global", "none"):
+        nearest = get_close_matches((_text(T) or "").lower(), ["global"], 1)
+        _fail("T", T, _allowed_T(side), nearest[0] if nearest else None)
+    if given is not None and given < 1:
+        _fail("T", T, _allowed_T(side), 1)
+
+    if dim == 2:
+        largest, reason = _log2(side), f"2**J is at most the smallest side {side}"
+    else:
+        largest = geometry.max_log2_padded(side)
+        if given is not None and given <= side:
+            largest = _log2(geometry.padded_length(side, given))
+        reason = f"2**J is at most the padded length {2**largest}"
+    J = _integer("J", J, 1, largest, reason)
+
+    if given is None:
+        return J, 2**J if T is None else "global" if _text(T) == "global" else 0
+    # T=2**J is T=None in its canonical form, which in 1D may exceed the signal
+    if given > side and given != 2**J:
+        _fail("T", T, _allowed_T(side), side)
+    return J, int(given) if given.is_integer() else given
+
+
+def _allowed_T(side: int) -> str:
+    return f"None, 'global', 0 or a number from 1 to {side}"
+
+
+def _stride(J: int, T: int | float | Literal["global"], value: object) -> int | None:
+    if T in ("global", 0):
+        if value is not None:
+            _fail("stride", value, f"left at None, since T={T!r} does not average locally")
+        return None
+    log2_T = _log2(cast("int | float", T))
+    if value is None:
+        return 1 << log2_T
+    coarsest = 1 << max(J, log2_T)
+    stride = _as_int(value)
+    if stride is not None and 1 <= stride <= coarsest and stride.bit_count() == 1:
+        return stride
+    near = _clamp(value, 1, coarsest)
+    nearest = None if near is None else 1 << round(math.log2(near))
+    _fail("stride", value, f"a power of two from 1 to {coarsest}", nearest)
+
+
+def _wavelets_per_octave(order: int, value: object) -> tuple[int, ...]:
+    allowed = f"an integer from 1 to {MAX_COUNT} or a tuple of them, one per order"
+    numbers = _items(value)
+    if numbers is None:
+        if (number := _as_int(value)) is None or not 1 <= number <= MAX_COUNT:
+            _fail("Q", value, allowed, _clamp(value, 1, MAX_COUNT))
+        numbers = (number,)
+    # two entries are fine at any order, as the first-order transform has the same wavelets as the second-order one
+    most = max(order, 2)
+    clamped = tuple(_clamp(number, 1, MAX_COUNT) for number in numbers[:most])
+    nearest = None if None in clamped else clamped or 1
+    if len(numbers) > most:
+        _fail("Q", value, f"an integer or a tuple of at most {most} (order={order})", nearest)
+    if clamped != tuple(_as_int(number) for number in numbers) or (order and not numbers):
+        _fail("Q", value, allowed, nearest)
+    return (cast("tuple[int, ...]", clamped) + (1,) * order)[:order]
+
+
+def _powers(value: object) -> tuple[float, ...]:
+    allowed = "a non-empty sequence of finite numbers above 0"
+    items = _items(value)
+    if items is None:
+        number = _as_float(value)
+        _fail("integral_powers", value, allowed, (number,) if _is_positive(number) else None)
+    numbers = tuple(_as_float(item) for item in items)
+    good = tuple(number for number in numbers if _is_positive(number))
+    if not items or len(good) < len(items):
+        _fail("integral_powers", value, allowed, good or None)
+    return cast("tuple[float, ...]", good)
+
+
+def _positive(field: str, value: object) -> float:
+    number = _as_float(value)
+    if number is None or not _is_positive(number):
+        _fail(field, value, "a finite number above 0")
+    return number
+
+
+def _is_positive(number: float | None) -> bool:
+    return number is not None and 0 < number < math.inf
+
+
+def _integer(field: str, value: object, low: int, high: int, reason: str = "") -> int:
+    number = _as_int(value)
+    if number is None or not low <= number <= high:
+        because = f" ({reason})" if reason else ""
+        _fail(field, value, f"an integer from {low} to {high}{because}", _clamp(value, low, high))
+    return number
+
+
+def _boolean(field: str, value: object, *allowed: bool) -> bool:
+    value = _plain(value)
+    allowed = allowed or (True, False)
+    if not isinstance(value, bool) or value not in allowed:
+        _fail(field, value, " or ".join(map(repr, allowed)), allowed[0] if len(allowed) == 1 else None)
+    return value
+
+
+def _choice(field: str, value: object, *allowed: str) -> str:
+    text = _text(value)
+    if text not in allowed:
+        close = allowed if len(allowed) == 1 else get_close_matches((text or "").lower(), allowed, 1)
+        _fail(field, value, " or ".join(map(repr, allowed)), close[0] if close else None)
+    return text
+
+
+# Reading values of any type: None stands for "no such thing".
+
+
+def _plain(value: object) -> object:
+    """Return the Python scalar of a number in NumPy's types, and anything else as it is."""
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 and value.dtype.kind in "biuf":
+        return float(value) if value.dtype.kind == "f" else value.item()
+    return value
+
+
+def _as_int(value: object) -> int | None:
+    value = _plain(value)
+    if isinstance(value, bool | np.ndarray | np.generic):
+        return None
+    try:
+        return int(operator.index(cast(Any, value)))
+    except Exception:
+        return None
+
+
+def _as_float(value: object) -> float | None:
+    value = _plain(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or a fraction above all floats
+        return math.copysign(math.inf, value.numerator)  # type: ignore[attr-defined]
+    except Exception:
+        return None
+    return None if math.isnan(number) else number
+
+
+def _clamp(value: object, low: int, high: int) -> int | None:
+    """Return the integer from `low` to `high` that is nearest to a number."""
+    number = _as_int(value)
+    real = _as_float(value) if number is None else None
+    if real is not None:
+        number = round(max(low, min(real, high)))
+    return None if number is None else max(low, min(number, high))
+
+
+def _text(value: object) -> str | None:
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+def _items(value: object) -> tuple[Any, ...] | None:
+    """Return the items of a tuple, a list or an array of one axis."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(value)
+    return tuple(value) if isinstance(value, tuple | list) else None
+
+
+def _log2(number: int | float) -> int:
+    """Return the floor of log2, exactly."""
+    return math.frexp(number)[1] - 1
