@@ -1,0 +1,180 @@
+"""Three-dimensional solid harmonic wavelets.
+
+Source: M. Eickenberg, G. Exarchakis, M. Hirn and S. Mallat, "Solid harmonic wavelet scattering: predicting quantum
+molecular energy from invariant descriptors of 3D electronic densities", NIPS 2017, section 3; and "Solid harmonic
+wavelet scattering for predictions of molecule properties", J. Chem. Phys. 148 (2018). In space
+`psi_lm(u) = |u|^l exp(-|u|^2 / 2) Y_lm(u / |u|)` up to a factor; its Fourier transform has the same form.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from scatc.ir.filters.bank import Bank, FilterInfo
+from scatc.ir.filters.support import Band, arc
+
+
+def legendre(l: int, m: int, z: np.ndarray, r2: np.ndarray) -> np.ndarray:
+    """The polynomial `r^(l - m) P_lm(z / r) / sin^m`, with `P_lm` carrying the Condon-Shortley sign; `0 <= m <= l`.
+
+    Upward recurrence in the degree: `(l - m) A_l = (2l - 1) z A_(l-1) - (l + m - 1) r^2 A_(l-2)`.
+    """
+    below = np.zeros(np.broadcast_shapes(z.shape, r2.shape))
+    here = below + (-1) ** m * math.prod(range(2 * m - 1, 0, -2))
+    for n in range(m + 1, l + 1):
+        below, here = here, ((2 * n - 1) * z * here - (n + m - 1) * r2 * below) / (n - m)
+    return here
+
+
+def harmonic_norm(l: int, m: int) -> float:
+    """The factor of `P_lm exp(i m phi)` in the orthonormal spherical harmonic; `0 <= m <= l`."""
+    return math.sqrt((2 * l + 1) / (4 * math.pi) * math.factorial(l - m) / math.factorial(l + m))
+
+
+def wavelet_norm(l: int) -> complex:
+    """The factor of degree l in frequency: `(2 pi)^(3/2) (-i)^l` over the norm of the wavelet in space."""
+    if l == 0:
+        return 1.0
+    if l % 2 == 0:
+        norm = 2 * math.pi * math.sqrt(l + 0.5) * math.prod(range(l + 1, 0, -2))
+    else:
+        norm = 2 ** (0.5 * (l + 3)) * math.sqrt(math.pi * (2 * l + 1)) * math.factorial((l + 1) // 2)
+    return (2 * math.pi) ** 1.5 * (1, -1j, -1, 1j)[l % 4] / norm
+
+
+def wave_numbers(size: int) -> np.ndarray:
+    """The wave number, in radians a sample, of each bin of one axis in FFT order.
+
+    At even sizes the Nyquist bin counts as `-pi`. At odd sizes every bin stands one step lower than in the DFT: the
+    transform is defined with that shift, and its published coefficients carry it.
+    """
+    first = -size // 2
+    return np.fft.ifftshift(np.arange(first, first + size)) * (2 * math.pi / size)
+
+
+class SolidHarmonicBank(Bank):
+    """Solid harmonic wavelets; filter `l * (J + 1) + j` has degree l and scale `2**j`.
+
+    Responses are polynomials times Gaussians and are evaluated where they are asked for, so nothing large is kept.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The grid, in voxels; its axes are z, y and x.
+    J : int
+        Log2 of the largest scale.
+    L : int
+        Largest degree.
+    sigma_0 : float
+        Width of the Gaussian at scale 1, in voxels.
+    rotation_covariant : bool
+        Whether a filter has the components `m = -l, ..., l`, or only `m = -l`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], J: int, L: int, sigma_0: float = 1.0, rotation_covariant: bool = True
+    ) -> None:
+        self.name, self.shape = "psi", tuple(shape)
+        self.rotation_covariant = rotation_covariant
+        degrees = [(l, j) for l in range(L + 1) for j in range(J + 1)]
+        self.info = tuple(FilterInfo(j=j, sigma=sigma_0 * 2**j, l=l) for l, j in degrees)
+        self._marginals = lru_cache(maxsize=None)(self._compute_marginals)
+
+    def components(self, index: int) -> int:
+        """See `Bank.components`."""
+        return 2 * self.info[index].l + 1 if self.rotation_covariant else 1
+
+    def grid(self, level: int) -> tuple[int, ...]:
+        """See `Bank.grid`."""
+        if level:
+            raise ValueError(f"level {level} is not possible: solid harmonic wavelets are not subsampled")
+        return self.shape
+
+    def window(self, index: int, level: int, box: tuple[Band, ...]) -> np.ndarray:
+        """See `Bank.window`."""
+        self._check_box(box)
+        return self._evaluate(index, *(band.bins(size) for band, size in zip(box, self.grid(level), strict=True)))
+
+    def _orders(self, index: int) -> range:
+        l = self.info[index].l
+        return range(-l, l + 1 if self.rotation_covariant else -l + 1)
+
+    def _evaluate(self, index: int, *bins: np.ndarray, orders: range | None = None) -> np.ndarray:
+        """The components `orders` (all that the filter has) at bins in FFT positions, one array of them an axis."""
+        l, sigma = self.info[index].l, self.info[index].sigma
+        z, y, x = np.ix_(*(sigma * wave_numbers(size)[k] for size, k in zip(self.shape, bins, strict=True)))
+        r2 = z**2 + y**2 + x**2
+        radial = wavelet_norm(l) * np.exp(-0.5 * r2)
+        if l == 0:
+            return radial[np.newaxis].astype(complex)
+        orders = self._orders(index) if orders is None else orders
+        out = np.empty((len(orders), *r2.shape), complex)
+        for i, m in enumerate(orders):
+            # The polar angle counts from the negative z axis. A negative m is (-1)^m times the conjugate of m.
+            turn = (x + 1j * y) ** m if m >= 0 else (1j * y - x) ** -m
+            np.multiply(radial * legendre(l, abs(m), -z, r2), harmonic_norm(l, abs(m)) * turn, out=out[i])
+        return out
+
+    def support(self, index: int, level: int, tol: float) -> tuple[Band, ...]:
+        """See `Bank.support`."""
+        self.grid(level)
+        return tuple(arc(mass, tol / 3) for mass in self._marginals(index)[:3])
+
+    def _compute_marginals(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """The marginal L1 mass along each axis (FFT order), and the largest modulus of a response.
+
+        The modulus does not change with the sign of any coordinate: one octant is enough.
+        """
+        l, sigma = self.info[index].l, self.info[index].sigma
+        axes = [np.unique(np.abs(wave_numbers(n)).round(12), return_inverse=True, return_counts=True)
+                for n in self.shape]
+        z, y, x = np.ix_(*(sigma * values for values, _, _ in axes))
+        rho2 = y**2 + x**2
+        r2 = z**2 + rho2
+        radial = abs(wavelet_norm(l)) * np.exp(-0.5 * r2)
+        mass, peak = np.zeros_like(r2), 0.0
+        for m in sorted({abs(m) for m in self._orders(index)}):
+            modulus = radial.copy()
+            if l:
+                modulus *= np.abs(harmonic_norm(l, m) * legendre(l, m, z, r2)) * rho2 ** (m / 2)
+            mass += modulus * (2 if m and self.rotation_covariant else 1)
+            peak = max(peak, float(modulus.max()))
+        counts = [count for _, _, count in axes]
+        sums = (
+            np.einsum("zyx,y,x->z", mass, counts[1], counts[2]),
+            np.einsum("zyx,z,x->y", mass, counts[0], counts[2]),
+            np.einsum("zyx,z,y->x", mass, counts[0], counts[1]),
+        )
+        return (*(total[inverse] for total, (_, inverse, _) in zip(sums, axes, strict=True)), peak)
+
+    def parity(self, index: int, tol: float) -> bool:
+        """Whether the components of orders -m and m have equal modulus on real signals, so that `m >= 0` are enough.
+
+        In the continuum `psi_(-m)(k) = (-1)^m conj(psi_m(-k))`, which makes `x * psi_(-m)` the conjugate of
+        `x * psi_m` up to sign, and `x * psi_0` real. On a grid this fails at bins whose opposite bin has not the
+        opposite wave number: the Nyquist planes of even sizes, and everywhere at odd sizes.
+
+        Parameters
+        ----------
+        index : int
+            Which filter.
+        tol : float
+            Largest deviation that passes, relative to the largest modulus of the response.
+        """
+        l = self.info[index].l
+        peak = self._marginals(index)[3]
+        everything = [np.arange(size) for size in self.shape]
+        for axis, size in enumerate(self.shape):
+            q = wave_numbers(size)
+            for bin_ in np.flatnonzero(np.abs(q + q[-np.arange(size)]) > 1e-9):
+                plane = [np.array([bin_]) if a == axis else k for a, k in enumerate(everything)]
+                psi = self._evaluate(index, *plane, orders=range(-l, l + 1))
+                opposite = self._evaluate(index, *(-k for k in plane), orders=range(0, l + 1))
+                signs = (-1.0) ** np.arange(l + 1)
+                mirrored = signs[:, None, None, None] * opposite.conj()
+                if np.abs(psi[l::-1] - mirrored).max() > tol * peak:
+                    return False
+        return True
