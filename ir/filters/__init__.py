@@ -29,7 +29,7 @@ def banks(spec: Spec) -> dict[str, Bank]:
     """
     if spec.dim == 1:
         (N,) = spec.padded_shape
-        psis = [_cached(Morlet1DBank, N, spec.J, Q, f"psi{order}") for order, Q in enumerate(spec.Q, start=1)]
+        psis = [_cached(Morlet1DBank, N, spec.J, Q, f"psi{order}") for order, Q in enumerate(spec.Q or (), start=1)]
         found = [_cached(Gaussian1DBank, N, spec.T_support), *psis]
     elif spec.dim == 2:
         shape = tuple(spec.padded_shape)

@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scatc.ir.filters.support import Band, arc
 
@@ -81,7 +83,7 @@ class Bank(ABC):
         return tuple(n >> level for n in self.shape)
 
     @abstractmethod
-    def window(self, index: int, level: int, box: tuple[Band, ...]) -> np.ndarray:
+    def window(self, index: int, level: int, box: tuple[Band, ...]) -> NDArray[Any]:
         """The response of one filter on a box of bins, in natural order.
 
         Parameters
@@ -104,7 +106,7 @@ class Bank(ABC):
             If the level is not possible, or the box has not one band an axis.
         """
 
-    def response(self, index: int, level: int = 0) -> np.ndarray:
+    def response(self, index: int, level: int = 0) -> NDArray[Any]:
         """The response on the whole grid at `level`, in FFT order (bin 0 first), shape `(components, *grid)`."""
         return self.window(index, level, tuple(Band(0, n) for n in self.grid(level)))
 
@@ -139,10 +141,10 @@ class Memo:
 
     def __init__(self, max_bytes: int = 1 << 28) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
-        self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Hashable, build: Callable[[], np.ndarray]) -> np.ndarray:
+    def get(self, key: Hashable, build: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """The array kept under `key`, made by `build` if it is not there; read-only."""
         with self._lock:
             if key in self._arrays:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.fft import fft
 
 from scatc.ir.filters.bank import FilterInfo
@@ -25,7 +27,8 @@ class Gaussian1DBank(Bank1D):
     """
 
     def __init__(self, N: int, T: float) -> None:
-        super().__init__("phi", N, (FilterInfo(j=math.floor(math.log2(T)), xi=0.0, sigma=SIGMA0 / T),))
+        sigma = SIGMA0 / T
+        super().__init__("phi", N, (FilterInfo(j=math.floor(math.log2(T)), xi=0.0, sigma=sigma),), ((0.0, sigma),))
 
 
 class Gaussian2DBank(Bank2D):
@@ -43,30 +46,31 @@ class Gaussian2DBank(Bank2D):
         Averaging support, in pixels.
     """
 
-    def __init__(self, shape: tuple[int, int], J: int, T: float | None = None) -> None:
-        super().__init__("phi", shape, (FilterInfo(j=J, xi=0.0, sigma=0.4 * (2**J if T is None else T)),))
+    def __init__(self, shape: tuple[int, ...], J: int, T: float | None = None) -> None:
+        self._sigma = 0.4 * (2**J if T is None else T)
+        super().__init__("phi", shape, (FilterInfo(j=J, xi=0.0, sigma=self._sigma),))
 
-    def axis_response(self, axis: int, level: int) -> np.ndarray:
+    def axis_response(self, axis: int, level: int) -> NDArray[np.float64]:
         """The factor of the response along one axis, float64 in FFT order, of length `grid(level)[axis]`."""
         size = self.grid(level)[axis]
         return self._axis(axis)[self._kept(axis, size)]
 
-    def _axis(self, axis: int) -> np.ndarray:
-        sigma, size = self.info[0].sigma, self.shape[axis]
-        return self._memo.get(("axis", axis), lambda: _gaussian(size, sigma))
+    def _axis(self, axis: int) -> NDArray[np.float64]:
+        return self._memo.get(("axis", axis), partial(_gaussian, self.shape[axis], self._sigma))
 
-    def window(self, index: int, level: int, box: tuple[Band, ...]) -> np.ndarray:
+    def window(self, index: int, level: int, box: tuple[Band, ...]) -> NDArray[np.float64]:
         """See `Bank.window`."""
         self._check_box(box)
         x, y = (self.axis_response(axis, level)[band.bins(self.grid(level)[axis])] for axis, band in enumerate(box))
-        return np.multiply.outer(x, y)[np.newaxis]
+        return np.expand_dims(np.multiply.outer(x, y), 0)
 
     def support(self, index: int, level: int, tol: float) -> tuple[Band, ...]:
         """See `Bank.support`."""
         return tuple(arc(np.abs(self.axis_response(a, level)), tol / 2) for a in range(2))
 
 
-def _gaussian(size: int, sigma: float) -> np.ndarray:
+def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
     u = samples(size, sigma)
     g = fold(np.exp(-(u**2) / (2 * sigma**2)), (int(u[0]),), (size,))
-    return fft(g).real / (math.sqrt(2 * PI) * sigma)
+    response: NDArray[np.float64] = fft(g).real / (math.sqrt(2 * PI) * sigma)
+    return response

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from scatc.ir.filters.bank import Bank, FilterInfo
@@ -99,7 +100,7 @@ def gabor(N: int, xi: float, sigma: float) -> Arc:
         start, stop = (1 - periods) * N, periods * N
     omega = np.arange(start, stop, dtype=float) / N
 
-    def gaussian(centre: float) -> np.ndarray:
+    def gaussian(centre: float) -> NDArray[np.float64]:
         values = np.exp(-((omega - centre) ** 2) / (2 * sigma**2))
         return values.reshape(-1, N).sum(axis=0) if whole else values
 
@@ -133,30 +134,30 @@ def _l1_norm(psi: Arc, xi: float, sigma: float, kappa: float) -> float:
 class Bank1D(Bank):
     """Filters in one dimension: Gabor atoms, periodised by sum when the signal is subsampled."""
 
-    def __init__(self, name: str, N: int, info: tuple[FilterInfo, ...]) -> None:
+    def __init__(self, name: str, N: int, info: tuple[FilterInfo, ...], atoms: tuple[tuple[float, float], ...]) -> None:
         self.name, self.shape, self.info = name, (N,), info
+        self._atoms = atoms  # centre frequency and width
         self._arcs: dict[tuple[int, int], Arc] = {}  # by index and level; two threads may build the same, harmlessly
 
     def _arc(self, index: int, level: int) -> Arc:
         key = (index, level)
         if key not in self._arcs:
             (size,) = self.grid(level)
-            psi = self.info[index]
-            self._arcs[key] = self._arc(index, 0).fold(size) if level else gabor(size, psi.xi, psi.sigma)
+            self._arcs[key] = self._arc(index, 0).fold(size) if level else gabor(size, *self._atoms[index])
         return self._arcs[key]
 
-    def window(self, index: int, level: int, box: tuple[Band, ...]) -> np.ndarray:
+    def window(self, index: int, level: int, box: tuple[Band, ...]) -> NDArray[np.float64]:
         """See `Bank.window`."""
         self._check_box(box)
-        return self._arc(index, level).read(box[0])[np.newaxis]
+        return np.expand_dims(self._arc(index, level).read(box[0]), 0)
 
     def support(self, index: int, level: int, tol: float) -> tuple[Band, ...]:
         """See `Bank.support`."""
         return (self._arc(index, level).support(tol),)
 
-    def axis_response(self, axis: int, level: int) -> np.ndarray:
+    def axis_response(self, axis: int, level: int) -> NDArray[np.float64]:
         """The response of the only (or first) filter, float64 in FFT order: a bank in 1D is trivially separable."""
-        return self.response(0, level)[0]
+        return self._arc(0, level).read(Band(0, self.grid(level)[axis]))
 
 
 class Morlet1DBank(Bank1D):
@@ -175,5 +176,6 @@ class Morlet1DBank(Bank1D):
     """
 
     def __init__(self, N: int, J: int, Q: int, name: str = "psi1") -> None:
-        info = tuple(FilterInfo(j=max_subsampling(xi, sigma), xi=xi, sigma=sigma) for xi, sigma in frequencies(J, Q))
-        super().__init__(name, N, info)
+        atoms = frequencies(J, Q)
+        info = tuple(FilterInfo(j=max_subsampling(xi, sigma), xi=xi, sigma=sigma) for xi, sigma in atoms)
+        super().__init__(name, N, info, atoms)

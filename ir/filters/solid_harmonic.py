@@ -12,18 +12,19 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scatc.ir.filters.bank import Bank, FilterInfo
 from scatc.ir.filters.support import Band, arc
 
 
-def legendre(l: int, m: int, z: np.ndarray, r2: np.ndarray) -> np.ndarray:
+def legendre(l: int, m: int, z: NDArray[np.float64], r2: NDArray[np.float64]) -> NDArray[np.float64]:
     """The polynomial `r^(l - m) P_lm(z / r) / sin^m`, with `P_lm` carrying the Condon-Shortley sign; `0 <= m <= l`.
 
     Upward recurrence in the degree: `(l - m) A_l = (2l - 1) z A_(l-1) - (l + m - 1) r^2 A_(l-2)`.
     """
-    below = np.zeros(np.broadcast_shapes(z.shape, r2.shape))
-    here = below + (-1) ** m * math.prod(range(2 * m - 1, 0, -2))
+    below: NDArray[np.float64] = np.zeros(np.broadcast_shapes(z.shape, r2.shape))
+    here: NDArray[np.float64] = below + (-1) ** m * math.prod(range(2 * m - 1, 0, -2))
     for n in range(m + 1, l + 1):
         below, here = here, ((2 * n - 1) * z * here - (n + m - 1) * r2 * below) / (n - m)
     return here
@@ -41,18 +42,20 @@ def wavelet_norm(l: int) -> complex:
     if l % 2 == 0:
         norm = 2 * math.pi * math.sqrt(l + 0.5) * math.prod(range(l + 1, 0, -2))
     else:
-        norm = 2 ** (0.5 * (l + 3)) * math.sqrt(math.pi * (2 * l + 1)) * math.factorial((l + 1) // 2)
-    return (2 * math.pi) ** 1.5 * (1, -1j, -1, 1j)[l % 4] / norm
+        norm = math.pow(2, 0.5 * (l + 3)) * math.sqrt(math.pi * (2 * l + 1)) * math.factorial((l + 1) // 2)
+    phase: complex = (1, -1j, -1, 1j)[l % 4]
+    return phase * math.pow(2 * math.pi, 1.5) / norm
 
 
-def wave_numbers(size: int) -> np.ndarray:
+def wave_numbers(size: int) -> NDArray[np.float64]:
     """The wave number, in radians a sample, of each bin of one axis in FFT order.
 
     At even sizes the Nyquist bin counts as `-pi`. At odd sizes every bin stands one step lower than in the DFT: the
     transform is defined with that shift, and its published coefficients carry it.
     """
     first = -size // 2
-    return np.fft.ifftshift(np.arange(first, first + size)) * (2 * math.pi / size)
+    k = np.arange(first, first + size, dtype=float)
+    return np.fft.ifftshift(k * (2 * math.pi / size))
 
 
 class SolidHarmonicBank(Bank):
@@ -75,17 +78,17 @@ class SolidHarmonicBank(Bank):
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], J: int, L: int, sigma_0: float = 1.0, rotation_covariant: bool = True
+        self, shape: tuple[int, ...], J: int, L: int, sigma_0: float = 1.0, rotation_covariant: bool = True
     ) -> None:
         self.name, self.shape = "psi", tuple(shape)
         self.rotation_covariant = rotation_covariant
-        degrees = [(l, j) for l in range(L + 1) for j in range(J + 1)]
-        self.info = tuple(FilterInfo(j=j, sigma=sigma_0 * 2**j, l=l) for l, j in degrees)
+        self._atoms = tuple((l, sigma_0 * 2**j) for l in range(L + 1) for j in range(J + 1))  # degree and width
+        self.info = tuple(FilterInfo(j=i % (J + 1), sigma=sigma, l=l) for i, (l, sigma) in enumerate(self._atoms))
         self._marginals = lru_cache(maxsize=None)(self._compute_marginals)
 
     def components(self, index: int) -> int:
         """See `Bank.components`."""
-        return 2 * self.info[index].l + 1 if self.rotation_covariant else 1
+        return 2 * self._atoms[index][0] + 1 if self.rotation_covariant else 1
 
     def grid(self, level: int) -> tuple[int, ...]:
         """See `Bank.grid`."""
@@ -93,25 +96,25 @@ class SolidHarmonicBank(Bank):
             raise ValueError(f"level {level} is not possible: solid harmonic wavelets are not subsampled")
         return self.shape
 
-    def window(self, index: int, level: int, box: tuple[Band, ...]) -> np.ndarray:
+    def window(self, index: int, level: int, box: tuple[Band, ...]) -> NDArray[np.complex128]:
         """See `Bank.window`."""
         self._check_box(box)
         return self._evaluate(index, *(band.bins(size) for band, size in zip(box, self.grid(level), strict=True)))
 
     def _orders(self, index: int) -> range:
-        l = self.info[index].l
+        l, _ = self._atoms[index]
         return range(-l, l + 1 if self.rotation_covariant else -l + 1)
 
-    def _evaluate(self, index: int, *bins: np.ndarray, orders: range | None = None) -> np.ndarray:
+    def _evaluate(self, index: int, *bins: NDArray[np.int64], orders: range | None = None) -> NDArray[np.complex128]:
         """The components `orders` (all that the filter has) at bins in FFT positions, one array of them an axis."""
-        l, sigma = self.info[index].l, self.info[index].sigma
+        l, sigma = self._atoms[index]
         z, y, x = np.ix_(*(sigma * wave_numbers(size)[k] for size, k in zip(self.shape, bins, strict=True)))
         r2 = z**2 + y**2 + x**2
         radial = wavelet_norm(l) * np.exp(-0.5 * r2)
         if l == 0:
-            return radial[np.newaxis].astype(complex)
+            return np.expand_dims(radial, 0).astype(np.complex128)
         orders = self._orders(index) if orders is None else orders
-        out = np.empty((len(orders), *r2.shape), complex)
+        out = np.empty((len(orders), *r2.shape), np.complex128)
         for i, m in enumerate(orders):
             # The polar angle counts from the negative z axis. A negative m is (-1)^m times the conjugate of m.
             turn = (x + 1j * y) ** m if m >= 0 else (1j * y - x) ** -m
@@ -121,14 +124,14 @@ class SolidHarmonicBank(Bank):
     def support(self, index: int, level: int, tol: float) -> tuple[Band, ...]:
         """See `Bank.support`."""
         self.grid(level)
-        return tuple(arc(mass, tol / 3) for mass in self._marginals(index)[:3])
+        return tuple(arc(mass, tol / 3) for mass in self._marginals(index)[0])
 
-    def _compute_marginals(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    def _compute_marginals(self, index: int) -> tuple[list[NDArray[np.float64]], float]:
         """The marginal L1 mass along each axis (FFT order), and the largest modulus of a response.
 
         The modulus does not change with the sign of any coordinate: one octant is enough.
         """
-        l, sigma = self.info[index].l, self.info[index].sigma
+        l, sigma = self._atoms[index]
         axes = [np.unique(np.abs(wave_numbers(n)).round(12), return_inverse=True, return_counts=True)
                 for n in self.shape]
         z, y, x = np.ix_(*(sigma * values for values, _, _ in axes))
@@ -148,7 +151,7 @@ class SolidHarmonicBank(Bank):
             np.einsum("zyx,z,x->y", mass, counts[0], counts[2]),
             np.einsum("zyx,z,y->x", mass, counts[0], counts[1]),
         )
-        return (*(total[inverse] for total, (_, inverse, _) in zip(sums, axes, strict=True)), peak)
+        return [total[inverse] for total, (_, inverse, _) in zip(sums, axes, strict=True)], peak
 
     def parity(self, index: int, tol: float) -> bool:
         """Whether the components of orders -m and m have equal modulus on real signals, so that `m >= 0` are enough.
@@ -164,8 +167,8 @@ class SolidHarmonicBank(Bank):
         tol : float
             Largest deviation that passes, relative to the largest modulus of the response.
         """
-        l = self.info[index].l
-        peak = self._marginals(index)[3]
+        l, _ = self._atoms[index]
+        _, peak = self._marginals(index)
         everything = [np.arange(size) for size in self.shape]
         for axis, size in enumerate(self.shape):
             q = wave_numbers(size)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Band(NamedTuple):
@@ -26,7 +27,7 @@ class Band(NamedTuple):
         """Number of bins."""
         return self.stop - self.start
 
-    def bins(self, size: int) -> np.ndarray:
+    def bins(self, size: int) -> NDArray[np.int64]:
         """The positions of the bins in an FFT-order array of length `size`, int64 of shape `(self.size,)`."""
         return np.arange(self.start, self.stop) % size
 
@@ -36,7 +37,7 @@ class Arc:
     """A real response on a circle of `size` bins, of which only `values`, from bin `start` on, are not zero."""
 
     start: int
-    values: np.ndarray
+    values: NDArray[np.float64]
     size: int
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class Arc:
         line[lead:lead + self.values.size] = self.values
         return Arc(0, line.reshape(periods, size).sum(axis=0), size)
 
-    def read(self, band: Band) -> np.ndarray:
+    def read(self, band: Band) -> NDArray[np.float64]:
         """The response on the bins of `band`, float64 of shape `(band.size,)`."""
         out = np.zeros(band.size)
         end = self.start + self.values.size
@@ -70,7 +71,7 @@ class Arc:
         return _natural(kept.start + self.start, kept.size, self.size)
 
 
-def arc(mass: np.ndarray, tol: float) -> Band:
+def arc(mass: NDArray[np.float64], tol: float) -> Band:
     """The shortest circular arc that leaves out at most `tol` of the total mass.
 
     Parameters
@@ -99,7 +100,7 @@ def arc(mass: np.ndarray, tol: float) -> Band:
     return _natural(start + kept.start, kept.size, size)
 
 
-def _shortest_arc(mass: np.ndarray, size: int, tol: float) -> Band:
+def _shortest_arc(mass: NDArray[np.float64], size: int, tol: float) -> Band:
     """`arc` for mass that is zero but for its first `mass.size` of `size` bins; counted from that first bin."""
     total = float(mass.sum())
     if total == 0 or tol >= 1:
