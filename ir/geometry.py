@@ -71,7 +71,7 @@ def _half_support(N: int, T_support: float) -> int:
     half = N // 2
     images = (-N, 0, N)  # sigma < N / 5: those further away hold less than 1e-12
     if sigma < 256:
-        k = np.arange(min(half, math.ceil(10 * sigma)))
+        k = np.arange(min(half, math.ceil(10 * sigma)), dtype=float)
         phi = np.sum([np.exp(-((k + image) ** 2) / (2 * sigma**2)) for image in images], axis=0)
         phi /= sigma * math.sqrt(2 * math.pi)
         residual = np.cumsum(phi[::-1])[::-1]

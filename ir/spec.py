@@ -45,7 +45,7 @@ class Spec:
 
     Fields that have no meaning for a `dim` are None, and must be left so. All fields are canonical once the spec is
     built (for instance ``Q=8`` reads back as ``(8, 1)``, and ``T=None`` as ``2**J``), so that two specs are equal
-    exactly if they mean the same transform. (A default is filled in once: `dataclasses.replace(spec, J=...)` keeps the
+    however they were written. (A default is filled in once: `dataclasses.replace(spec, J=...)` keeps the
     `T` and `stride` that the old J gave, unless they are set to None as well.)
 
     Parameters
@@ -214,8 +214,8 @@ class Spec:
             With field 'json' if the text is not a JSON object of such fields, else as the constructor does.
         """
         try:
-            fields = json.loads(text) if isinstance(text, str) else None
-        except (ValueError, RecursionError):
+            fields = json.loads(text)
+        except (TypeError, ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
             _fail("json", text, "the text of a JSON object")
@@ -262,10 +262,10 @@ def _shape(dim: int, value: object) -> tuple[int, ...]:
             return (side,)
         side = _clamp(value, smallest, MAX_SIDE)
         _fail("shape", value, allowed, None if side is None else (side,) * dim)
-    clamped = tuple(_clamp(side, smallest, MAX_SIDE) for side in sides[:dim])
-    if len(sides) != dim or clamped != tuple(_as_int(side) for side in sides):
-        _fail("shape", value, allowed, None if len(sides) != dim or None in clamped else clamped)
-    return cast("tuple[int, ...]", clamped)
+    nearest = _clamp_all(sides, smallest, MAX_SIDE) if len(sides) == dim else None
+    if nearest is None or nearest != tuple(map(_as_int, sides)):
+        _fail("shape", value, allowed, nearest)
+    return nearest
 
 
 def _scales(dim: int, shape: tuple[int, ...], J: object, T: object) -> tuple[int, int | float | Literal["global"]]:
@@ -326,13 +326,12 @@ def _wavelets_per_octave(order: int, value: object) -> tuple[int, ...]:
         numbers = (number,)
     # two entries are fine at any order, as the first-order transform has the same wavelets as the second-order one
     most = max(order, 2)
-    clamped = tuple(_clamp(number, 1, MAX_COUNT) for number in numbers[:most])
-    nearest = None if None in clamped else clamped or 1
+    nearest = _clamp_all(numbers[:most], 1, MAX_COUNT)
     if len(numbers) > most:
         _fail("Q", value, f"an integer or a tuple of at most {most} (order={order})", nearest)
-    if clamped != tuple(_as_int(number) for number in numbers) or (order and not numbers):
-        _fail("Q", value, allowed, nearest)
-    return (cast("tuple[int, ...]", clamped) + (1,) * order)[:order]
+    if nearest is None or nearest != tuple(map(_as_int, numbers)) or (order and not numbers):
+        _fail("Q", value, allowed, nearest or (None if numbers else 1))
+    return (nearest + (1,) * order)[:order]
 
 
 def _powers(value: object) -> tuple[float, ...]:
@@ -410,7 +409,7 @@ def _as_float(value: object) -> float | None:
     try:
         number = float(value)
     except OverflowError:  # an integer or a fraction above all floats
-        return math.copysign(math.inf, value.numerator)  # type: ignore[attr-defined]
+        return math.inf if cast(Any, value) > 0 else -math.inf
     except Exception:
         return None
     return None if math.isnan(number) else number
@@ -423,6 +422,11 @@ def _clamp(value: object, low: int, high: int) -> int | None:
     if real is not None:
         number = round(max(low, min(real, high)))
     return None if number is None else max(low, min(number, high))
+
+
+def _clamp_all(values: Iterable[object], low: int, high: int) -> tuple[int, ...] | None:
+    clamped = tuple(_clamp(value, low, high) for value in values)
+    return None if None in clamped else cast("tuple[int, ...]", clamped)
 
 
 def _text(value: object) -> str | None:
