@@ -1,0 +1,157 @@
+"""Which FFT library emitted code runs on.
+
+Emitted code calls `scipy.fft`; this module decides what stands behind it, through SciPy's own backend protocol:
+`mkl_fft` when it is installed, unless the caller chose a backend himself (`scipy.fft.set_backend`,
+`scipy.fft.set_global_backend`), which then also reaches our worker threads.
+
+``SCATC_FFT=mkl_fft`` or ``SCATC_FFT=scipy`` in the environment forces one of the two, whatever the caller chose;
+``SCATC_FFT=auto`` (or unset) is the rule above.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import types
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+import scipy.fft
+
+try:
+    # SciPy offers no public way to ask which backends are set, nor to carry them into another thread.
+    from scipy._lib import uarray
+except ImportError:
+    uarray = None
+
+_CHOICES = ("auto", "mkl_fft", "scipy")
+
+
+@functools.cache
+def _mkl_backend() -> tuple[types.ModuleType | None, str]:
+    """mkl_fft as a SciPy backend, or None, and its version or why it cannot be used."""
+    try:
+        import mkl_fft
+        from mkl_fft.interfaces import scipy_fft
+
+        # Trying is the only safe question: mkl_fft without a working mkl-service imports well and fails when called.
+        with scipy_fft.set_workers(1):
+            scipy_fft.ifft(np.zeros(2, np.complex64))
+    except Exception as error:  # a broken extra must never break what works without it
+        return None, f"{type(error).__name__}: {error}"
+    return scipy_fft, mkl_fft.__version__
+
+
+def _asked() -> str:
+    """The value of ``SCATC_FFT``, checked."""
+    asked = os.environ.get("SCATC_FFT", "").strip() or "auto"
+    if asked not in _CHOICES:
+        raise ValueError(f"SCATC_FFT={asked!r} is not possible: it must be one of {', '.join(_CHOICES)}, or unset")
+    return asked
+
+
+def _is_untouched(state: Any) -> bool:
+    """Whether this uarray state is SciPy's default: no backend set, none skipped, and SciPy's own the global one."""
+    by_domain, in_thread, _ = state._pickle()
+    own = scipy.fft._backend._ScipyBackend
+    return all(choice[0][0] is own for choice in by_domain.values() if choice[0] is not None) and not any(
+        skipped or preferred for skipped, preferred in in_thread.values()
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What stands behind `scipy.fft` for one call of a plan: chosen in the calling thread, entered in every worker.
+
+    Attributes
+    ----------
+    name : str
+        ``"mkl_fft"``, ``"scipy"``, or ``"user"`` for backends that the caller set himself.
+    note : str
+        The version, and why something faster is not used.
+    """
+
+    name: str
+    note: str
+    _enter: Callable[[], AbstractContextManager[object]]
+
+    @contextlib.contextmanager
+    def context(self, threads: int = 1) -> Iterator[None]:
+        """Let `scipy.fft` mean this choice in the current thread.
+
+        Parameters
+        ----------
+        threads : int
+            How many threads of its own one FFT call may start. More than 1 makes sense only where a plan runs a
+            single worker; and MKL then spends about 40 microseconds a call on waking them.
+        """
+        # mkl_fft does not see scipy.fft.set_workers, and left alone it starts a thread a core in each call, even
+        # below mkl.set_num_threads_local(1): its own set_workers is the only setting that holds.
+        backend = _mkl_backend()[0]
+        limit = contextlib.nullcontext() if backend is None else backend.set_workers(threads)
+        with self._enter(), scipy.fft.set_workers(threads), limit:
+            yield
+
+
+def choose() -> Choice:
+    """Decide which FFT library the calling thread's next plan call runs on.
+
+    Returns
+    -------
+    Choice
+        Enter its `context` in every thread that runs emitted code.
+
+    Raises
+    ------
+    ValueError
+        If ``SCATC_FFT`` is none of its three values.
+    ImportError
+        If ``SCATC_FFT=mkl_fft`` and mkl_fft cannot be used.
+    """
+    asked = _asked()
+    if asked == "scipy":
+        return Choice("scipy", f"{scipy.__version__}, by SCATC_FFT", lambda: scipy.fft.set_backend("scipy"))
+    backend, note = _mkl_backend()
+    if asked == "mkl_fft" and backend is None:
+        raise ImportError(
+            f"SCATC_FFT=mkl_fft, but mkl_fft cannot be used ({note}); "
+            'install it with: python -m pip install "mkl_fft>=2.0" mkl-service'
+        )
+    if asked == "auto":
+        try:
+            state = uarray.get_state()
+            untouched = _is_untouched(state)
+        except Exception:  # private to SciPy: when it changes, leave scipy.fft as the caller has it
+            return Choice("scipy", f"{scipy.__version__}, backends left as they are", contextlib.nullcontext)
+        if not untouched:
+            return Choice("user", "set with scipy.fft.set_backend", lambda: uarray.set_state(state))
+    if backend is None:
+        return Choice("scipy", f"{scipy.__version__}, without mkl_fft ({note})", contextlib.nullcontext)
+    return Choice("mkl_fft", note, lambda: scipy.fft.set_backend(backend))
+
+
+def provider() -> str:
+    """The FFT library that the calling thread's plans run on: ``"mkl_fft"``, ``"scipy"`` or ``"user"``."""
+    return choose().name
+
+
+def describe() -> str:
+    """The same with its version and the reason, as one line for a report."""
+    choice = choose()
+    return f"{choice.name} ({choice.note})"
+
+
+def context(threads: int = 1) -> AbstractContextManager[None]:
+    """Let `scipy.fft` mean what `choose` decides, for code that runs in the calling thread alone.
+
+    Parameters
+    ----------
+    threads : int
+        How many threads of its own one FFT call may start.
+    """
+    return choose().context(threads)
