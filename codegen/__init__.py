@@ -1,1 +1,1 @@
-
+"""Programs to source text; one folder per target."""

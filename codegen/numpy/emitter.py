@@ -1,0 +1,354 @@
+"""Walks a program and writes the numpy source of one worker's run.
+
+Control flow (loops over siblings, over components, `del` where a value dies) is here; what a node's code looks like is in
+`templates/nodes.py.j2`. Arrays are `(rows, *samples)`, a row being a signal and a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+
+from scatc.codegen.numpy.memory import fold_buffer
+from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, span
+from scatc.codegen.numpy.tables import Tables, is_slice, output_rows
+from scatc.ir.lowpass import frames, taps
+from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Unpad
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.text import print_node
+from scatc.ir.values import Value
+
+INDENT = "    "
+
+
+@lru_cache(maxsize=1)
+def _templates() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("scatc.codegen.numpy", "templates")
+    return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+
+
+def emit(program: Program, options: Options, tables: Tables, version: str) -> str:
+    """The source of a program.
+
+    Parameters
+    ----------
+    program : Program
+    options : Options
+    tables : dict of str to array
+        What the source will be bound to (their names and shapes are listed in its header).
+    version : str
+        The package's version, for the header.
+    """
+    spec = program.graph.spec
+    outs = [f"out{g}" for g in range(len(program.outputs))]
+    return _templates().get_template("module.py.j2").render(
+        title=f"{spec.dim}D scattering, {len(program.places)} paths.",
+        version=version,
+        dtype=options.dtype,
+        cplx="complex64" if options.dtype == "float32" else "complex128",
+        digest=spec.digest,
+        spec=spec,
+        batch=program.batch,
+        arena=program.arena,
+        tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in tables.items()],
+        x_shape=_shape("n", *spec.input_shape),
+        out_shapes=", ".join(_shape("n", len(paths), *shape) for shape, paths in program.outputs),
+        outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
+        body=_Emitter(program, options).body(),
+    )
+
+
+def _shape(*sizes: object) -> str:
+    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
+
+
+class _Emitter:
+    def __init__(self, program: Program, options: Options) -> None:
+        self.program, self.options = program, options
+        self.graph, self.values, self.spec = program.graph, program.values, program.graph.spec
+        self.macros: Any = _templates().get_template("nodes.py.j2").module
+        self.lines: list[str] = []
+        self.depth = 1
+        axes = tuple(range(-self.spec.dim, 0))
+        self.suffix = {1: "", 2: "2", 3: "n"}[self.spec.dim]
+        self.axes = f", axes={axes}" if self.spec.dim == 3 else ""
+
+    def body(self) -> str:
+        last_of = self._last_nodes()
+        for name, node in self.graph:
+            if isinstance(node, Input):
+                continue
+            loops = sum(self.program.split(f) for f in self.program.around[name][: -1 if isinstance(node, Fold) else None])
+            self.depth = 1 + loops
+            self.write(f"# {print_node(name, node)}")
+            if isinstance(node, Fold):
+                self._open(name, node)
+            if isinstance(node, Fold) and not node.half and self.values[name].components > 1:
+                self._components(name, node)
+            elif not (isinstance(node, Ifft | Modulus) and self._component_fold(name)):
+                self.node(name, node)
+            dead = [f"{value}" for value in last_of.get(name, ())]
+            if dead:
+                self.write(f"del {', '.join(dead)}")
+        return "\n".join(self.lines)
+
+    def _last_nodes(self) -> dict[str, list[str]]:
+        """For each node, the values outside of the arena that die with it."""
+        model = self.program.held
+        return {reader: [name for name in names] for reader, names in model.items()}
+
+    def write(self, text: str) -> None:
+        self.lines += [f"{INDENT * self.depth}{line}" for line in text.splitlines() if line.strip()]
+
+    def node(self, name: str, node: Node) -> None:
+        """The code of one node."""
+        x = self.values[node.x]
+        context = _RULES[type(node)](self, name, node, x, self.values[name])
+        macro = "fold_half" if isinstance(node, Fold) and node.half else node.kind
+        self.write(getattr(self.macros, macro)(SimpleNamespace(name=name, x=node.x, **context)))
+
+    def rows(self, name: str) -> str:
+        """The number of rows of a value, as text."""
+        folds = self.program.around[name]
+        split = [f for f in folds if self.program.split(f)]
+        whole = 1
+        for f in folds[folds.index(split[-1]) + 1 if split else 0 :]:
+            whole *= self._filters(f)
+        factor = f"n{len(split)}" if split else "n"
+        return factor if whole == 1 else f"{whole} * {factor}"
+
+    def offset(self, name: str, extra: int = 0) -> int:
+        return (self.program.offsets[name] + extra) * self.program.batch
+
+    def _filters(self, fold: str) -> int:
+        node = self.graph[fold]
+        assert isinstance(node, Fold)
+        return len(node.indices)
+
+    def _chunk(self, fold: str) -> str:
+        """The variable that holds the slice of filters of a split fold."""
+        split = [f for f in self.program.around[fold] if self.program.split(f)]
+        return f"f{len(split)}"
+
+    def _open(self, name: str, node: Fold) -> None:
+        """Begin the loop over chunks of a fold's filters, if there is one."""
+        if not self.program.split(name):
+            return
+        count, chunk, var = len(node.indices), self.program.chunks[name], self._chunk(name)
+        parents = self.rows(node.x)
+        self.write(f"for {var} in {_chunks(count, chunk)}:")
+        self.depth += 1
+        self.write(f"n{var[1:]} = {parents} * ({var}.stop - {var}.start)")
+
+    def _component_fold(self, name: str) -> str | None:
+        """The fold with several components whose loop a node is part of."""
+        node = self.graph[name]
+        fold = node.x if isinstance(node, Ifft) else self.graph[node.x].x if isinstance(self.graph[node.x], Ifft) else ""
+        many = fold in self.graph.nodes and isinstance(self.graph[fold], Fold) and self.values[fold].components > 1
+        return fold if many else None
+
+    def _components(self, name: str, node: Fold) -> None:
+        """A fold with several components, its inverse FFT and the norm over components, one component at a time."""
+        inverse = self.graph.users[name][0]
+        modulus = self.graph.users[inverse][0]
+        value = self.values[modulus]
+        shape = _shape(self.rows(modulus), *value.shape)
+        size = self.program.arena_rows[modulus] * _size(value.shape) * self.options.itemsize
+        self.write(f"# {print_node(inverse, self.graph[inverse])}\n# {print_node(modulus, self.graph[modulus])}")
+        self.write(f"{modulus} = np.ndarray({shape}, real, arena, {self.offset(modulus)})")
+        self.write(f"square = np.ndarray({shape}, real, arena, {self.offset(modulus, size)})")
+        self.write(f"{modulus}[...] = 0")
+        self.write(f"for m in range({self.values[name].components}):")
+        self.depth += 1
+        self.node(name, node)
+        self.node(inverse, self.graph[inverse])
+        self.write(self.macros.square(SimpleNamespace(name=modulus, x=inverse)))
+        self.depth -= 1
+        self.write(f"np.sqrt({modulus}, out={modulus})")
+
+    # One method a node kind: what its macro needs, as text.
+
+    def pad(self, name: str, node: Pad, x: Value, y: Value) -> dict[str, object]:
+        inner = index(*(span(left, left + n) for (left, _), n in zip(node.widths, x.shape, strict=True)))
+        return {
+            "shape": _shape("n", *y.shape),
+            "offset": self.offset(name),
+            "mode": node.mode,
+            "axes": self.spec.dim,
+            "inner": inner,
+        }
+
+    def fft(self, name: str, node: Fft, x: Value, y: Value) -> dict[str, object]:
+        if not node.box:
+            return {"whole": True, "forward": f"fft{self.suffix}", "axes": self.axes}
+        return {
+            "whole": False,
+            "half": f"rfft{self.suffix}",
+            "axes": self.axes,
+            "shape": _shape(self.rows(name), *y.shape),
+            "offset": self.offset(name),
+            "copies": list(hermitian_copies(node.box, x.grid)),
+        }
+
+    def fold(self, name: str, node: Fold, x: Value, y: Value) -> dict[str, object]:
+        if node.half:
+            return self._fold_half(name, node, x, y)
+        widths, buffer = node.widths or x.grid, fold_buffer(node, x, y)
+        starts = node.starts or ((0,) * self.spec.dim,) * len(node.indices)
+        low = [a for a, _ in x.band] if x.band else [0] * self.spec.dim
+        paired = 1 if y.components > 1 or self.spec.dim == 3 else 2  # real filters multiply (re, im) pairs of floats
+        doubled = [*widths[:-1], paired * widths[-1]]
+        offsets = [s - a for s, a in zip(starts[0], low, strict=True)]
+        offsets[-1] *= paired
+        split = self.program.split(name)
+        chunk = self._chunk(name) if split else ":"
+        filters = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
+        component = "" if paired == 2 else (", m" if y.components > 1 else ", 0")
+        w = f"{name}_w" + (f"[{chunk}{component}]" if split or component else "")
+        axis_starts = []
+        for axis in range(self.spec.dim):
+            axis_starts.append(f"{name}_start{axis}" + (f"[{chunk}]" if split else ""))
+        gathered = len(set(starts)) > 1
+        return {
+            "shape": _shape(self.rows(node.x), filters, *buffer),
+            "offset": self.offset(name),
+            "gathered": gathered,
+            "pairs": ".view(real)" if paired == 2 else "",
+            "window": _shape(*doubled),
+            "window_axes": _shape(*range(1, self.spec.dim + 1)),
+            "starts": ", ".join(axis_starts),
+            "read": ", ".join(span(o, o + d) for o, d in zip(offsets, doubled, strict=True)),
+            "product": index(*(span(0, d) for d in doubled)),
+            "w": w,
+            "tails": _tails(widths, buffer),
+            "aliases": _aliases(widths, y.grid),
+            "flat": ", ".join(map(str, (self.rows(name), *buffer))),
+            "crop": "" if buffer == y.grid else f"[{index(*(span(0, m) for m in y.grid))}]",
+        }
+
+    def _fold_half(self, name: str, node: Fold, x: Value, y: Value) -> dict[str, object]:
+        widths = node.widths or x.grid
+        start = node.starts[0] if node.starts else (0,) * self.spec.dim
+        low = [a for a, _ in x.band] if x.band else [0] * self.spec.dim
+        runs = [
+            list(alias_runs(s, w, m, keep))
+            for s, w, m, keep in zip(start, widths, y.grid, y.shape, strict=True)
+        ]
+        return {
+            "w": f"{name}_w",
+            "shape": _shape(self.rows(name), *y.shape),
+            "read": index(*(span(s - a, s - a + w) for s, a, w in zip(start, low, widths, strict=True))),
+            "aliases": [(index(*(t for t, _ in r)), index(*(s for _, s in r))) for r in product(*runs)],
+        }
+
+    def ifft(self, name: str, node: Ifft, x: Value, y: Value) -> dict[str, object]:
+        if not node.real:
+            return {"real": False, "inverse": f"ifft{self.suffix}", "axes": self.axes}
+        lengths = str(y.shape[0]) if self.spec.dim == 1 else str(y.shape)
+        return {"real": True, "inverse": f"irfft{self.suffix}", "axes": self.axes, "lengths": lengths}
+
+    def modulus(self, name: str, node: Modulus, x: Value, y: Value) -> dict[str, object]:
+        return {"shape": _shape(self.rows(name), *y.shape), "offset": self.offset(name)}
+
+    def lowpass(self, name: str, node: Lowpass, x: Value, y: Value) -> dict[str, object]:
+        """Last axis first; every step reads the result of the one before."""
+        source, shape, steps = node.x, list(x.shape), []
+        for axis in reversed(range(self.spec.dim)):
+            outputs = node.kept[axis][1] - node.kept[axis][0]
+            matrix, last = f"{name}_a{axis}", axis == self.spec.dim - 1
+            times: Callable[[str], str] = (lambda v, m=matrix: f"{v} @ {m}") if last else (lambda v, m=matrix: f"{m} @ {v}")
+            if node.methods[axis] == "dense":
+                steps.append(SimpleNamespace(dense=times(source)))
+            else:
+                layout = frames(node.kept[axis], node.by, taps(self.spec, node.level, axis, self.options.tolerance))
+                tail = ", :" * (self.spec.dim - 1 - axis)
+                lead, rest = ["-1", *map(str, shape[:axis])], list(map(str, shape[axis + 1 :]))
+                g, joined = layout.outputs, layout.blocks * layout.outputs
+                early, late = (f"..., :-1, :{g}", f"..., 1:, {g}:") if last else (f"..., :-1, :{g}, :", f"..., 1:, {g}:, :")
+                steps.append(
+                    SimpleNamespace(
+                        dense="",
+                        x=source,
+                        span=f"..., {layout.base}:{layout.stop}{tail}",
+                        framed=", ".join([*lead, str(layout.blocks + 1), str(layout.length), *rest]),
+                        product=times("frames"),
+                        early=early,
+                        late=late,
+                        joined=", ".join([*lead, str(joined), *rest]),
+                        kept="" if joined == outputs else f"[..., :{outputs}{tail}]",
+                    )
+                )
+            shape[axis], source = outputs, name
+        return {"steps": steps}
+
+    def average(self, name: str, node: Average, x: Value, y: Value) -> dict[str, object]:
+        axes = tuple(range(-self.spec.dim, 0))
+        return {"mode": node.mode, "axes": axes if len(axes) > 1 else -1, "powers": node.powers, "rows": self.rows(name)}
+
+    def unpad(self, name: str, node: Unpad, x: Value, y: Value) -> dict[str, object]:
+        return {"kept": index(*(span(a, b) for a, b in node.kept))}
+
+    def output(self, name: str, node: Output, x: Value, y: Value) -> dict[str, object]:
+        group, rows, shape = output_rows(self.program, name)
+        around = self.program.around[name]
+        if any(self.program.split(f) for f in around):
+            picks = [self._chunk(f) if self.program.split(f) else ":" for f in around]
+            where = f"{name}_rows[{', '.join(picks)}]" + (".reshape(-1)" if len(shape) > 1 else "")
+        else:
+            where = span(rows[0], rows[-1] + 1) if is_slice(rows) else f"{name}_rows" + ".reshape(-1)" * (len(shape) > 1)
+        count = "-1" if around else "1"
+        return {"out": f"out{group}", "rows": where, "shape": ", ".join(map(str, ("n", count, *y.shape)))}
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _chunks(count: int, chunk: int) -> str:
+    slices = [f"slice({a}, {min(a + chunk, count)})" for a in range(0, count, chunk)]
+    if len(slices) <= 4:
+        return f"({', '.join(slices)})"
+    return f"[slice(a, min(a + {chunk}, {count})) for a in range(0, {count}, {chunk})]"
+
+
+def _tails(widths: tuple[int, ...], buffer: tuple[int, ...]) -> list[str]:
+    """Where a zero-padded spectrum must be zeroed: behind its window on each axis."""
+    tails = []
+    for axis, (w, b) in enumerate(zip(widths, buffer, strict=True)):
+        if w < b:
+            before = [span(0, v) if v < c else ":" for v, c in zip(widths[:axis], buffer[:axis], strict=True)]
+            tails.append(index(*before, f"{w}:", *[":"] * (len(widths) - axis - 1)))
+    return tails
+
+
+def _aliases(widths: tuple[int, ...], grid: tuple[int, ...]) -> list[tuple[str, str]]:
+    """Axis by axis: the part of the product beyond the subsampled grid is added to its beginning."""
+    found = []
+    for axis, (w, m) in enumerate(zip(widths, grid, strict=True)):
+        folded, whole = [span(0, n) for n in grid[:axis]], [":"] * (len(grid) - axis - 1)
+        for a in range(m, w, m):
+            count = min(m, w - a)
+            found.append((index(*folded, span(0, count), *whole), index(*folded, span(a, a + count), *whole)))
+    return found
+
+
+_RULES: dict[type[Node], Callable[[_Emitter, str, Any, Value, Value], dict[str, object]]] = {
+    Pad: _Emitter.pad,
+    Fft: _Emitter.fft,
+    Fold: _Emitter.fold,
+    Ifft: _Emitter.ifft,
+    Modulus: _Emitter.modulus,
+    Lowpass: _Emitter.lowpass,
+    Average: _Emitter.average,
+    Unpad: _Emitter.unpad,
+    Output: _Emitter.output,
+}

@@ -1,0 +1,124 @@
+"""The arrays that emitted numpy code needs: filters on their windows, low-pass matrices, indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.ir.filters import Band, banks
+from scatc.ir.geometry import extension_index
+from scatc.ir.lowpass import banded_matrix, dense_matrix, taps
+from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output, Pad
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.spec import Spec
+
+Tables = dict[str, NDArray[Any]]
+
+
+def make_tables(program: Program, options: Options) -> Tables:
+    """All tables of a program, by the name that the emitted code uses."""
+    tables: Tables = {}
+    for name, node in program.graph:
+        if type(node) in _RULES:
+            tables |= {f"{name}_{key}": table for key, table in _RULES[type(node)](program, options, name, node).items()}
+    for table in tables.values():
+        table.flags.writeable = False
+    return tables
+
+
+def _pad(program: Program, options: Options, name: str, node: Pad) -> Tables:
+    """`index<axis>`: the input sample that each padded one repeats."""
+    if node.mode == "zero":
+        return {}
+    shape = program.graph.spec.shape
+    return {
+        f"index{axis}": extension_index(n, *width, node.mode).astype(np.intp)
+        for axis, (n, width) in enumerate(zip(shape, node.widths, strict=True))
+    }
+
+
+def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
+    """`w`: responses on the windows, scaled so that no FFT needs to; `start<axis>`: where gathered windows begin."""
+    spec = program.graph.spec
+    x = program.values[node.x]
+    bank = banks(spec)[node.bank]
+    widths = node.widths or x.grid
+    starts = node.starts or ((0,) * spec.dim,) * len(node.indices)
+    scale = 1.0 / prod(x.grid)
+    boxes = [tuple(Band(s, s + w) for s, w in zip(start, widths, strict=True)) for start in starts]
+    w = np.stack([bank.window(i, node.level, box) * scale for i, box in zip(node.indices, boxes, strict=True)])
+    if node.components:
+        w = w[:, list(node.components)] * np.sqrt(_weights(program, name)).reshape(-1, *(1,) * spec.dim)
+    number = np.dtype(options.dtype)
+    if np.iscomplexobj(w):
+        tables: Tables = {"w": np.ascontiguousarray(w.astype(np.result_type(number, np.complex64)))}
+    elif node.half:
+        tables = {"w": np.ascontiguousarray(w[0, 0].astype(number))}
+    else:  # real: each value twice, for the real and the imaginary part of a bin
+        tables = {"w": np.repeat(w[:, 0], 2, axis=-1).astype(number)}
+    if len(set(starts)) > 1:
+        low = [a for a, _ in x.band] if x.band else [0] * spec.dim
+        for axis in range(spec.dim):
+            step = 2 if axis == spec.dim - 1 else 1
+            tables[f"start{axis}"] = np.array([step * (s[axis] - low[axis]) for s in starts], dtype=np.intp)
+    return tables
+
+
+def _weights(program: Program, fold: str) -> NDArray[np.float64]:
+    """The weights of the modulus behind a fold."""
+    graph = program.graph
+    modulus = graph[graph.users[graph.users[fold][0]][0]]
+    assert isinstance(modulus, Modulus)
+    return np.array(modulus.weights, dtype=np.float64)
+
+
+def _lowpass(program: Program, options: Options, name: str, node: Lowpass) -> Tables:
+    """`a<axis>`: the matrix of an axis, stored so that the emitted product needs no transpose."""
+    spec: Spec = program.graph.spec
+    tables: Tables = {}
+    for axis, (method, kept) in enumerate(zip(node.methods, node.kept, strict=True)):
+        if method == "dense":
+            a = dense_matrix(spec, node.level, axis, node.by, kept)
+        else:
+            a = banded_matrix(spec, node.level, axis, node.by, taps(spec, node.level, axis, options.tolerance))
+        a = a if axis == spec.dim - 1 else a.T
+        tables[f"a{axis}"] = np.ascontiguousarray(a.astype(options.dtype))
+    return tables
+
+
+def _output(program: Program, options: Options, name: str, node: Output) -> Tables:
+    """`rows`: the output row of each path, one axis for each fold above."""
+    group, rows, shape = output_rows(program, name)
+    table = np.array(rows, dtype=np.intp).reshape(shape)
+    return {} if is_slice(rows) and not _split_above(program, name) else {"rows": table}
+
+
+def output_rows(program: Program, name: str) -> tuple[int, list[int], tuple[int, ...]]:
+    """Of an output node: the output array it writes, its rows there, and their shape (an axis for each fold above)."""
+    node = program.graph[name]
+    assert isinstance(node, Output)
+    shape = tuple(len(fold.indices) for f in program.around[name] if isinstance(fold := program.graph[f], Fold))
+    group = program.places[node.paths[0]][0]  # paths of one node have one shape, so one output array
+    return group, [program.places[p][1] for p in node.paths], shape
+
+
+def is_slice(rows: list[int]) -> bool:
+    """Whether rows are consecutive."""
+    return rows == list(range(rows[0], rows[0] + len(rows)))
+
+
+def _split_above(program: Program, name: str) -> bool:
+    return any(program.split(fold) for fold in program.around[name])
+
+
+_RULES: dict[type[Node], Callable[[Program, Options, str, Any], Tables]] = {
+    Pad: _pad,
+    Fold: _fold,
+    Lowpass: _lowpass,
+    Output: _output,
+}

@@ -1,0 +1,178 @@
+"""The oracle: every node evaluated in float64 as its definition says, one after the other.
+
+No batching over paths beyond what the graph states, no real-FFT shortcuts, no reuse of memory. Values are arrays of shape
+`(batch, paths, components, *samples or bins)`; spectra hold the bins of their box in natural order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.ir.filters import Band, banks
+from scatc.ir.geometry import extension_index
+from scatc.ir.graph import Graph
+from scatc.ir.nodes import (
+    Average,
+    Fft,
+    Filter,
+    Fold,
+    Ifft,
+    Input,
+    Lowpass,
+    Modulus,
+    Node,
+    Output,
+    Pad,
+    Subsample,
+    Unpad,
+)
+from scatc.ir.paths import Path
+from scatc.ir.spec import Spec
+from scatc.ir.values import Value, infer_node
+
+Array = NDArray[Any]
+
+
+def interpret(graph: Graph, x: Array) -> dict[Path, Array]:
+    """Evaluate a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        At either level.
+    x : array, shape ``batch + spec.input_shape``
+        Real; computed in float64.
+
+    Returns
+    -------
+    dict of path to array, shape ``batch + samples``
+        In the order of the graph's outputs.
+    """
+    spec = graph.spec
+    x = np.asarray(x, dtype=np.float64)
+    batch = x.shape[: x.ndim - spec.dim]
+    values: dict[str, Array] = {}
+    types: dict[str, Value] = {}
+    found: dict[Path, Array] = {}
+    for name, node in graph:
+        types[name] = infer_node(spec, node, types.get(node.x))
+        if isinstance(node, Input):
+            values[name] = x.reshape(math.prod(batch), 1, 1, *spec.input_shape)
+            continue
+        values[name] = _RULES[type(node)](spec, node, values[node.x], types[node.x])
+        if isinstance(node, Output):
+            rows = values[name][:, :, 0]
+            found |= {path: rows[:, i].reshape(batch + rows.shape[2:]) for i, path in enumerate(node.paths)}
+    return found
+
+
+def _axes(spec: Spec) -> tuple[int, ...]:
+    return tuple(range(-spec.dim, 0))
+
+
+def _pad(spec: Spec, node: Pad, x: Array, value: Value) -> Array:
+    for axis, (left, right) in zip(_axes(spec), node.widths, strict=True):
+        index = extension_index(x.shape[axis], left, right, node.mode)
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        x = np.where((index >= 0).reshape(shape), np.take(x, np.maximum(index, 0), axis), 0.0)
+    return x
+
+
+def _convolve(spec: Spec, x: Array, response: Array) -> Array:
+    return np.fft.ifftn(np.fft.fftn(x, axes=_axes(spec)) * response, axes=_axes(spec))
+
+
+def _filter(spec: Spec, node: Filter, x: Array, value: Value) -> Array:
+    return _convolve(spec, x, banks(spec)[node.bank].response(node.index, node.level))
+
+
+def _subsample(spec: Spec, node: Subsample, x: Array, value: Value) -> Array:
+    return x[(..., *[slice(None, None, 1 << node.by)] * spec.dim)]
+
+
+def _modulus(spec: Spec, node: Modulus, x: Array, value: Value) -> Array:
+    if x.shape[2] == 1 and node.weights in ((), (1,)):
+        return np.abs(x)
+    weights = np.reshape(node.weights or (1,) * x.shape[2], (-1,) + (1,) * spec.dim)
+    return np.sqrt(np.sum(weights * np.abs(x) ** 2, axis=2, keepdims=True))
+
+
+def _average(spec: Spec, node: Average, x: Array, value: Value) -> Array:
+    if node.mode == "local":
+        return _convolve(spec, x, banks(spec)["phi"].response(0, node.level)).real
+    if node.mode == "global":
+        return x.sum(axis=_axes(spec), keepdims=True)
+    return np.stack([(x**q).sum(axis=_axes(spec)) for q in node.powers], axis=-1)
+
+
+def _unpad(spec: Spec, node: Unpad, x: Array, value: Value) -> Array:
+    return x[(..., *[slice(a, b) for a, b in node.kept])]
+
+
+def _output(spec: Spec, node: Output, x: Array, value: Value) -> Array:
+    return x
+
+
+def _fft(spec: Spec, node: Fft, x: Array, value: Value) -> Array:
+    spectrum = np.fft.fftn(x, axes=_axes(spec))
+    for axis, (start, stop) in zip(_axes(spec), node.box, strict=False):
+        spectrum = np.take(spectrum, np.arange(start, stop), axis, mode="wrap")
+    return spectrum
+
+
+def _fold(spec: Spec, node: Fold, x: Array, value: Value) -> Array:
+    """One filter at a time, one axis at a time: `folding[m, i]` is 1 where bin i of the window lands on bin m."""
+    held = value.band or tuple((0, n) for n in value.grid)
+    widths = node.widths or value.grid
+    rows = []
+    for f, index in enumerate(node.indices):
+        starts = node.starts[f] if node.starts else (0,) * spec.dim
+        box = tuple(Band(s, s + w) for s, w in zip(starts, widths, strict=True))
+        response = banks(spec)[node.bank].window(index, node.level, box)
+        y = x
+        for axis, start, width, (first, _) in zip(_axes(spec), starts, widths, held, strict=True):
+            y = np.take(y, np.arange(start, start + width) - first, axis, mode="wrap")
+        y = y * (response[list(node.components)] if node.components else response)
+        for axis, start, n in zip(_axes(spec), starts, value.grid, strict=True):
+            bins, length = np.arange(y.shape[axis]), n >> node.by
+            folding = np.zeros((length, len(bins)))
+            folding[(bins if node.shifted else start + bins) % length, bins] = 1 / (1 << node.by)
+            y = np.moveaxis(np.moveaxis(y, axis, -1) @ folding.T, -1, axis)
+        rows.append(y[..., : y.shape[-1] // 2 + 1] if node.half else y)
+    stacked = np.stack(rows, axis=2)
+    return stacked.reshape(stacked.shape[0], -1, *stacked.shape[3:])
+
+
+def _ifft(spec: Spec, node: Ifft, x: Array, value: Value) -> Array:
+    return np.fft.irfftn(x, value.grid, _axes(spec)) if node.real else np.fft.ifftn(x, axes=_axes(spec))
+
+
+def _lowpass(spec: Spec, node: Lowpass, x: Array, value: Value) -> Array:
+    phi = banks(spec)["phi"]
+    for axis, (start, stop) in zip(_axes(spec), node.kept, strict=True):
+        taps = np.fft.ifft(phi.axis_response(spec.dim + axis, node.level)).real
+        centres = np.arange(start, stop) << node.by
+        matrix = taps[(centres[:, None] - np.arange(x.shape[axis])) % x.shape[axis]]
+        x = np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T, -1, axis)
+    return x
+
+
+_RULES: dict[type[Node], Callable[[Spec, Any, Array, Value], Array]] = {
+    Pad: _pad,
+    Filter: _filter,
+    Subsample: _subsample,
+    Modulus: _modulus,
+    Average: _average,
+    Unpad: _unpad,
+    Output: _output,
+    Fft: _fft,
+    Fold: _fold,
+    Ifft: _ifft,
+    Lowpass: _lowpass,
+}

@@ -1,0 +1,29 @@
+"""1D scattering (Anden & Mallat 2014), with Kymatio's rules for subsampling."""
+
+from __future__ import annotations
+
+from scatc.ir.nodes import Average, Node, Subsample, Unpad
+from scatc.ir.spec import Spec
+
+
+class Scattering1D:
+    """U behind a filter of scale j is subsampled by 2**j, with local averaging by no more than the output's stride."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def level(self, j: int) -> int:
+        """log2 of the subsampling of U behind a filter of scale j."""
+        return j if self.spec.log2_stride is None else min(j, self.spec.log2_stride)
+
+    def average(self, level: int) -> list[tuple[str, Node]]:
+        """Local: phi, subsample, unpad. Global: the sum over the padded signal. None: U unpadded."""
+        spec = self.spec
+        if spec.average == "global":
+            return [("S", Average("", "global"))]
+        if spec.log2_stride is None:
+            return [("S", Unpad("", spec.kept(level)))]
+        steps: list[tuple[str, Node]] = [("A", Average("", "local", level))]
+        if spec.log2_stride > level:
+            steps.append(("B", Subsample("", spec.log2_stride - level)))
+        return [*steps, ("S", Unpad("", spec.kept(spec.log2_stride)))]

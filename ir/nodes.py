@@ -1,0 +1,162 @@
+"""The node kinds of both levels of the intermediate representation.
+
+The *scattering graph* says what is meant (`Input Pad Filter Subsample Modulus Average Unpad Output`); the *spectral
+program* says how it is computed (`Fft Fold Ifft Modulus Lowpass Average Unpad Output`). Both are graphs of these frozen
+dataclasses, so every pass is a rewrite from one graph to another. A node names its input; what a value looks like is
+inferred (`values.py`), what it means is written once (`interpret.py`), and each target has its own rules for emission.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+Box = tuple[tuple[int, int], ...]
+"""Bins per axis, `start <= k < stop`, in natural order: negative frequencies are negative bins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation; `x` is the name of the value it works on."""
+
+    kind: ClassVar[str] = ""
+    x: str
+
+    def attributes(self) -> dict[str, object]:
+        """What the node states besides its input, without what is at its default."""
+        return {f.name: v for f in fields(self)[1:] if (v := getattr(self, f.name)) != f.default}
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Node):
+    """The signal: real, of the spec's input shape."""
+
+    kind: ClassVar[str] = "input"
+    x: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pad(Node):
+    """Extend each axis by `widths` (left, right) samples, by reflection, zeros or periodically."""
+
+    kind: ClassVar[str] = "pad"
+    widths: tuple[tuple[int, int], ...] = ()
+    mode: str = "reflect"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Node):
+    """Circular convolution with filter `index` of `bank`, at the resolution of the input (`level` = log2 subsampling).
+
+    `support` is what `infer_support` found: the bins outside which the filter is negligible.
+    """
+
+    kind: ClassVar[str] = "filter"
+    bank: str = ""
+    index: int = 0
+    level: int = 0
+    support: Box = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subsample(Node):
+    """Keep one sample in `2**by` on every axis."""
+
+    kind: ClassVar[str] = "subsample"
+    by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Modulus(Node):
+    """`sqrt(sum_c w_c |x_c|^2)` over the components of x: the modulus, or in 3D the norm over m (weights 1 unless said)."""
+
+    kind: ClassVar[str] = "modulus"
+    weights: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Average(Node):
+    """`local`: convolution with phi; `global`: the sum over samples; `integral`: sums of the powers `powers`."""
+
+    kind: ClassVar[str] = "average"
+    mode: str = "local"
+    level: int = 0
+    powers: tuple[float, ...] = ()
+    support: Box = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unpad(Node):
+    """Keep samples `start <= n < stop` of each axis."""
+
+    kind: ClassVar[str] = "unpad"
+    kept: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Node):
+    """The value is the coefficient of `paths` (one path, or after batching one for each row, in row order)."""
+
+    kind: ClassVar[str] = "output"
+    paths: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fft(Node):
+    """The DFT of x on the bins of `box` (all of them if empty); `real` says that x is real, so half is computed."""
+
+    kind: ClassVar[str] = "fft"
+    box: Box = ()
+    real: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Node):
+    """Multiply a spectrum by filters and fold it (alias it) into the spectrum subsampled by `2**by`.
+
+    Filter `indices[f]` is read on the box that begins at bin `starts[f]` and is `widths` bins wide. The product's
+    bin `k` is added to bin `k mod M` of the result, M being the subsampled length; with `shifted`, to bin
+    `(k - start) mod M`, which only multiplies the signal by a phase ramp (legal where only its modulus is used).
+    `half` keeps the bins `0 .. M // 2` of the last axis, enough for a real result. `components` lists those of a
+    filter's components that are computed (all if empty). An empty `widths` stands for the whole grid.
+    """
+
+    kind: ClassVar[str] = "fold"
+    bank: str = ""
+    indices: tuple[int, ...] = ()
+    level: int = 0
+    by: int = 0
+    starts: tuple[tuple[int, ...], ...] = ()
+    widths: tuple[int, ...] = ()
+    shifted: bool = False
+    half: bool = False
+    components: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ifft(Node):
+    """The inverse DFT; `real` where the result is real (the input then holds half of the bins)."""
+
+    kind: ClassVar[str] = "ifft"
+    real: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lowpass(Node):
+    """`unpad(subsample(x * phi))` as one linear map per axis; `methods` says how each axis applies it.
+
+    `dense`: one matrix; `banded`: the same block-bidiagonal matrix for each frame of samples.
+    """
+
+    kind: ClassVar[str] = "lowpass"
+    level: int = 0
+    by: int = 0
+    kept: tuple[tuple[int, int], ...] = ()
+    methods: tuple[str, ...] = ()
+
+
+KINDS: dict[str, type[Node]] = {
+    c.kind: c for c in (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Output, Fft, Fold, Ifft, Lowpass)
+}
+SCATTERING_KINDS = (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Output)
+PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Output)

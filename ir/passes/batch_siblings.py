@@ -1,0 +1,121 @@
+"""Compute siblings together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from math import prod
+
+from scatc.ir.filters import banks
+from scatc.ir.graph import Graph
+from scatc.ir.nodes import Fold, Node, Output
+from scatc.ir.options import Options
+from scatc.ir.values import Value, infer
+
+SHARED_READ = 2.0
+"""Siblings read one common window if it has at most so many times the bins of their own: a copy costs about that."""
+
+
+def batch_siblings(graph: Graph, options: Options) -> Graph:
+    """`(u * psi_a, u * psi_b, ..)  =>  u * (psi_a, psi_b, ..)`: one node with a path axis.
+
+    Legal for paths under one parent (itself perhaps already batched) whose nodes have equal shapes and resolutions and
+    the same descendants. Rows are ordered parent first. Their windows get a common width, and a common start where that
+    costs little: then the product reads the spectrum in place, otherwise each filter's window is gathered.
+    """
+    merger = _Merger(graph)
+    root = next(iter(graph.nodes), None)
+    if root is not None:
+        merger.merge([root], "")
+    return Graph(graph.spec, merger.nodes)
+
+
+class _Merger:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.values = infer(graph)
+        self.signatures = _signatures(graph)
+        self.nodes: dict[str, Node] = {}
+
+    def merge(self, members: list[str], x: str) -> None:
+        """Add one node for isomorphic `members` (in row order), which reads `x`, then its descendants."""
+        name = _group_name(members)
+        first = self.graph[members[0]]
+        node = replace(first, x=x)
+        if isinstance(first, Output):
+            node = replace(node, paths=tuple(p for m in members for p in self._output(m).paths))
+        if isinstance(first, Fold):
+            node = self._merge_folds(members, node)
+        self.nodes[name] = node
+        for family in self._families(members[0]):
+            positions = [self.graph.users[members[0]].index(child) for child in family]
+            self.merge([self.graph.users[m][p] for m in members for p in positions], name)
+
+    def _families(self, name: str) -> list[list[str]]:
+        """The users of a node, grouped into those that can be computed together, in order of first appearance."""
+        families: dict[int, list[str]] = {}
+        for user in self.graph.users[name]:
+            families.setdefault(self.signatures[user], []).append(user)
+        return list(families.values())
+
+    def _output(self, name: str) -> Output:
+        node = self.graph[name]
+        assert isinstance(node, Output)
+        return node
+
+    def _merge_folds(self, members: list[str], node: Node) -> Fold:
+        """One fold for the filters of all members (each filter once: members repeat them for each parent row)."""
+        folds: dict[int, Fold] = {}
+        for member in members:
+            fold = self.graph[member]
+            assert isinstance(fold, Fold)
+            folds.setdefault(fold.indices[0], fold)
+        assert isinstance(node, Fold)
+        starts, widths = _common_windows(list(folds.values()), self.values[self.graph[members[0]].x])
+        return replace(node, indices=tuple(folds), starts=starts, widths=widths)
+
+
+def _common_windows(folds: list[Fold], spectrum: Value) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Starts and common widths of the windows of sibling folds."""
+    if any(not fold.widths for fold in folds):
+        return (), ()
+    grid = spectrum.grid
+    widths = tuple(max(fold.widths[a] for fold in folds) for a in range(len(grid)))
+    starts = tuple(
+        tuple(0 if w == n else s for s, w, n in zip(fold.starts[0], widths, grid, strict=True)) for fold in folds
+    )
+    low = tuple(min(s[a] for s in starts) for a in range(len(grid)))
+    hull = tuple(max(s[a] for s in starts) + widths[a] - low[a] for a in range(len(grid)))
+    if all(h <= n for h, n in zip(hull, grid, strict=True)) and prod(hull) <= SHARED_READ * prod(widths):
+        return (low,) * len(folds), hull
+    return starts, widths
+
+
+def _signatures(graph: Graph) -> dict[str, int]:
+    """A number for each node, equal where nodes and all their descendants are alike.
+
+    What a sibling may have for itself (its filter, its window, its path) does not count for the node itself, but the
+    filters of its children do: children are batched over all rows of their parent, so all rows must have the same.
+    """
+    known = banks(graph.spec)
+    numbers: dict[Hashable, int] = {}
+    found: dict[str, int] = {}
+    for name in reversed(graph.nodes):
+        node = graph[name]
+        below = tuple((getattr(graph[user], "indices", ()), found[user]) for user in graph.users[name])
+        own: Hashable = node
+        if isinstance(node, Fold):
+            own = (replace(node, x="", indices=(), starts=(), widths=()), known[node.bank].components(node.indices[0]))
+        elif isinstance(node, Output):
+            own = replace(node, x="", paths=())
+        else:
+            own = replace(node, x="")
+        found[name] = numbers.setdefault((own, below), len(numbers))
+    return found
+
+
+def _group_name(members: list[str]) -> str:
+    """The name of the first member, extended by the last one's path."""
+    if len(members) == 1:
+        return members[0]
+    return f"{members[0]}_to{members[-1][members[-1].index('_') :]}"

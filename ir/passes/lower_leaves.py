@@ -1,0 +1,81 @@
+"""Average by matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from scatc.ir.cost import node_cost
+from scatc.ir.graph import Graph
+from scatc.ir.lowpass import frames, taps
+from scatc.ir.nodes import Fft, Fold, Ifft, Lowpass, Node, Unpad
+from scatc.ir.options import Options
+from scatc.ir.values import Value, infer
+
+
+def lower_leaves(graph: Graph, options: Options) -> Graph:
+    """`unpad(ifft(fold_k(fft(u) . phi^)))  =>  A u`, one matrix A per axis, where that is predicted to be cheaper.
+
+    Legal always: phi, subsampling and unpadding are linear, and phi is separable. An axis is `dense` (A as it stands) or,
+    if phi's taps are short against the axis and the kept outputs' taps lie within it, `banded` (A is block-bidiagonal and
+    Toeplitz, so each frame of samples meets the same small matrix). The FFT's price counts only where nobody else needs it.
+    """
+    values = infer(graph)
+    chosen: dict[str, Lowpass] = {}
+    for name, node in graph:
+        if isinstance(node, Unpad) and (chain := _chain(graph, name)):
+            node_fold, price = chain[1], _fft_price(graph, values, chain, options)
+            lowpass = _cheapest(graph, values, chain[0], node_fold, node.kept, options)
+            u, y = values[lowpass.x], values[name]
+            if node_cost(lowpass, u, y, options.machine, options.itemsize, _taps(graph, lowpass, options)).seconds < price:
+                chosen[name] = lowpass
+    return graph.rewrite(lambda name, node: chosen.get(name)).without_dead()
+
+
+def _chain(graph: Graph, name: str) -> tuple[str, Fold] | None:
+    """The spectrum's name and the fold behind an unpad, if the unpad ends a low-pass."""
+    ifft = graph[graph[name].x]
+    if isinstance(ifft, Ifft) and ifft.real and isinstance(fold := graph[ifft.x], Fold):
+        return fold.x, fold
+    return None
+
+
+def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, Fold], options: Options) -> float:
+    """Predicted seconds of the low-pass through the FFT."""
+    spectrum, fold = chain
+    names: Iterator[str] = (n for n, node in graph if node is fold)
+    product = next(names)
+    inverse = graph.users[product][0]
+    steps = [product, inverse]
+    if graph.users[spectrum] == (product,):
+        steps.append(spectrum)
+    return sum(
+        node_cost(graph[n], values[graph[n].x], values[n], options.machine, options.itemsize, {}).seconds for n in steps
+    )
+
+
+def _cheapest(
+    graph: Graph, values: dict[str, Value], spectrum: str, fold: Fold, kept: tuple[tuple[int, int], ...], options: Options
+) -> Lowpass:
+    """The cheapest methods, chosen axis by axis."""
+    fft = graph[spectrum]
+    assert isinstance(fft, Fft)
+    grid = values[spectrum].grid
+    methods = ["dense"] * len(grid)
+    for axis, n in enumerate(grid):
+        best = inf
+        for method in ("dense", "banded"):
+            layout = frames(kept[axis], fold.by, taps(graph.spec, fold.level, axis, options.tolerance))
+            if method == "banded" and not 0 <= layout.base < layout.stop <= n:
+                continue
+            outputs = kept[axis][1] - kept[axis][0]
+            flops = n * outputs if method == "dense" else (layout.blocks + 1) * layout.length * 2 * layout.outputs
+            if flops < best:
+                best, methods[axis] = flops, method
+    return Lowpass(fft.x, fold.level, fold.by, kept, tuple(methods))
+
+
+def _taps(graph: Graph, node: Node, options: Options) -> dict[tuple[int, int], int]:
+    assert isinstance(node, Lowpass)
+    axes = range(graph.spec.dim)
+    return {(node.level, axis): taps(graph.spec, node.level, axis, options.tolerance) for axis in axes}

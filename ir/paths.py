@@ -1,0 +1,117 @@
+"""The paths of a transform: which exist, in which order they are output, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from scatc.ir.filters import FilterInfo, banks
+from scatc.ir.spec import Spec
+
+Path = tuple[int, ...]
+"""One filter index per order; the empty path is order 0."""
+
+
+def bank_name(spec: Spec, order: int) -> str:
+    """The bank whose filters make order `order` (1D has one per order)."""
+    return f"psi{order}" if spec.dim == 1 else "psi"
+
+
+def infos(spec: Spec, path: Path) -> tuple[FilterInfo, ...]:
+    """What is known of each filter along a path."""
+    return tuple(banks(spec)[bank_name(spec, m)].info[n] for m, n in enumerate(path, 1))
+
+
+def children(spec: Spec, path: Path) -> Iterator[int]:
+    """Indices of the filters that continue a path.
+
+    Only larger scales do (`j` grows along a path): U at scale j has next to no energy at finer ones (Mallat 2012).
+    In 3D the degree l stays the same (Eickenberg et al. 2017).
+    """
+    if len(path) >= spec.order:
+        return
+    bank = banks(spec)[bank_name(spec, len(path) + 1)]
+    last = infos(spec, path)[-1] if path else None
+    for index, info in enumerate(bank.info):
+        if last is None or (info.j > last.j and info.l == last.l):
+            yield index
+
+
+@lru_cache(maxsize=64)
+def all_paths(spec: Spec) -> tuple[Path, ...]:
+    """Every path, in output order.
+
+    1D and 2D: by order, then by indices. 3D: by order, then by scales, then by degree; order 0 is not output.
+    """
+    found: list[Path] = []
+    frontier: list[Path] = [()]
+    while frontier:
+        found += frontier
+        frontier = [(*path, n) for path in frontier for n in children(spec, path)]
+    if spec.dim < 3:
+        return tuple(sorted(found, key=lambda path: (len(path), path)))
+
+    def scales_then_degree(path: Path) -> tuple[int, tuple[int, ...], int]:
+        along = infos(spec, path)
+        return len(path), tuple(info.j for info in along), along[-1].l or 0
+
+    return tuple(sorted((path for path in found if path), key=scales_then_degree))
+
+
+@dataclass(frozen=True, slots=True)
+class PathRow:
+    """One row of the path table.
+
+    Attributes
+    ----------
+    row : int
+        Its place on the path axis of the output.
+    order : int
+    path : tuple of int
+        Filter index per order.
+    j : tuple of int
+        Scale per order (log2).
+    xi, sigma : tuple of float
+        Centre frequency and bandwidth per order, in cycles per sample, or in Hz if a sampling rate was given.
+    theta : tuple of int
+        2D: angle index per order.
+    l : int or None
+        3D: degree.
+    """
+
+    row: int
+    order: int
+    path: Path
+    j: tuple[int, ...]
+    xi: tuple[float, ...]
+    sigma: tuple[float, ...]
+    theta: tuple[int, ...] = ()
+    l: int | None = None  # noqa: E741  (the degree's name in the field)
+
+
+def path_table(spec: Spec, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
+    """The tidy table of paths, in output order.
+
+    Parameters
+    ----------
+    spec : Spec
+    sampling_rate : float, optional
+        Samples per second (or per unit of length); frequencies are multiplied by it.
+    """
+    rows = []
+    for row, path in enumerate(all_paths(spec)):
+        along = infos(spec, path)
+        rows.append(
+            PathRow(
+                row=row,
+                order=len(path),
+                path=path,
+                j=tuple(i.j for i in along),
+                xi=tuple(i.xi * sampling_rate for i in along),
+                sigma=tuple(i.sigma * sampling_rate for i in along),
+                theta=tuple(i.theta for i in along if i.theta is not None),
+                l=along[-1].l if along else None,
+            )
+        )
+    return tuple(rows)

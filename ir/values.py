@@ -1,0 +1,165 @@
+"""What each node yields: inference of shape, kind, resolution and frequency support."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from scatc.ir.filters import banks
+from scatc.ir.graph import Graph
+from scatc.ir.nodes import (
+    Average,
+    Box,
+    Fft,
+    Filter,
+    Fold,
+    Ifft,
+    Input,
+    Lowpass,
+    Modulus,
+    Node,
+    Output,
+    Pad,
+    Subsample,
+    Unpad,
+)
+from scatc.ir.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The type of a value.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Samples per axis, or bins per axis of a spectrum.
+    grid : tuple of int
+        Length of each axis at this resolution: of the signal whose samples or spectrum this is.
+    real : bool
+        Real or complex.
+    level : int
+        log2 of the subsampling since the input, the same on every axis.
+    spectrum : bool
+        Bins of a DFT instead of samples.
+    band : Box
+        Frequency support: the bins, per axis, outside which the value is negligible (empty: not known to be limited).
+    paths, components : int
+        Sibling paths, and components per path (3D: the orders m), that the value holds.
+    """
+
+    shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    real: bool = True
+    level: int = 0
+    spectrum: bool = False
+    band: Box = ()
+    paths: int = 1
+    components: int = 1
+
+    @property
+    def samples(self) -> int:
+        """Numbers held for one signal of the batch."""
+        return self.paths * self.components * prod(self.shape)
+
+    def __str__(self) -> str:
+        number = "real" if self.real else "complex"
+        leading = [f"{self.paths}p"] * (self.paths > 1) + [f"{self.components}c"] * (self.components > 1)
+        what = "bins" if self.spectrum else "samples"
+        band = "".join(f" band[{a}:{b}]" for a, b in self.band)
+        return f"{number} {'x'.join([*leading, *map(str, self.shape)])} {what} @{self.level}{band}"
+
+
+def infer(graph: Graph) -> dict[str, Value]:
+    """The value of every node of a graph, by name."""
+    values: dict[str, Value] = {}
+    for name, node in graph:
+        values[name] = infer_node(graph.spec, node, values.get(node.x))
+    return values
+
+
+def infer_node(spec: Spec, node: Node, x: Value | None) -> Value:
+    """The value of one node, given that of its input."""
+    if isinstance(node, Input):
+        return Value(spec.input_shape, spec.input_shape)
+    return _RULES[type(node)](spec, node, x)
+
+
+def _pad(spec: Spec, node: Pad, x: Value) -> Value:
+    shape = tuple(left + n + right for n, (left, right) in zip(x.shape, node.widths, strict=True))
+    return replace(x, shape=shape, grid=shape)
+
+
+def _filter(spec: Spec, node: Filter, x: Value) -> Value:
+    components = banks(spec)[node.bank].components(node.index)
+    return replace(x, real=False, components=components, band=node.support)
+
+
+def _subsample(spec: Spec, node: Subsample, x: Value) -> Value:
+    shape = tuple(n >> node.by for n in x.shape)
+    return replace(x, shape=shape, grid=shape, level=x.level + node.by, band=())
+
+
+def _modulus(spec: Spec, node: Modulus, x: Value) -> Value:
+    return replace(x, real=True, components=1, band=())
+
+
+def _average(spec: Spec, node: Average, x: Value) -> Value:
+    if node.mode == "local":
+        return replace(x, band=node.support)
+    shape = (len(node.powers),) if node.mode == "integral" else (1,) * spec.dim
+    return replace(x, shape=shape, band=())
+
+
+def _unpad(spec: Spec, node: Unpad, x: Value) -> Value:
+    return replace(x, shape=tuple(b - a for a, b in node.kept))
+
+
+def _output(spec: Spec, node: Output, x: Value) -> Value:
+    return x
+
+
+def _fft(spec: Spec, node: Fft, x: Value) -> Value:
+    shape = tuple(b - a for a, b in node.box) or x.shape
+    return replace(x, shape=shape, real=False, spectrum=True, band=node.box)
+
+
+def _fold(spec: Spec, node: Fold, x: Value) -> Value:
+    grid = tuple(n >> node.by for n in x.grid)
+    shape = (*grid[:-1], grid[-1] // 2 + 1) if node.half else grid
+    components = len(node.components) or banks(spec)[node.bank].components(node.indices[0])
+    return replace(
+        x,
+        shape=shape,
+        grid=grid,
+        level=x.level + node.by,
+        paths=x.paths * len(node.indices),
+        components=components,
+        band=(),
+    )
+
+
+def _ifft(spec: Spec, node: Ifft, x: Value) -> Value:
+    return replace(x, shape=x.grid, real=node.real, spectrum=False)
+
+
+def _lowpass(spec: Spec, node: Lowpass, x: Value) -> Value:
+    grid = tuple(n >> node.by for n in x.grid)
+    return replace(x, shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
+
+
+_RULES: dict[type[Node], Callable[[Spec, Any, Any], Value]] = {
+    Pad: _pad,
+    Filter: _filter,
+    Subsample: _subsample,
+    Modulus: _modulus,
+    Average: _average,
+    Unpad: _unpad,
+    Output: _output,
+    Fft: _fft,
+    Fold: _fold,
+    Ifft: _ifft,
+    Lowpass: _lowpass,
+}
