@@ -1,1 +1,61 @@
-"""Programs to source text; one folder per target."""
+"""Programs to source text; one folder per target.
+
+A target is a folder that offers `TARGET`; nothing else names it, so adding one adds a folder and edits none.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from scatc.ir.cost import Machine
+from scatc.ir.errors import TargetError
+from scatc.ir.options import Options
+from scatc.ir.schedule import MemoryModel, Program
+
+Tables = dict[str, NDArray[Any]]
+"""The arrays that emitted code is bound to, by name."""
+
+
+class Target(Protocol):
+    """What a target knows."""
+
+    name: str
+
+    def machine(self, fft: str) -> Machine:
+        """The constants of the cost model, given the name of the FFT library."""
+        ...
+
+    def memory(self, options: Options) -> MemoryModel:
+        """What emitted code allocates."""
+        ...
+
+    def tables(self, program: Program, options: Options) -> Tables:
+        """The filters, matrices and indices that emitted code needs."""
+        ...
+
+    def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
+        """The source text."""
+        ...
+
+
+def targets() -> list[str]:
+    """The names of the targets there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
+def find_target(name: str) -> Target:
+    """The target of a name.
+
+    Raises
+    ------
+    TargetError
+        If there is none; the message lists those there are.
+    """
+    if name not in targets():
+        raise TargetError(f"target={name!r} is not possible: target must be one of {', '.join(map(repr, targets()))}")
+    target: Target = importlib.import_module(f"{__name__}.{name}").TARGET
+    return target

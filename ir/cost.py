@@ -6,7 +6,6 @@ Figures are for one signal of the batch and all paths of a node. The same figure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log2, prod
 
@@ -72,7 +71,7 @@ def frame_outputs(taps: int, by: int) -> int:
     return max(-(-taps // (1 << by)), 1)
 
 
-def graph_costs(graph: Graph, machine: Machine, itemsize: int, taps: Mapping[tuple[int, int], int]) -> dict[str, Cost]:
+def graph_costs(graph: Graph, machine: Machine, itemsize: int) -> dict[str, Cost]:
     """The cost of every node of a graph, by name.
 
     Parameters
@@ -81,25 +80,16 @@ def graph_costs(graph: Graph, machine: Machine, itemsize: int, taps: Mapping[tup
     machine : Machine
     itemsize : int
         Bytes of a real number.
-    taps : mapping of (level, axis) to int
-        Samples that phi spans (for banded low-passes).
     """
     values = infer(graph)
-    return {name: node_cost(node, values.get(node.x), values[name], machine, itemsize, taps) for name, node in graph}
+    return {name: node_cost(node, values.get(node.x), values[name], machine, itemsize) for name, node in graph}
 
 
-def node_cost(
-    node: Node,
-    x: Value | None,
-    y: Value,
-    machine: Machine,
-    itemsize: int,
-    taps: Mapping[tuple[int, int], int],
-) -> Cost:
+def node_cost(node: Node, x: Value | None, y: Value, machine: Machine, itemsize: int) -> Cost:
     """The cost of one node, given the types of what it reads and yields."""
     if x is None or isinstance(node, Input):
         return Cost()
-    flops, rate, calls = _arithmetic(node, x, y, machine, taps)
+    flops, rate, calls = _arithmetic(node, x, y, machine)
     moved = float(_bytes(x, itemsize) + _bytes(y, itemsize))
     if isinstance(node, Fold):  # reads a window of the spectrum for each filter, and the filter
         window = prod(node.widths or x.shape) * len(node.indices) * y.components
@@ -113,16 +103,14 @@ def _bytes(value: Value, itemsize: int) -> int:
     return value.samples * itemsize * (1 if value.real else 2)
 
 
-def _arithmetic(
-    node: Node, x: Value, y: Value, machine: Machine, taps: Mapping[tuple[int, int], int]
-) -> tuple[float, float, int]:
+def _arithmetic(node: Node, x: Value, y: Value, machine: Machine) -> tuple[float, float, int]:
     """Flops, the rate at which they run, and library calls."""
     if isinstance(node, Fft):
         return x.paths * fft_flops(x.shape, real=node.real), machine.fft_rate, 2
     if isinstance(node, Ifft):
         return y.paths * y.components * fft_flops(y.shape, real=node.real), machine.fft_rate, 1
     if isinstance(node, Lowpass):
-        return x.paths * lowpass_flops(node, x, taps), machine.matmul_rate, 2 * len(node.methods)
+        return x.paths * lowpass_flops(node, x), machine.matmul_rate, 2 * len(node.methods)
     if isinstance(node, Modulus):
         return 4.0 * x.samples, machine.bandwidth, 1
     if isinstance(node, Average):
@@ -130,7 +118,7 @@ def _arithmetic(
     return 0.0, machine.bandwidth, {Pad: 2, Fold: 3, Unpad: 0, Output: 1}.get(type(node), 1)
 
 
-def lowpass_flops(node: Lowpass, x: Value, taps: Mapping[tuple[int, int], int]) -> float:
+def lowpass_flops(node: Lowpass, x: Value) -> float:
     """Flops of a low-pass for one path: a matrix product per axis, last axis first."""
     shape = list(x.shape)
     total = 0.0
@@ -140,7 +128,7 @@ def lowpass_flops(node: Lowpass, x: Value, taps: Mapping[tuple[int, int], int]) 
         if node.methods[axis] == "dense":
             total += 2.0 * others * (stop - start) * shape[axis]
         else:
-            outputs = frame_outputs(taps[node.level, axis], node.by)
+            outputs = frame_outputs(node.taps[axis], node.by)
             frames = -(-(stop - start) // outputs) + 1
             total += 2.0 * others * frames * (outputs << node.by) * 2 * outputs
         shape[axis] = stop - start

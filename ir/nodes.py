@@ -145,7 +145,7 @@ class Ifft(Node):
 class Lowpass(Node):
     """`unpad(subsample(x * phi))` as one linear map per axis; `methods` says how each axis applies it.
 
-    `dense`: one matrix; `banded`: the same block-bidiagonal matrix for each frame of samples.
+    `dense`: one matrix; `banded`: the same block-bidiagonal matrix for each frame of samples, phi cut to `taps` samples.
     """
 
     kind: ClassVar[str] = "lowpass"
@@ -153,6 +153,7 @@ class Lowpass(Node):
     by: int = 0
     kept: tuple[tuple[int, int], ...] = ()
     methods: tuple[str, ...] = ()
+    taps: tuple[int, ...] = ()
 
 
 KINDS: dict[str, type[Node]] = {

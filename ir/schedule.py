@@ -56,6 +56,10 @@ class Program:
         Where in the arena each value lives, in bytes for one signal (a chunk of n signals uses n times as much).
     arena, outside : int
         Bytes for one signal: of the arena, and of the most that lives outside of it at one time.
+    rows : Mapping of str to int
+        Rows of each value for one signal, at most.
+    deaths : Mapping of str to tuple of str
+        After which node which values outside of the arena are of no more use.
     """
 
     graph: Graph
@@ -65,6 +69,8 @@ class Program:
     offsets: Mapping[str, int] = field(default_factory=dict)
     arena: int = 0
     outside: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    deaths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def values(self) -> dict[str, Value]:
@@ -129,8 +135,10 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
         If even one signal and one path at a time on one worker need more than `memory_limit`.
     """
     budget, workers = options.machine.cache_bytes, options.workers
+    footprints = _footprints(graph, memory)
     while True:
-        program = _sized(graph, budget, workers, memory)
+        batch, chunks = _sizes(graph, budget, footprints)
+        program = arrange(graph, batch, chunks, workers, memory)
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
         if program.batch > 1 or any(chunk > 1 for chunk in program.chunks.values()):
@@ -144,12 +152,8 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
             )
 
 
-def _sized(graph: Graph, budget: int, workers: int, memory: MemoryModel) -> Program:
-    values = infer(graph)
-    footprints = {
-        name: Footprint() if isinstance(node, Input) else memory.footprint(node, values[node.x], values[name])
-        for name, node in graph
-    }
+def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> tuple[int, dict[str, int]]:
+    """How many signals, and of each fold how many filters, keep the live values within a budget of bytes."""
     order = list(graph.nodes)
     root = sum(f.arena + f.held for n in order[:3] if not isinstance(graph[n], Fold) for f in [footprints[n]])
     widest = max((_unit(graph, footprints, name) for name, node in graph if isinstance(node, Fold)), default=0)
@@ -164,8 +168,31 @@ def _sized(graph: Graph, budget: int, workers: int, memory: MemoryModel) -> Prog
             together = min(max(fit, 1), count)
             chunks[name] = -(-count // -(-count // together))  # equal chunks
             rows[name] *= chunks[name]
-    offsets, arena, outside = _place(graph, footprints, rows, values)
-    return Program(graph, batch, chunks, workers, offsets, arena, outside)
+    return batch, chunks
+
+
+def arrange(graph: Graph, batch: int, chunks: Mapping[str, int], workers: int, memory: MemoryModel) -> Program:
+    """The program of a graph whose loops are sized: rows, lifetimes and places in the arena follow from that."""
+    footprints = _footprints(graph, memory)
+    rows: dict[str, int] = {}
+    for name, node in graph:
+        rows[name] = rows.get(node.x, 1) * chunks.get(name, 1)
+    dies = _last_uses(graph)
+    offsets, arena, outside = _place(graph, footprints, rows, dies)
+    deaths: dict[str, tuple[str, ...]] = {}
+    order = list(graph.nodes)
+    for name in order:
+        if footprints[name].held:
+            deaths[order[dies[name]]] = (*deaths.get(order[dies[name]], ()), name)
+    return Program(graph, batch, chunks, workers, offsets, arena, outside, rows, deaths)
+
+
+def _footprints(graph: Graph, memory: MemoryModel) -> dict[str, Footprint]:
+    values = infer(graph)
+    return {
+        name: Footprint() if isinstance(node, Input) else memory.footprint(node, values[node.x], values[name])
+        for name, node in graph
+    }
 
 
 def _unit(graph: Graph, footprints: Mapping[str, Footprint], fold: str) -> int:
@@ -180,12 +207,10 @@ def _unit(graph: Graph, footprints: Mapping[str, Footprint], fold: str) -> int:
 
 
 def _place(
-    graph: Graph, footprints: Mapping[str, Footprint], rows: Mapping[str, int], values: Mapping[str, Value]
+    graph: Graph, footprints: Mapping[str, Footprint], rows: Mapping[str, int], dies: Mapping[str, int]
 ) -> tuple[dict[str, int], int, int]:
     """Offsets in the arena by first fit over lifetimes, the arena's size, and the peak outside of it."""
     order = list(graph.nodes)
-    position = {name: i for i, name in enumerate(order)}
-    dies = _last_uses(graph, position)
     offsets: dict[str, int] = {}
     live: list[tuple[int, int, str]] = []  # (offset, end, name)
     held: dict[str, int] = {}
@@ -212,12 +237,13 @@ def _place(
     return offsets, arena, outside
 
 
-def _last_uses(graph: Graph, position: Mapping[str, int]) -> dict[str, int]:
+def _last_uses(graph: Graph) -> dict[str, int]:
     """The position of the last step at which each value must still be there.
 
     A fold reads its spectrum in every round of its loop, and an inverse FFT may stand in its fold's memory: such a value
     lives to the end of what its reader lives for, or of the reader's loop.
     """
+    position = {name: i for i, name in enumerate(graph.nodes)}
     end = dict(position)  # the last position inside the subtree of each node
     for name in reversed(list(graph.nodes)):
         for user in graph.users[name]:

@@ -1,8 +1,37 @@
 """The numpy target: vectorised numpy on CPUs, FFTs through `scipy.fft`."""
 
+from __future__ import annotations
+
+from scatc.codegen import Tables
 from scatc.codegen.numpy.emitter import emit
 from scatc.codegen.numpy.machine import MACHINES
 from scatc.codegen.numpy.memory import NumpyMemory
 from scatc.codegen.numpy.tables import make_tables
+from scatc.ir.cost import Machine
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
 
-__all__ = ["MACHINES", "NumpyMemory", "emit", "make_tables"]
+
+class NumpyTarget:
+    """See `scatc.codegen.Target`."""
+
+    name = "numpy"
+
+    def machine(self, fft: str) -> Machine:
+        """The machine of a provider; a user's own backend is taken for scipy's."""
+        return MACHINES.get(fft, MACHINES["scipy"])
+
+    def memory(self, options: Options) -> NumpyMemory:
+        """What emitted code allocates."""
+        return NumpyMemory(options.itemsize, options.machine.fft_in_place)
+
+    def tables(self, program: Program, options: Options) -> Tables:
+        """The filters, matrices and indices that emitted code needs."""
+        return make_tables(program, options)
+
+    def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
+        """The source text."""
+        return emit(program, options, tables, version)
+
+
+TARGET = NumpyTarget()

@@ -14,10 +14,11 @@ from typing import Any
 
 import jinja2
 
+from scatc.codegen import Tables
 from scatc.codegen.numpy.memory import fold_buffer
 from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, span
-from scatc.codegen.numpy.tables import Tables, is_slice, output_rows
-from scatc.ir.lowpass import frames, taps
+from scatc.codegen.numpy.tables import is_slice, output_rows
+from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Unpad
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -80,12 +81,10 @@ class _Emitter:
         self.axes = f", axes={axes}" if self.spec.dim == 3 else ""
 
     def body(self) -> str:
-        last_of = self._last_nodes()
         for name, node in self.graph:
             if isinstance(node, Input):
                 continue
-            loops = sum(self.program.split(f) for f in self.program.around[name][: -1 if isinstance(node, Fold) else None])
-            self.depth = 1 + loops
+            self.depth = self._depth(name) - (isinstance(node, Fold) and self.program.split(name))
             self.write(f"# {print_node(name, node)}")
             if isinstance(node, Fold):
                 self._open(name, node)
@@ -93,15 +92,14 @@ class _Emitter:
                 self._components(name, node)
             elif not (isinstance(node, Ifft | Modulus) and self._component_fold(name)):
                 self.node(name, node)
-            dead = [f"{value}" for value in last_of.get(name, ())]
-            if dead:
-                self.write(f"del {', '.join(dead)}")
+            for value in reversed(self.program.deaths.get(name, ())):  # deepest loop first
+                self.depth = self._depth(value)
+                self.write(f"del {value}")
         return "\n".join(self.lines)
 
-    def _last_nodes(self) -> dict[str, list[str]]:
-        """For each node, the values outside of the arena that die with it."""
-        model = self.program.held
-        return {reader: [name for name in names] for reader, names in model.items()}
+    def _depth(self, name: str) -> int:
+        """Indentation of the code behind a node."""
+        return 1 + sum(map(self.program.split, self.program.around[name]))
 
     def write(self, text: str) -> None:
         self.lines += [f"{INDENT * self.depth}{line}" for line in text.splitlines() if line.strip()]
@@ -159,7 +157,7 @@ class _Emitter:
         modulus = self.graph.users[inverse][0]
         value = self.values[modulus]
         shape = _shape(self.rows(modulus), *value.shape)
-        size = self.program.arena_rows[modulus] * _size(value.shape) * self.options.itemsize
+        size = self.program.rows[modulus] * _size(value.shape) * self.options.itemsize
         self.write(f"# {print_node(inverse, self.graph[inverse])}\n# {print_node(modulus, self.graph[modulus])}")
         self.write(f"{modulus} = np.ndarray({shape}, real, arena, {self.offset(modulus)})")
         self.write(f"square = np.ndarray({shape}, real, arena, {self.offset(modulus, size)})")
@@ -266,7 +264,7 @@ class _Emitter:
             if node.methods[axis] == "dense":
                 steps.append(SimpleNamespace(dense=times(source)))
             else:
-                layout = frames(node.kept[axis], node.by, taps(self.spec, node.level, axis, self.options.tolerance))
+                layout = frames(node.kept[axis], node.by, node.taps[axis])
                 tail = ", :" * (self.spec.dim - 1 - axis)
                 lead, rest = ["-1", *map(str, shape[:axis])], list(map(str, shape[axis + 1 :]))
                 g, joined = layout.outputs, layout.blocks * layout.outputs
@@ -302,7 +300,7 @@ class _Emitter:
             where = f"{name}_rows[{', '.join(picks)}]" + (".reshape(-1)" if len(shape) > 1 else "")
         else:
             where = span(rows[0], rows[-1] + 1) if is_slice(rows) else f"{name}_rows" + ".reshape(-1)" * (len(shape) > 1)
-        count = "-1" if around else "1"
+        count = f"{self.rows(name)} // n" if any(map(self.program.split, around)) else str(len(rows))
         return {"out": f"out{group}", "rows": where, "shape": ", ".join(map(str, ("n", count, *y.shape)))}
 
 

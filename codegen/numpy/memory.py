@@ -21,13 +21,10 @@ class NumpyMemory:
         Bytes of a real number.
     fft_in_place : bool
         Whether complex inverse FFTs reuse their input's memory.
-    taps : dict of (level, axis) to int
-        Samples that phi spans.
     """
 
     itemsize: int
     fft_in_place: bool
-    taps: dict[tuple[int, int], int]
 
     def footprint(self, node: Node, x: Value, y: Value) -> Footprint:
         """The footprint of a node for one row of its input and one filter."""
@@ -70,7 +67,7 @@ class NumpyMemory:
             others = prod(shape) // shape[axis]
             held = prod(shape) if axis < len(shape) - 1 else 0  # the previous axis's result is still there
             if node.methods[axis] == "banded":
-                per_frame = frame_outputs(self.taps[node.level, axis], node.by)
+                per_frame = frame_outputs(node.taps[axis], node.by)
                 held += others * 2 * per_frame * (-(-outputs // per_frame) + 1)
             shape[axis] = outputs
             largest = max(largest, held)

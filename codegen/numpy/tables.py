@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scatc.codegen import Tables
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import extension_index
-from scatc.ir.lowpass import banded_matrix, dense_matrix, taps
+from scatc.ir.lowpass import banded_matrix, dense_matrix
 from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output, Pad
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
 
-Tables = dict[str, NDArray[Any]]
+
 
 
 def make_tables(program: Program, options: Options) -> Tables:
@@ -85,7 +86,7 @@ def _lowpass(program: Program, options: Options, name: str, node: Lowpass) -> Ta
         if method == "dense":
             a = dense_matrix(spec, node.level, axis, node.by, kept)
         else:
-            a = banded_matrix(spec, node.level, axis, node.by, taps(spec, node.level, axis, options.tolerance))
+            a = banded_matrix(spec, node.level, axis, node.by, node.taps[axis])
         a = a if axis == spec.dim - 1 else a.T
         tables[f"a{axis}"] = np.ascontiguousarray(a.astype(options.dtype))
     return tables

@@ -8,7 +8,7 @@ from math import prod
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import Fold, Node, Output
+from scatc.ir.nodes import Fft, Fold, Node, Output
 from scatc.ir.options import Options
 from scatc.ir.values import Value, infer
 
@@ -52,11 +52,14 @@ class _Merger:
             self.merge([self.graph.users[m][p] for m in members for p in positions], name)
 
     def _families(self, name: str) -> list[list[str]]:
-        """The users of a node, grouped into those that can be computed together, in order of first appearance."""
+        """The users of a node, grouped into those that can be computed together, in order of first appearance.
+
+        The spectrum comes last: with its own coefficient out of the way, U's memory is free for its children.
+        """
         families: dict[int, list[str]] = {}
         for user in self.graph.users[name]:
             families.setdefault(self.signatures[user], []).append(user)
-        return list(families.values())
+        return sorted(families.values(), key=lambda family: isinstance(self.graph[family[0]], Fft))
 
     def _output(self, name: str) -> Output:
         node = self.graph[name]

@@ -27,7 +27,7 @@ def lower_leaves(graph: Graph, options: Options) -> Graph:
             node_fold, price = chain[1], _fft_price(graph, values, chain, options)
             lowpass = _cheapest(graph, values, chain[0], node_fold, node.kept, options)
             u, y = values[lowpass.x], values[name]
-            if node_cost(lowpass, u, y, options.machine, options.itemsize, _taps(graph, lowpass, options)).seconds < price:
+            if node_cost(lowpass, u, y, options.machine, options.itemsize).seconds < price:
                 chosen[name] = lowpass
     return graph.rewrite(lambda name, node: chosen.get(name)).without_dead()
 
@@ -50,7 +50,7 @@ def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, Fold], 
     if graph.users[spectrum] == (product,):
         steps.append(spectrum)
     return sum(
-        node_cost(graph[n], values[graph[n].x], values[n], options.machine, options.itemsize, {}).seconds for n in steps
+        node_cost(graph[n], values[graph[n].x], values[n], options.machine, options.itemsize).seconds for n in steps
     )
 
 
@@ -62,20 +62,16 @@ def _cheapest(
     assert isinstance(fft, Fft)
     grid = values[spectrum].grid
     methods = ["dense"] * len(grid)
+    spans = tuple(taps(graph.spec, fold.level, axis, options.tolerance) for axis in range(len(grid)))
     for axis, n in enumerate(grid):
         best = inf
         for method in ("dense", "banded"):
-            layout = frames(kept[axis], fold.by, taps(graph.spec, fold.level, axis, options.tolerance))
+            layout = frames(kept[axis], fold.by, spans[axis])
             if method == "banded" and not 0 <= layout.base < layout.stop <= n:
                 continue
             outputs = kept[axis][1] - kept[axis][0]
             flops = n * outputs if method == "dense" else (layout.blocks + 1) * layout.length * 2 * layout.outputs
             if flops < best:
                 best, methods[axis] = flops, method
-    return Lowpass(fft.x, fold.level, fold.by, kept, tuple(methods))
+    return Lowpass(fft.x, fold.level, fold.by, kept, tuple(methods), spans)
 
-
-def _taps(graph: Graph, node: Node, options: Options) -> dict[tuple[int, int], int]:
-    assert isinstance(node, Lowpass)
-    axes = range(graph.spec.dim)
-    return {(node.level, axis): taps(graph.spec, node.level, axis, options.tolerance) for axis in axes}

@@ -1,0 +1,217 @@
+"""`Plan`: a compiled transform, ready to be called."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scatc.codegen import Tables
+from scatc.ir.options import Options
+from scatc.ir.passes import PassRecord
+from scatc.ir.paths import Path, PathRow, path_table
+from scatc.ir.schedule import ALIGNMENT, Program
+from scatc.ir.spec import Spec
+from scatc.runtime import draw, fft, report
+from scatc.runtime.load import load_source
+from scatc.runtime.workers import run_chunks
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a plan came to be: whether from the cache, in how many seconds, and what each pass did."""
+
+    source: str = "compiled"
+    seconds: float = 0.0
+    passes: tuple[PassRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a plan is made of; all of it can be printed, and none of it is executed when it is read from a file."""
+
+    target: str
+    program: Program
+    options: Options
+    tables: Tables
+    source: str
+    record: Record = field(default_factory=Record)
+
+
+class Plan:
+    """A compiled transform.
+
+    Plans are made by `scatc.compile`. They are immutable and may be called from many threads at once.
+
+    Attributes
+    ----------
+    spec : Spec
+    dtype : numpy.dtype
+        Of the output, and of all arithmetic.
+    target : str
+    workers : int
+        Threads over chunks of the batch.
+    """
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self._program, self._options = compiled.program, compiled.options
+        self.spec: Spec = compiled.program.graph.spec
+        self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
+        self.target = compiled.target
+        self.workers = compiled.program.workers
+        self._module: ModuleType = load_source(compiled.source, compiled.target)
+        vars(self._module).update(compiled.tables)
+        self._arenas: list[NDArray[np.uint8]] = []
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<scatc {self.target} plan, {self.dtype}, {len(self._program.places)} paths, of {self.spec!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plan, (self._compiled,)
+
+    def __call__(self, x: ArrayLike) -> Any:
+        """Transform signals.
+
+        Parameters
+        ----------
+        x : array_like, shape ``batch + spec.input_shape``
+            Real, of any real dtype (converted to the plan's), contiguous or not; any number of leading batch axes.
+
+        Returns
+        -------
+        array, shape ``batch + (paths, *samples)``
+            Rows in the order of `meta()`; in 3D ``batch + (paths, powers)``. Where paths differ in their number of
+            samples (no averaging): a dict of path to array, shape ``batch + samples``, in the same order.
+
+        Raises
+        ------
+        TypeError
+            If x is complex or not numeric.
+        ValueError
+            If the last axes of x are not `spec.input_shape`.
+        """
+        array = self._checked(x)
+        shape = self.spec.input_shape
+        batch = array.shape[: array.ndim - len(shape)]
+        count = math.prod(batch)
+        signals = array.reshape(count, *shape)
+        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in self._program.outputs]
+        if count and any(out.size for out in outs):
+            self._run(signals, outs)
+        if self.spec.average != "none":
+            return outs[0].reshape(batch + outs[0].shape[1:])
+        found = {
+            path: out[:, row].reshape(batch + samples)
+            for out, (samples, paths) in zip(outs, self._program.outputs, strict=True)
+            for row, path in enumerate(paths)
+        }
+        return {path: found[path] for path in self.paths}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths that are output, in order."""
+        return tuple(row.path for row in self.meta())
+
+    def _checked(self, x: ArrayLike) -> Array:
+        array = np.asarray(x)
+        if array.dtype.kind == "c":
+            raise TypeError(f"x is complex ({array.dtype}): scattering of complex signals is not supported, pass x.real")
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"x has dtype {array.dtype}: it must be an array of real numbers")
+        shape = self.spec.input_shape
+        if array.shape[max(array.ndim - len(shape), 0) :] != shape:
+            raise ValueError(f"x has shape {array.shape}: its last {len(shape)} axes must be {shape}")
+        return array
+
+    def _run(self, signals: Array, outs: list[Array]) -> None:
+        count, workers = len(signals), self.workers
+        size = max(1, min(self._program.batch, -(-count // workers)))
+        chunks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
+        choice = fft.choose()
+        arenas: dict[int, NDArray[np.uint8]] = {}
+
+        def work(worker: int, chunk: slice) -> None:
+            if worker not in arenas:
+                arenas[worker] = self._take_arena()
+            x = np.ascontiguousarray(signals[chunk], self.dtype)
+            with choice.context(), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
+                self._module.run(x, [out[chunk] for out in outs], arenas[worker])
+
+        try:
+            run_chunks(work, chunks, workers)
+        finally:
+            with self._lock:
+                self._arenas.extend(arenas.values())
+
+    def _take_arena(self) -> NDArray[np.uint8]:
+        """One worker's scratch memory, kept between calls."""
+        with self._lock:
+            if self._arenas:
+                return self._arenas.pop()
+        size = self._program.arena * self._program.batch
+        raw = np.empty(size + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        return raw[start : start + size]
+
+    def meta(self, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
+        """The table of paths, one row for each row of the output, in its order.
+
+        Parameters
+        ----------
+        sampling_rate : float, optional
+            Samples per second (or per unit of length): frequencies are then in Hz.
+        """
+        rows = [row for row in path_table(self.spec, sampling_rate) if row.path in self._program.places]
+        return tuple(rows)
+
+    def ir(self) -> str:
+        """The spectral program as text, one node a line."""
+        return str(self._program.graph)
+
+    def schedule(self) -> str:
+        """The loops, and where each value lives, as text."""
+        return str(self._program)
+
+    def source(self) -> str:
+        """The source text that runs, to the letter."""
+        return self._compiled.source
+
+    def report(self) -> str:
+        """Arithmetic, traffic, memory, loops and passes, as text."""
+        return report.report(self._program, self._options, self._compiled.record, self._compiled.tables)
+
+    def working_bytes(self) -> int:
+        """The most bytes that a call allocates besides its output (and its input, if that must be converted)."""
+        return self._program.working_bytes
+
+    def draw(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The graph as Graphviz text, or as a picture.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Where to write: ``.dot`` or ``.gv`` for text, ``.svg``, ``.png`` or ``.pdf`` for a picture (needs matplotlib).
+
+        Returns
+        -------
+        str
+            The Graphviz text.
+        """
+        return draw.draw(self._program.graph, None if path is None else FilePath(path))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, data only; `scatc.load` reads it back."""
+        from scatc.runtime.store import to_entry, write_entry
+
+        write_entry(path, to_entry(self._compiled))

@@ -1,0 +1,89 @@
+"""The report of a plan: what it does, what that costs, and what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scatc.codegen import Tables
+from scatc.ir.cost import Cost, graph_costs
+from scatc.ir.nodes import Input
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.runtime import fft
+
+if TYPE_CHECKING:
+    from scatc.runtime.plan import Record
+
+
+def report(program: Program, options: Options, record: Record, tables: Tables) -> str:
+    """The text of `plan.report()`."""
+    return "\n".join(
+        [*_head(program, options, record), "", *_costs(program, options), "", *_memory(program, options, tables)]
+        + (["", *_passes(record)] if record.passes else [])
+    ) + "\n"
+
+
+def _head(program: Program, options: Options, record: Record) -> list[str]:
+    orders: dict[int, int] = {}
+    for path in program.places:
+        orders[len(path)] = orders.get(len(path), 0) + 1
+    counts = ", ".join(f"{n} of order {order}" for order, n in sorted(orders.items()))
+    return [
+        f"spec      {program.graph.spec}",
+        f"paths     {len(program.places)}: {counts}",
+        f"dtype     {options.dtype}; filters cut where {options.tolerance:g} of their L1 mass is left",
+        f"fft       {fft.describe()}",
+        f"made      {record.source} in {1e3 * record.seconds:.0f} ms",
+    ]
+
+
+def _costs(program: Program, options: Options) -> list[str]:
+    """Costs by node kind, for one signal, with the floor that the machine's constants set."""
+    machine = options.machine
+    costs = graph_costs(program.graph, machine, options.itemsize)
+    kinds: dict[str, tuple[int, Cost]] = {}
+    for name, node in program.graph:
+        count, cost = kinds.get(node.kind, (0, Cost()))
+        kinds[node.kind] = (count + 1, cost + costs[name])
+    total = sum(costs.values(), Cost())
+    lines = [f"{'one signal':<10}{'nodes':>7}{'Mflop':>10}{'MB moved':>10}{'ms predicted':>14}"]
+    for kind, (count, cost) in sorted(kinds.items(), key=lambda item: -item[1][1].seconds):
+        lines.append(_row(kind, count, cost))
+    lines.append(_row("total", len(program.graph), total))
+    compulsory = options.itemsize * (_samples(program) + sum(_output_sizes(program)))
+    flops = sum(cost.flops / machine.fft_rate for cost in costs.values())
+    lines.append(
+        f"floor     {1e3 * max(compulsory / machine.bandwidth, flops):.3f} ms on {machine.name}: "
+        f"{compulsory / 1e6:.3f} MB in and out at {machine.bandwidth / 1e9:.0f} GB/s, "
+        f"{total.flops / 1e6:.1f} Mflop at {machine.fft_rate / 1e9:.0f} Gflop/s, one worker"
+    )
+    return lines
+
+
+def _row(kind: str, count: int, cost: Cost) -> str:
+    return f"{kind:<10}{count:>7}{cost.flops / 1e6:>10.2f}{cost.bytes / 1e6:>10.2f}{1e3 * cost.seconds:>14.3f}"
+
+
+def _samples(program: Program) -> int:
+    return next(value.samples for name, value in program.values.items() if isinstance(program.graph[name], Input))
+
+
+def _output_sizes(program: Program) -> list[int]:
+    return [program.values[name].samples for name, _ in program.graph.outputs]
+
+
+def _memory(program: Program, options: Options, tables: Tables) -> list[str]:
+    limit = "" if options.memory_limit is None else f" (memory_limit {options.memory_limit})"
+    return [
+        f"loops     up to {program.batch} signals at a time, {program.workers} worker(s); "
+        f"{sum(map(program.split, program.chunks))} of {len(program.chunks)} folds in chunks of filters",
+        f"memory    {program.working_bytes} bytes of working memory{limit}: {program.workers} worker(s) x {program.batch} "
+        f"signals x ({program.arena} in the arena + {program.outside} outside)",
+        f"tables    {sum(t.nbytes for t in tables.values())} bytes of filters, matrices and indices",
+        f"output    {options.itemsize * sum(_output_sizes(program))} bytes a signal",
+    ]
+
+
+def _passes(record: Record) -> list[str]:
+    lines = [f"{'pass':<18}{'nodes after':>12}{'ms':>8}"]
+    return lines + [f"{p.name:<18}{p.nodes:>12}{p.milliseconds:>8.1f}" for p in record.passes]

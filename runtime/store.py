@@ -1,0 +1,56 @@
+"""A compiled plan as an entry of the cache or of a file: data only, its source is emitted anew when it is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from scatc.codegen import find_target
+from scatc.ir.cost import Machine
+from scatc.ir.options import Options
+from scatc.ir.schedule import arrange
+from scatc.ir.text import parse_graph, print_graph
+from scatc.ir.verify import verify
+from scatc.runtime.entry import Entry, EntryError, read_entry, write_entry
+from scatc.runtime.plan import Compiled, Record
+
+__all__ = ["EntryError", "from_entry", "read_entry", "to_entry", "write_entry"]
+
+
+def to_entry(compiled: Compiled) -> Entry:
+    """What has to be kept of a compiled plan."""
+    program, options = compiled.program, compiled.options
+    header = {
+        "target": compiled.target,
+        "options": asdict(options) | {"select": None if options.select is None else sorted(options.select)},
+        "batch": program.batch,
+        "chunks": dict(program.chunks),
+        "workers": program.workers,
+    }
+    texts = {"header": json.dumps(header, sort_keys=True), "graph": print_graph(program.graph, comments=False)}
+    return Entry(texts, compiled.tables)
+
+
+def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
+    """The compiled plan of an entry.
+
+    Raises
+    ------
+    EntryError
+        If the entry is not that of a plan.
+    """
+    try:
+        header = json.loads(entry.texts["header"])
+        kept = header["options"]
+        select = None if kept["select"] is None else frozenset(map(tuple, kept["select"]))
+        options = Options(**kept | {"select": select, "machine": Machine(**kept["machine"])})
+        graph = parse_graph(entry.texts["graph"])
+        verify(graph, "program")
+        target = find_target(header["target"])
+        program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
+        for table in entry.arrays.values():
+            table.flags.writeable = False
+        source = target.emit(program, options, entry.arrays, version)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EntryError(f"this is not a plan: {error}") from error
+    return Compiled(header["target"], program, options, entry.arrays, source, record)

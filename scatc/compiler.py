@@ -1,0 +1,175 @@
+"""The driver: a spec and a target in, a plan out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from scatc.codegen import Target, find_target
+from scatc.ir.errors import CompileError
+from scatc.ir.lower import lower
+from scatc.ir.options import TOLERANCE, Options
+from scatc.ir.passes import run_passes
+from scatc.ir.paths import Path, PathRow, path_table
+from scatc.ir.schedule import schedule
+from scatc.ir.spec import Spec
+from scatc.runtime import fft
+from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
+from scatc.runtime.plan import Compiled, Plan, Record
+from scatc.runtime.store import EntryError, from_entry, read_entry, to_entry
+from scatc.runtime.workers import default_workers
+from scatc.version import __version__
+
+Select = Callable[[PathRow], bool] | Iterable[Path]
+
+_PLANS: MemoryCache[Plan] = MemoryCache(64)
+
+
+def compile(  # noqa: A001  (the name users expect: scatc.compile)
+    spec: Spec,
+    target: str = "numpy",
+    *,
+    dtype: Any = "float32",
+    memory_limit: int | None = None,
+    workers: int | None = None,
+    select: Select | None = None,
+    cache: bool = True,
+) -> Plan:
+    """Compile a transform.
+
+    Parameters
+    ----------
+    spec : Spec
+        What to compute.
+    target : str, optional
+        What to emit code for.
+    dtype : {'float32', 'float64'}, optional
+        Precision of all arithmetic and of the output (numpy dtypes are accepted).
+    memory_limit : int, optional
+        Most bytes of working memory of one call: of all workers together, the output not counted.
+    workers : int, optional
+        Threads over chunks of the batch; by default one for each core (or ``SCATC_WORKERS``).
+    select : callable or iterable of paths, optional
+        Which paths to output: a predicate on rows of `Plan.meta`, or the paths. Nothing else is computed.
+    cache : bool, optional
+        Whether plans may come from, and go to, the memory and disk caches.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    CompileError
+        If the options cannot be met: an unknown dtype or path, an empty selection, too small a memory limit.
+    TargetError
+        If there is no such target.
+    """
+    if not isinstance(spec, Spec):
+        raise TypeError(f"spec must be a scatc.Spec, got {type(spec).__name__}")
+    emitter = find_target(target)
+    options = Options(
+        dtype=_dtype(dtype),
+        select=_selection(spec, select),
+        memory_limit=_positive("memory_limit", memory_limit),
+        workers=_positive("workers", workers) or default_workers(),
+        machine=emitter.machine(fft.provider()),
+    )
+    if not cache:
+        return Plan(_compile(spec, emitter, options))
+    key = _key(spec, target, options)
+    return _PLANS.get_or_create(key, lambda: Plan(_through_disk(key, spec, emitter, options)))
+
+
+def load(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan that `Plan.save` wrote. Only data is read: nothing in the file is executed.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or is not a plan.
+    """
+    start = time.perf_counter()
+    entry = read_entry(path)
+    compiled = from_entry(entry, __version__, Record(f"read from {os.fspath(path)}", time.perf_counter() - start))
+    return Plan(compiled)
+
+
+def _compile(spec: Spec, target: Target, options: Options) -> Compiled:
+    start = time.perf_counter()
+    graph, records = run_passes(lower(spec), options)
+    program = schedule(graph, options, target.memory(options))
+    tables = target.tables(program, options)
+    source = target.emit(program, options, tables, __version__)
+    record = Record("compiled", time.perf_counter() - start, tuple(records))
+    return Compiled(target.name, program, options, tables, source, record)
+
+
+def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Compiled:
+    start = time.perf_counter()
+    disk = DiskCache()
+    entry = disk.load(key)
+    if entry is not None:
+        try:
+            compiled = from_entry(entry, __version__, Record())
+        except EntryError:
+            pass  # of another layout: compiled anew and replaced below
+        else:
+            return Compiled(
+                compiled.target,
+                compiled.program,
+                compiled.options,
+                compiled.tables,
+                compiled.source,
+                Record("read from the disk cache", time.perf_counter() - start),
+            )
+    compiled = _compile(spec, target, options)
+    disk.store(key, to_entry(compiled))
+    return compiled
+
+
+def _key(spec: Spec, target: str, options: Options) -> str:
+    import scipy
+
+    kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
+    versions = {"scatc": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
+    return cache_key(spec=spec.to_json(), target=target, options=kept, versions=versions)
+
+
+def _dtype(dtype: Any) -> str:
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in TOLERANCE:
+        raise CompileError(f"dtype={dtype!r} is not possible: dtype must be 'float32' or 'float64'")
+    return name
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise CompileError(f"{name}={value!r} is not possible: {name} must be a whole number of at least 1, or None")
+    return int(value)
+
+
+def _selection(spec: Spec, select: Select | None) -> frozenset[Path] | None:
+    if select is None:
+        return None
+    table = path_table(spec)
+    if callable(select):
+        chosen = {row.path for row in table if select(row)}
+    else:
+        chosen = {tuple(int(n) for n in path) for path in select}
+        unknown = sorted(chosen - {row.path for row in table})
+        if unknown:
+            raise CompileError(f"select: there is no path {unknown[0]}; plan.meta() lists the {len(table)} paths there are")
+    if not chosen:
+        raise CompileError("select: no path is left; at least one must be selected")
+    return frozenset(chosen)
