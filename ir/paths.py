@@ -73,7 +73,8 @@ class PathRow:
     j : tuple of int
         Scale per order (log2).
     xi, sigma : tuple of float
-        Centre frequency and bandwidth per order, in cycles per sample, or in Hz if a sampling rate was given.
+        Centre frequency and bandwidth per order, in cycles per sample, or in Hz if a sampling rate was given;
+        empty in 3D, where a wavelet has neither.
     theta : tuple of int
         2D: angle index per order.
     l : int or None
@@ -108,8 +109,8 @@ def path_table(spec: Spec, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
                 order=len(path),
                 path=path,
                 j=tuple(i.j for i in along),
-                xi=tuple(i.xi * sampling_rate for i in along),
-                sigma=tuple(i.sigma * sampling_rate for i in along),
+                xi=tuple(i.xi * sampling_rate for i in along if i.xi is not None),
+                sigma=tuple(i.sigma * sampling_rate for i in along if i.sigma is not None),
                 theta=tuple(i.theta for i in along if i.theta is not None),
                 l=along[-1].l if along else None,
             )

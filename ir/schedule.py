@@ -8,7 +8,7 @@ in one arena per worker.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -137,8 +137,9 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
     budget, workers = options.machine.cache_bytes, options.workers
     footprints = _footprints(graph, memory)
     while True:
-        batch, chunks = _sizes(graph, budget, footprints)
-        program = arrange(graph, batch, chunks, workers, memory)
+        chunks = _sizes(graph, budget, footprints)
+        one = arrange(graph, 1, chunks, workers, memory)
+        program = replace(one, batch=max(1, budget // max(one.arena + one.outside, 1)))
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
         if program.batch > 1 or any(chunk > 1 for chunk in program.chunks.values()):
@@ -152,23 +153,19 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
             )
 
 
-def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> tuple[int, dict[str, int]]:
-    """How many signals, and of each fold how many filters, keep the live values within a budget of bytes."""
-    order = list(graph.nodes)
-    root = sum(f.arena + f.held for n in order[:3] if not isinstance(graph[n], Fold) for f in [footprints[n]])
-    widest = max((_unit(graph, footprints, name) for name, node in graph if isinstance(node, Fold)), default=0)
-    batch = max(1, budget // max(root + widest, 1))
+def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> dict[str, int]:
+    """Of each fold, how many filters keep the live values of one signal within a budget of bytes."""
     chunks: dict[str, int] = {}
     rows: dict[str, int] = {}
     for name, node in graph:
         rows[name] = rows.get(node.x, 1)
         if isinstance(node, Fold):
             count = len(node.indices)
-            fit = budget // max(batch * rows[name] * _unit(graph, footprints, name), 1)
+            fit = budget // max(rows[name] * _unit(graph, footprints, name), 1)
             together = min(max(fit, 1), count)
             chunks[name] = -(-count // -(-count // together))  # equal chunks
             rows[name] *= chunks[name]
-    return batch, chunks
+    return chunks
 
 
 def arrange(graph: Graph, batch: int, chunks: Mapping[str, int], workers: int, memory: MemoryModel) -> Program:

@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import KINDS, Node
+from scatc.ir.nodes import KINDS, Input, Node
 from scatc.ir.spec import Spec
 from scatc.ir.values import infer
 
@@ -57,7 +57,7 @@ def parse_graph(text: str) -> Graph:
             continue
         try:
             name, node = _parse_node(words)
-        except (ValueError, KeyError, TypeError, SyntaxError, IndexError) as error:
+        except ValueError as error:
             raise CompileError(f"line {number}: cannot read {line.strip()!r} as a node ({error})") from error
         if name in nodes:
             raise CompileError(f"line {number}: {name} is defined twice")
@@ -66,14 +66,42 @@ def parse_graph(text: str) -> Graph:
 
 
 def _parse_node(words: list[str]) -> tuple[str, Node]:
-    name, equals, kind, *rest = words
-    if equals != "=":
+    if len(words) < 3 or words[1] != "=":
         raise ValueError("expected 'name = kind ...'")
-    node_type = KINDS[kind]
+    name, _, kind, *rest = words
+    if kind not in KINDS:
+        raise ValueError(f"there is no kind {kind!r}")
     inputs = [word for word in rest if "=" not in word]
     if len(inputs) > 1:
         raise ValueError("a node has one input")
-    attributes = dict(word.split("=", 1) for word in rest if "=" in word)
-    types = {f.name: f.type for f in fields(node_type)}
-    parsed = {k: v if types[k] == "str" else literal_eval(v) for k, v in attributes.items()}
-    return name, node_type(*inputs, **parsed)
+    if len(inputs) != (KINDS[kind] is not Input):
+        raise ValueError("it has no input" if inputs else "it needs an input")
+    types = {f.name: str(f.type) for f in fields(KINDS[kind])[1:]}
+    attributes: dict[str, object] = {}
+    for key, _, value in (word.partition("=") for word in rest if "=" in word):
+        if key not in types:
+            raise ValueError(f"{kind} has no attribute {key!r}")
+        if key in attributes:
+            raise ValueError(f"{key} is given twice")
+        attributes[key] = value if types[key] == "str" else _parse_value(key, value, types[key])
+    return name, KINDS[kind](*inputs, **attributes)
+
+
+def _parse_value(key: str, text: str, type_name: str) -> object:
+    """The value of a number, a flag or a tuple (the types that a node's attributes have besides text)."""
+    try:
+        value = literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError(f"{key}={_short(text)} is no value") from None
+    expected = {"int": int, "bool": bool}.get(type_name, tuple)
+    if type(value) is not expected or not _is_plain(value):
+        raise ValueError(f"{key}={_short(text)} is not of type {expected.__name__}")
+    return value
+
+
+def _is_plain(value: object) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, int | float | str)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

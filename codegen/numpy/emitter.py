@@ -16,7 +16,7 @@ import jinja2
 
 from scatc.codegen import Tables
 from scatc.codegen.numpy.memory import fold_buffer
-from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, span
+from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, span, wrapped
 from scatc.codegen.numpy.tables import is_slice, output_rows
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Unpad
@@ -85,12 +85,14 @@ class _Emitter:
             if isinstance(node, Input):
                 continue
             self.depth = self._depth(name) - (isinstance(node, Fold) and self.program.split(name))
+            if isinstance(node, Ifft | Modulus) and self._component_fold(name):
+                continue  # written with their fold
             self.write(f"# {print_node(name, node)}")
             if isinstance(node, Fold):
                 self._open(name, node)
             if isinstance(node, Fold) and not node.half and self.values[name].components > 1:
                 self._components(name, node)
-            elif not (isinstance(node, Ifft | Modulus) and self._component_fold(name)):
+            else:
                 self.node(name, node)
             for value in reversed(self.program.deaths.get(name, ())):  # deepest loop first
                 self.depth = self._depth(value)
@@ -199,36 +201,56 @@ class _Emitter:
             return self._fold_half(name, node, x, y)
         widths, buffer = node.widths or x.grid, fold_buffer(node, x, y)
         starts = node.starts or ((0,) * self.spec.dim,) * len(node.indices)
-        low = [a for a, _ in x.band] if x.band else [0] * self.spec.dim
-        paired = 1 if y.components > 1 or self.spec.dim == 3 else 2  # real filters multiply (re, im) pairs of floats
+        paired = 1 if self.spec.dim == 3 else 2  # real filters multiply (re, im) pairs of floats
         doubled = [*widths[:-1], paired * widths[-1]]
-        offsets = [s - a for s, a in zip(starts[0], low, strict=True)]
-        offsets[-1] *= paired
         split = self.program.split(name)
         chunk = self._chunk(name) if split else ":"
         filters = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
         component = "" if paired == 2 else (", m" if y.components > 1 else ", 0")
-        w = f"{name}_w" + (f"[{chunk}{component}]" if split or component else "")
-        axis_starts = []
-        for axis in range(self.spec.dim):
-            axis_starts.append(f"{name}_start{axis}" + (f"[{chunk}]" if split else ""))
-        gathered = len(set(starts)) > 1
+        product = [span(0, d) for d in doubled]
         return {
             "shape": _shape(self.rows(node.x), filters, *buffer),
             "offset": self.offset(name),
-            "gathered": gathered,
+            "gathered": len(set(starts)) > 1,
             "pairs": ".view(real)" if paired == 2 else "",
             "window": _shape(*doubled),
             "window_axes": _shape(*range(1, self.spec.dim + 1)),
-            "starts": ", ".join(axis_starts),
-            "read": ", ".join(span(o, o + d) for o, d in zip(offsets, doubled, strict=True)),
-            "product": index(*(span(0, d) for d in doubled)),
-            "w": w,
+            "starts": ", ".join(f"{name}_start{a}" + (f"[{chunk}]" if split else "") for a in range(self.spec.dim)),
+            "product": "" if widths == buffer else f"[{index(*product)}]",
+            "w": _pick(f"{name}_w", (chunk + component,) if split or component else ()),
+            "pieces": self._pieces(name, node, x, (chunk, component), widths == buffer),
             "tails": _tails(widths, buffer),
             "aliases": _aliases(widths, y.grid),
             "flat": ", ".join(map(str, (self.rows(name), *buffer))),
             "crop": "" if buffer == y.grid else f"[{index(*(span(0, m) for m in y.grid))}]",
         }
+
+    def _pieces(
+        self, name: str, node: Fold, x: Value, filters: tuple[str, str], whole_target: bool
+    ) -> list[tuple[str, str, str]]:
+        """A product on one window for all filters: (target, read, filter) for each part that is contiguous in the spectrum.
+
+        A box in natural order holds any window in one part; a spectrum in FFT order may hold it in two on each axis.
+        """
+        widths = node.widths or x.grid
+        start = node.starts[0] if node.starts else (0,) * self.spec.dim
+        runs = []
+        for axis, (s, w, n) in enumerate(zip(start, widths, x.grid, strict=True)):
+            k = 2 if axis == self.spec.dim - 1 and self.spec.dim < 3 else 1
+            low = x.band[axis][0] if x.band else 0
+            parts = [(0, s - low, w)] if x.band else list(wrapped((s, s + w), n))
+            length = x.shape[axis]
+            runs.append(
+                [(span(k * p, k * (p + c)), ":" if c == length else span(k * f, k * (f + c)), c == w) for p, f, c in parts]
+            )
+        chunk, component = filters
+        pieces = []
+        for parts in product(*runs):
+            targets, one = [t for t, _, _ in parts], all(alone for _, _, alone in parts)
+            target = "" if one and whole_target else f"[{index(*targets)}]"
+            picked = (chunk + component, *([] if one else targets)) if not one or component or chunk != ":" else ()
+            pieces.append((target, ", ".join((":", "None", *(r for _, r, _ in parts))), _pick(f"{name}_w", picked)))
+        return pieces
 
     def _fold_half(self, name: str, node: Fold, x: Value, y: Value) -> dict[str, object]:
         widths = node.widths or x.grid
@@ -302,6 +324,10 @@ class _Emitter:
             where = span(rows[0], rows[-1] + 1) if is_slice(rows) else f"{name}_rows" + ".reshape(-1)" * (len(shape) > 1)
         count = f"{self.rows(name)} // n" if any(map(self.program.split, around)) else str(len(rows))
         return {"out": f"out{group}", "rows": where, "shape": ", ".join(map(str, ("n", count, *y.shape)))}
+
+
+def _pick(table: str, indices: tuple[str, ...]) -> str:
+    return f"{table}[{', '.join(indices)}]" if indices else table
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -65,7 +65,7 @@ def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
     if len(set(starts)) > 1:
         low = [a for a, _ in x.band] if x.band else [0] * spec.dim
         for axis in range(spec.dim):
-            step = 2 if axis == spec.dim - 1 else 1
+            step = 2 if axis == spec.dim - 1 and not np.iscomplexobj(w) else 1  # pairs of floats
             tables[f"start{axis}"] = np.array([step * (s[axis] - low[axis]) for s in starts], dtype=np.intp)
     return tables
 

@@ -15,6 +15,9 @@ from scatc.ir.values import Value, infer
 SHARED_READ = 2.0
 """Siblings read one common window if it has at most so many times the bins of their own: a copy costs about that."""
 
+NEARLY_WHOLE = 0.8
+"""A window wider than this share of an axis is widened to all of it: contiguous reads are worth the few bins."""
+
 
 def batch_siblings(graph: Graph, options: Options) -> Graph:
     """`(u * psi_a, u * psi_b, ..)  =>  u * (psi_a, psi_b, ..)`: one node with a path axis.
@@ -83,7 +86,8 @@ def _common_windows(folds: list[Fold], spectrum: Value) -> tuple[tuple[tuple[int
     if any(not fold.widths for fold in folds):
         return (), ()
     grid = spectrum.grid
-    widths = tuple(max(fold.widths[a] for fold in folds) for a in range(len(grid)))
+    widest = [max(fold.widths[a] for fold in folds) for a in range(len(grid))]
+    widths = tuple(n if w > NEARLY_WHOLE * n else w for w, n in zip(widest, grid, strict=True))
     starts = tuple(
         tuple(0 if w == n else s for s, w, n in zip(fold.starts[0], widths, grid, strict=True)) for fold in folds
     )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import Box, Fft, Fold, Node
 from scatc.ir.options import Options
 from scatc.ir.values import infer
 
+MOST_REPEATED = 1.1
+"""A box in natural order may have at most so many times the bins of the grid."""
+
 
 def narrow_spectra(graph: Graph, options: Options) -> Graph:
     """`fft(u)  =>  fft(u)|B` with B the smallest box that holds every window its folds read, in natural order.
 
-    Legal always. In natural order a window around bin 0 is contiguous; where windows reach around the circle from both
-    sides B may be longer than the grid, and then holds a few bins twice.
+    Legal always. In natural order a window around bin 0 is contiguous. Where windows reach around the circle from both
+    sides B is longer than the grid and holds some bins twice; where that would be many, the whole spectrum stays in FFT
+    order (unless siblings gather windows of their own, which takes natural order).
     """
     values = infer(graph)
 
@@ -23,8 +28,10 @@ def narrow_spectra(graph: Graph, options: Options) -> Graph:
             return None
         folds = [fold for user in graph.users[name] if isinstance(fold := graph[user], Fold)]
         box = _hull(folds, graph.spec.dim)
-        whole = tuple((0, n) for n in values[name].grid)
-        return replace(node, box=() if box == whole else box)
+        grid = values[name].grid
+        gathered = any(len(set(fold.starts)) > 1 for fold in folds)
+        wasteful = prod(b - a for a, b in box) > MOST_REPEATED * prod(grid) and not gathered
+        return replace(node, box=() if wasteful or box == tuple((0, n) for n in grid) else box)
 
     return graph.rewrite(rule)
 
