@@ -4,7 +4,7 @@
     U0 = pad x widths=((32,32),) mode=reflect      # real 128 samples @0
 
 One node a line: `name = kind input attribute=value ...`; attributes at their default are left out, tuples are written
-without spaces, what follows `#` is the inferred value and is for readers (the parser checks nothing there: `verify` does).
+without spaces, what follows `#` is the inferred value and is for readers (the parser passes over it; `verify` checks).
 """
 
 from __future__ import annotations
