@@ -225,7 +225,9 @@ assert program.offsets["U_0_to_2"] < program.arena
 # %%
 tight = replace(options, memory_limit=program.working_bytes // 10)
 small = schedule(graph, tight, target.memory(tight))
-print(f"    {program.working_bytes} bytes: batch {program.batch}; {small.working_bytes} bytes: batch {small.batch}, and")
+print(
+    f"    {program.working_bytes} bytes: batch {program.batch}; {small.working_bytes} bytes: batch {small.batch}, and"
+)
 print("\n".join(line for line in str(small).splitlines() if "for " in line))
 assert small.working_bytes <= program.working_bytes // 10
 
