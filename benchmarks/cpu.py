@@ -76,7 +76,7 @@ class Remote:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.side}: the worker ended with status {self.process.wait()}")
+            sys.exit(f"{self.side}: the worker ended with status {self.process.wait()} in {do!r}")
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise RuntimeError(f"{self.side}: {do}: {reply['error']}")
@@ -217,7 +217,7 @@ def main() -> None:
     options = arguments()
     names = [options.only] if options.only else ["scatc", "kymatio"]
     chosen = [case for case in CASES if any(text in case.name for text in options.cases)]
-    rows = []
+    rows, failed = [], []
     sides = [Remote(name, options.threads, options.fft) for name in names]
     try:
         about = {side.side: side.ask("about") for side in sides}
@@ -226,8 +226,13 @@ def main() -> None:
             print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in versions.items()))
         print("\n" + line(HEADER), flush=True)
         for case in chosen:
-            rows.append(measure(case, sides, options))
-            print(printed(rows[-1]), flush=True)
+            try:
+                rows.append(measure(case, sides, options))
+            except RuntimeError as error:  # one case that fails must not cost the others' figures
+                failed.append(case.name)
+                print(f"{case.name}: {error}", flush=True)
+            else:
+                print(printed(rows[-1]), flush=True)
     finally:
         for side in sides:
             side.close()
@@ -238,8 +243,10 @@ def main() -> None:
         print(f"ratio of best: geometric mean {mean:.2f}, minimum {least:.2f}")
     if options.json:
         figures = {"platform": platform.platform(), "threads": options.threads, "rounds": options.rounds}
-        text = json.dumps({**figures, "versions": about, "cases": rows, "summary": total}, indent=1)
+        text = json.dumps({**figures, "versions": about, "cases": rows, "failed": failed, "summary": total}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

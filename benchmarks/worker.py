@@ -52,7 +52,7 @@ class Scatc:
 
         scale = {1: {"Q": case.Q}, 2: {"L": case.L}, 3: {"L": case.L}}[case.dim]
         spec = scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, **scale)
-        plan = scatc.compile(spec, target="numpy", dtype="float32", workers=self.threads)
+        plan = scatc.compile(spec, target="numpy", dtype="float32", workers=self.threads, cache=False)
         return lambda: plan(x)
 
     def result(self, y: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -115,7 +115,10 @@ def _arithmetic(node: Node, x: Value, y: Value, machine: Machine) -> tuple[float
         return 4.0 * x.samples, machine.bandwidth, 1
     if isinstance(node, Average):
         return float(x.samples * max(len(node.powers), 1)), machine.bandwidth, max(2 * len(node.powers), 1)
-    return 0.0, machine.bandwidth, {Pad: 2, Fold: 3, Unpad: 0, Output: 1}.get(type(node), 1)
+    if isinstance(node, Fold):
+        aliases = [-(-w // m) + node.half for w, m in zip(node.widths or x.grid, y.grid, strict=True)]
+        return 0.0, machine.bandwidth, 2 + (prod(aliases) if node.half else sum(aliases) - len(aliases))
+    return 0.0, machine.bandwidth, {Pad: 2, Unpad: 0, Output: 1}.get(type(node), 1)
 
 
 def lowpass_flops(node: Lowpass, x: Value) -> float:

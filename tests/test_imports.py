@@ -13,12 +13,12 @@ import pytest
 from support import ROOMS, ROOT, imported_modules, python, room_files
 
 #: What each room may import of the outside world without asking whether it is there. `ir` and `codegen` run on numpy,
-#: scipy and one pure-Python helper each; only `runtime` knows of files and folders.
+#: scipy and one pure-Python helper each; only `runtime` knows of folders and locks.
 REQUIRED = {
     "ir": {"numpy", "scipy", "networkx"},
     "codegen": {"numpy", "scipy", "jinja2"},
-    "runtime": {"numpy", "scipy", "platformdirs", "filelock"},
-    "scatc": {"numpy"},
+    "runtime": {"numpy", "scipy", "networkx", "platformdirs", "filelock"},
+    "scatc": {"numpy", "scipy"},
 }
 
 #: Optional modules, each with the names of the files or folders that are about it.
@@ -29,7 +29,7 @@ ABOUT = {
     "keras": {"keras"},
     "jax": {"jax"},
     "sklearn": {"sklearn", "demo"},
-    "matplotlib": {"plot", "demo"},
+    "matplotlib": {"plot", "demo", "draw"},
     "pywt": {"demo"},
     "mkl_fft": {"fft", "machine"},
     "mkl": {"fft", "machine", "workers"},

@@ -19,7 +19,7 @@ def narrow_spectra(graph: Graph, options: Options) -> Graph:
 
     Legal always. In natural order a window around bin 0 is contiguous. Where windows reach around the circle from both
     sides B is longer than the grid and holds some bins twice; where that would be many, the whole spectrum stays in FFT
-    order (unless siblings gather windows of their own, which takes natural order).
+    order (unless siblings gather windows of their own, or a low-pass reads around bin 0: that takes natural order).
     """
     values = infer(graph)
 
@@ -29,8 +29,8 @@ def narrow_spectra(graph: Graph, options: Options) -> Graph:
         folds = [fold for user in graph.users[name] if isinstance(fold := graph[user], Fold)]
         box = _hull(folds, graph.spec.dim)
         grid = values[name].grid
-        gathered = any(len(set(fold.starts)) > 1 for fold in folds)
-        wasteful = prod(b - a for a, b in box) > MOST_REPEATED * prod(grid) and not gathered
+        ordered = any(fold.half or len(set(fold.starts)) > 1 for fold in folds)
+        wasteful = prod(b - a for a, b in box) > MOST_REPEATED * prod(grid) and not ordered
         return replace(node, box=() if wasteful or box == tuple((0, n) for n in grid) else box)
 
     return graph.rewrite(rule)
