@@ -1,0 +1,7 @@
+"""``python -m scatc``."""
+
+import sys
+
+from scatc.cli import main
+
+sys.exit(main())
