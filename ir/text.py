@@ -9,6 +9,7 @@ without spaces, what follows `#` is the inferred value and is for readers (the p
 
 from __future__ import annotations
 
+import re
 from ast import literal_eval
 from dataclasses import fields
 
@@ -17,6 +18,8 @@ from scatc.ir.graph import Graph
 from scatc.ir.nodes import KINDS, Input, Node
 from scatc.ir.spec import Spec
 from scatc.ir.values import infer
+
+_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
 def print_graph(graph: Graph, *, comments: bool = True) -> str:
@@ -69,6 +72,8 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
     if len(words) < 3 or words[1] != "=":
         raise ValueError("expected 'name = kind ...'")
     name, _, kind, *rest = words
+    if bad := [word for word in (name, *rest) if "=" not in word and not _NAME.fullmatch(word)]:
+        raise ValueError(f"{_short(bad[0])} is no name")  # names become code
     if kind not in KINDS:
         raise ValueError(f"there is no kind {kind!r}")
     inputs = [word for word in rest if "=" not in word]
@@ -83,6 +88,8 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
             raise ValueError(f"{kind} has no attribute {key!r}")
         if key in attributes:
             raise ValueError(f"{key} is given twice")
+        if types[key] == "str" and not _NAME.fullmatch(value):
+            raise ValueError(f"{key}={_short(value)} is no name")
         attributes[key] = value if types[key] == "str" else _parse_value(key, value, types[key])
     return name, KINDS[kind](*inputs, **attributes)
 

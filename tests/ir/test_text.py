@@ -126,6 +126,24 @@ def test_hostile_values_are_refused() -> None:
             parse_graph(f"{HEAD}B = subsample x by={value}\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("f() = modulus x", "'f()'"),
+        ("_U = modulus x", "'_U'"),
+        ("U\u00b2 = modulus x", "'U²'"),
+        ("a;b = modulus x", "'a;b'"),
+        ("U = modulus f(x)", "'f(x)'"),
+        ("U = pad x mode=zero;f()", "mode='zero;f()'"),
+        ("Z = filter x bank=", "bank=''"),
+    ],
+)
+def test_names_are_names(line: str, word: str) -> None:
+    """They become names of the emitted code, so nothing else may pass for one."""
+    with pytest.raises(CompileError, match=f"{re.escape(f'({word} is no name)')}$"):
+        parse_graph(HEAD + line)
+
+
 @pytest.mark.parametrize("text", ["", "\n", "x = input\n", "graph", " graph {}", "Graph {}"])
 def test_text_must_begin_with_the_spec(text: str) -> None:
     with pytest.raises(CompileError, match=r"^line 1: a graph's text begins with 'graph ' and the spec's JSON$"):
