@@ -5,10 +5,30 @@ from __future__ import annotations
 from scatc.ir.errors import CompileError
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import PROGRAM_KINDS, SCATTERING_KINDS, Average, Fft, Filter, Fold, Ifft, Input, Node, Output, Unpad
+from scatc.ir.nodes import (
+    PROGRAM_KINDS,
+    SCATTERING_KINDS,
+    Average,
+    Fft,
+    Filter,
+    Fold,
+    Ifft,
+    Input,
+    Lowpass,
+    Modulus,
+    Node,
+    Output,
+    Pad,
+    Subsample,
+    Unpad,
+)
 from scatc.ir.values import Value, infer_node
 
 _KINDS = {"scattering": SCATTERING_KINDS, "program": PROGRAM_KINDS}
+_MODES = {Pad: ("reflect", "zero", "periodic"), Average: ("local", "global", "integral")}
+_METHODS = ("dense", "banded")
+_PER_AXIS = {Pad: ("widths",), Unpad: ("kept",), Fft: ("box",), Lowpass: ("kept", "methods", "taps")}
+_MAY_BE_EMPTY = ("box", "taps")
 
 
 def verify(graph: Graph, level: str = "any") -> None:
@@ -52,6 +72,8 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     """What is wrong with a node, each as a sentence."""
     if x is None:
         return []
+    if wrong := _form_problems(graph, node):
+        return wrong
     found = []
     if isinstance(node, Fold | Ifft) != x.spectrum:
         found.append("it needs a spectrum" if not x.spectrum else "it needs samples, not a spectrum")
@@ -59,8 +81,22 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
         found.append("its input must be real")
     if isinstance(node, Fft) and node.real and not x.real:
         found.append("real=True needs a real input")
-    if isinstance(node, Unpad) and any(not 0 <= a <= b <= n for (a, b), n in zip(node.kept, x.shape, strict=True)):
-        found.append(f"it keeps samples outside of the {x.shape} there are")
+    filters = isinstance(node, Filter | Fold | Lowpass) or (isinstance(node, Average) and node.mode == "local")
+    if filters and node.level != x.level:
+        found.append(f"it is meant for level {node.level}, and its input is at level {x.level}")
+    if isinstance(node, Subsample | Fold | Lowpass) and any(n % (1 << node.by) for n in x.grid):
+        found.append(f"2**{node.by} does not divide the grid {x.grid}")
+    if isinstance(node, Unpad | Lowpass):
+        by = node.by if isinstance(node, Lowpass) else 0
+        there = tuple(n >> by for n in x.shape)
+        if any(not 0 <= a <= b <= n for (a, b), n in zip(node.kept, there, strict=True)):
+            found.append(f"it keeps samples outside of the {there} there are")
+    if isinstance(node, Modulus) and node.weights and len(node.weights) != x.components:
+        found.append(f"it has {len(node.weights)} weights for {x.components} components")
+    if isinstance(node, Ifft):
+        needed = (*x.grid[:-1], x.grid[-1] // 2 + 1) if node.real else x.grid
+        if x.shape != needed:
+            found.append(f"it needs {needed} bins, and there are {x.shape}")
     if isinstance(node, Output) and len(node.paths) != x.paths:
         found.append(f"it names {len(node.paths)} paths of {x.paths}")
     if isinstance(node, Fold):
@@ -68,17 +104,40 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     return found
 
 
+def _form_problems(graph: Graph, node: Node) -> list[str]:
+    """What is wrong with a node whatever its input."""
+    found = []
+    for name in _PER_AXIS.get(type(node), ()):
+        entries = getattr(node, name)
+        if len(entries) != graph.spec.dim and (entries or name not in _MAY_BE_EMPTY):
+            found.append(f"its {name} must have {graph.spec.dim} entries, one for each axis")
+    if isinstance(node, Pad | Average) and node.mode not in _MODES[type(node)]:
+        found.append(f"its mode must be one of {', '.join(_MODES[type(node)])}")
+    if isinstance(node, Lowpass) and not set(node.methods) <= set(_METHODS):
+        found.append(f"its methods must be of {', '.join(_METHODS)}")
+    if isinstance(node, Subsample | Fold | Lowpass) and node.by < 0:
+        found.append("its by must not be negative")
+    if isinstance(node, Filter | Fold):
+        indices = (node.index,) if isinstance(node, Filter) else node.indices
+        bank = banks(graph.spec).get(node.bank)
+        if bank is None or any(not 0 <= i < len(bank) for i in indices):
+            found.append(f"there is no filter {indices} in bank {node.bank!r}")
+        if not indices:
+            found.append("it names no filter")
+    return found
+
+
 def _fold_problems(graph: Graph, node: Fold, x: Value) -> list[str]:
     found = []
-    bank = banks(graph.spec).get(node.bank)
-    if bank is None or any(not 0 <= i < len(bank) for i in node.indices):
-        return [f"there is no filter {node.indices} in bank {node.bank!r}"]
-    if not node.indices:
-        found.append("it names no filter")
-    if any(n % (1 << node.by) for n in x.grid):
-        found.append(f"2**{node.by} does not divide the grid {x.grid}")
+    counts = {banks(graph.spec)[node.bank].components(i) for i in node.indices}
+    if len(counts) > 1 or not set(node.components) <= set(range(min(counts))):
+        found.append(f"its filters have {', '.join(map(str, sorted(counts)))} components")
     if node.widths and len(node.starts) != len(node.indices):
         found.append("it needs one start for each filter")
+    if any(len(entries) != graph.spec.dim for entries in (*node.starts, *([node.widths] if node.widths else []))):
+        return [*found, f"its starts and widths must have {graph.spec.dim} entries, one for each axis"]
+    if any(not 1 <= w for w in node.widths):
+        found.append("its windows hold no bins")
     for start in node.starts if x.band else ():
         for (a, b), s, w in zip(x.band, start, node.widths, strict=True):
             if not a <= s <= s + w <= b:
