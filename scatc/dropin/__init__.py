@@ -1,0 +1,13 @@
+"""The drop-in classes without their framework: constructor arguments to `Spec`, attributes, layouts, error messages.
+
+A frontend (numpy, torch, ...) derives from these, names itself, and says how an array of its own reaches a plan.
+"""
+
+from __future__ import annotations
+
+from scatc.dropin.base import Backend, ScatteringBase
+from scatc.dropin.scattering1d import ScatteringBase1D
+from scatc.dropin.scattering2d import ScatteringBase2D
+from scatc.dropin.scattering3d import ScatteringBase3D
+
+__all__ = ["Backend", "ScatteringBase", "ScatteringBase1D", "ScatteringBase2D", "ScatteringBase3D"]

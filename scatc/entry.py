@@ -1,0 +1,64 @@
+"""The classes of every framework by one name: ``Scattering1D(..., frontend="numpy")``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+FRONTENDS = ("numpy", "sklearn", "torch", "tensorflow", "keras", "jax")
+
+
+def Scattering1D(*args: Any, frontend: str = "numpy", **kwargs: Any) -> Any:
+    """Make a scattering transform of signals, a `Scattering1D` of one framework.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        For the class of that framework; see `scatc.numpy.Scattering1D`.
+    frontend : {'numpy', 'sklearn', 'torch', 'tensorflow', 'keras', 'jax'}, optional
+        Which framework; capital letters make no difference.
+
+    Returns
+    -------
+    object
+        An instance of ``scatc.<frontend>.Scattering1D``.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such frontend.
+    ImportError
+        If its framework is not installed, or scatc has no such frontend yet.
+    """
+    return _find("Scattering1D", frontend)(*args, **kwargs)
+
+
+def Scattering2D(*args: Any, frontend: str = "numpy", **kwargs: Any) -> Any:
+    """Make a scattering transform of images; see `Scattering1D` and `scatc.numpy.Scattering2D`."""
+    return _find("Scattering2D", frontend)(*args, **kwargs)
+
+
+def HarmonicScattering3D(*args: Any, frontend: str = "numpy", **kwargs: Any) -> Any:
+    """Make a solid harmonic transform of volumes; see `Scattering1D` and `scatc.numpy.HarmonicScattering3D`."""
+    return _find("HarmonicScattering3D", frontend)(*args, **kwargs)
+
+
+def TimeFrequencyScattering(*args: Any, frontend: str = "numpy", **kwargs: Any) -> Any:
+    """Make a joint time-frequency scattering transform; it is not built yet, and raises ImportError."""
+    return _find("TimeFrequencyScattering", frontend)(*args, **kwargs)
+
+
+def _find(name: str, frontend: str) -> Any:
+    """The class of a framework, which is imported now."""
+    key = str(frontend).lower()
+    if key not in FRONTENDS:
+        raise RuntimeError(f"The frontend '{frontend}' is not valid. Must be one of {', '.join(map(repr, FRONTENDS))}.")
+    try:
+        module = importlib.import_module(f"scatc.{key}")
+    except ModuleNotFoundError as error:
+        if error.name == f"scatc.{key}":
+            raise ImportError(f"frontend='{key}' is not built yet; there is frontend='numpy'.") from None
+        raise ImportError(f"frontend='{key}' needs {error.name}, which is not installed.") from error
+    if not hasattr(module, name):
+        raise ImportError(f"{name} is not built yet for frontend='{key}'.")
+    return getattr(module, name)
