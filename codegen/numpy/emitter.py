@@ -48,20 +48,24 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
     """
     spec = program.graph.spec
     outs = [f"out{g}" for g in range(len(program.outputs))]
-    return _templates().get_template("module.py.j2").render(
-        title=f"{spec.dim}D scattering, {len(program.places)} paths.",
-        version=version,
-        dtype=options.dtype,
-        cplx="complex64" if options.dtype == "float32" else "complex128",
-        digest=spec.digest,
-        spec=spec,
-        batch=program.batch,
-        arena=program.arena,
-        tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in tables.items()],
-        x_shape=_shape("n", *spec.input_shape),
-        out_shapes=", ".join(_shape("n", len(paths), *shape) for shape, paths in program.outputs),
-        outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
-        body=_Emitter(program, options).body(),
+    return (
+        _templates()
+        .get_template("module.py.j2")
+        .render(
+            title=f"{spec.dim}D scattering, {len(program.places)} paths.",
+            version=version,
+            dtype=options.dtype,
+            cplx="complex64" if options.dtype == "float32" else "complex128",
+            digest=spec.digest,
+            spec=spec,
+            batch=program.batch,
+            arena=program.arena,
+            tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in tables.items()],
+            x_shape=_shape("n", *spec.input_shape),
+            out_shapes=", ".join(_shape("n", len(paths), *shape) for shape, paths in program.outputs),
+            outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
+            body=_Emitter(program, options).body(),
+        )
     )
 
 
@@ -149,7 +153,9 @@ class _Emitter:
     def _component_fold(self, name: str) -> str | None:
         """The fold with several components whose loop a node is part of."""
         node = self.graph[name]
-        fold = node.x if isinstance(node, Ifft) else self.graph[node.x].x if isinstance(self.graph[node.x], Ifft) else ""
+        fold = (
+            node.x if isinstance(node, Ifft) else self.graph[node.x].x if isinstance(self.graph[node.x], Ifft) else ""
+        )
         many = fold in self.graph.nodes and isinstance(self.graph[fold], Fold) and self.values[fold].components > 1
         return fold if many else None
 
@@ -200,66 +206,52 @@ class _Emitter:
         if node.half:
             return self._fold_half(name, node, x, y)
         widths, buffer = node.widths or x.grid, fold_buffer(node, x, y)
-        starts = node.starts or ((0,) * self.spec.dim,) * len(node.indices)
-        paired = 1 if self.spec.dim == 3 else 2  # real filters multiply (re, im) pairs of floats
-        doubled = [*widths[:-1], paired * widths[-1]]
         split = self.program.split(name)
         chunk = self._chunk(name) if split else ":"
-        filters = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
-        component = "" if paired == 2 else (", m" if y.components > 1 else ", 0")
-        product = [span(0, d) for d in doubled]
+        component = ", m" if y.components > 1 else ", 0"
+        crop = [span(0, m) for m in y.grid]
         return {
-            "shape": _shape(self.rows(node.x), filters, *buffer),
+            "shape": _shape(
+                self.rows(node.x), f"{chunk}.stop - {chunk}.start" if split else len(node.indices), *buffer
+            ),
             "offset": self.offset(name),
-            "gathered": len(set(starts)) > 1,
-            "pairs": ".view(real)" if paired == 2 else "",
-            "window": _shape(*doubled),
+            "gathered": len(set(node.starts)) > 1,
+            "window": _shape(*widths),
             "window_axes": _shape(*range(1, self.spec.dim + 1)),
             "starts": ", ".join(f"{name}_start{a}" + (f"[{chunk}]" if split else "") for a in range(self.spec.dim)),
-            "product": "" if widths == buffer else f"[{index(*product)}]",
-            "w": _pick(f"{name}_w", (chunk + component,) if split or component else ()),
-            "pieces": self._pieces(name, node, x, (chunk, component), widths == buffer),
+            "target": "" if widths == buffer else f"[{index(*(span(0, w) for w in widths))}]",
+            "w": f"{name}_w[{chunk}{component}]",
+            "pieces": self._pieces(node, x, widths == buffer, f"{name}_w[{chunk}{component}"),
             "tails": _tails(widths, buffer),
             "aliases": _aliases(widths, y.grid),
             "flat": ", ".join(map(str, (self.rows(name), *buffer))),
-            "crop": "" if buffer == y.grid else f"[{index(*(span(0, m) for m in y.grid))}]",
+            "crop": "" if buffer == y.grid else f"[{index(*crop)}]",
         }
 
-    def _pieces(
-        self, name: str, node: Fold, x: Value, filters: tuple[str, str], whole_target: bool
-    ) -> list[tuple[str, str, str]]:
-        """A product on one window for all filters: (target, read, filter) for each part that is contiguous in the spectrum.
+    def _pieces(self, node: Fold, x: Value, fills_buffer: bool, w: str) -> list[tuple[str, str, str]]:
+        """(target, read, filter) of each part of a window, the same for all filters, that lies in one run.
 
         A box in natural order holds any window in one part; a spectrum in FFT order may hold it in two on each axis.
         """
         widths = node.widths or x.grid
         start = node.starts[0] if node.starts else (0,) * self.spec.dim
         runs = []
-        for axis, (s, w, n) in enumerate(zip(start, widths, x.grid, strict=True)):
-            k = 2 if axis == self.spec.dim - 1 and self.spec.dim < 3 else 1
-            low = x.band[axis][0] if x.band else 0
-            parts = [(0, s - low, w)] if x.band else list(wrapped((s, s + w), n))
-            length = x.shape[axis]
-            runs.append(
-                [(span(k * p, k * (p + c)), ":" if c == length else span(k * f, k * (f + c)), c == w) for p, f, c in parts]
-            )
-        chunk, component = filters
+        for s, w_, n, held, box in zip(start, widths, x.grid, x.shape, x.band or (None,) * self.spec.dim, strict=True):
+            parts = list(wrapped((s, s + w_), n)) if box is None else [(0, s - box[0], w_)]
+            runs.append([(span(p, p + c), ":" if c == held else span(f, f + c)) for p, f, c in parts])
         pieces = []
         for parts in product(*runs):
-            targets, one = [t for t, _, _ in parts], all(alone for _, _, alone in parts)
-            target = "" if one and whole_target else f"[{index(*targets)}]"
-            picked = (chunk + component, *([] if one else targets)) if not one or component or chunk != ":" else ()
-            pieces.append((target, ", ".join((":", "None", *(r for _, r, _ in parts))), _pick(f"{name}_w", picked)))
+            targets, read = [t for t, _ in parts], ", ".join((":", "None", *(r for _, r in parts)))
+            whole = all(len(run) == 1 for run in runs)
+            target = "" if whole and fills_buffer else f"[{index(*targets)}]"
+            pieces.append((target, read, w + ("]" if whole else f", {', '.join(targets)}]")))
         return pieces
 
     def _fold_half(self, name: str, node: Fold, x: Value, y: Value) -> dict[str, object]:
         widths = node.widths or x.grid
         start = node.starts[0] if node.starts else (0,) * self.spec.dim
         low = [a for a, _ in x.band] if x.band else [0] * self.spec.dim
-        runs = [
-            list(alias_runs(s, w, m, keep))
-            for s, w, m, keep in zip(start, widths, y.grid, y.shape, strict=True)
-        ]
+        runs = [list(alias_runs(s, w, m, keep)) for s, w, m, keep in zip(start, widths, y.grid, y.shape, strict=True)]
         return {
             "w": f"{name}_w",
             "shape": _shape(self.rows(name), *y.shape),
@@ -282,7 +274,9 @@ class _Emitter:
         for axis in reversed(range(self.spec.dim)):
             outputs = node.kept[axis][1] - node.kept[axis][0]
             matrix, last = f"{name}_a{axis}", axis == self.spec.dim - 1
-            times: Callable[[str], str] = (lambda v, m=matrix: f"{v} @ {m}") if last else (lambda v, m=matrix: f"{m} @ {v}")
+            times: Callable[[str], str] = (
+                (lambda v, m=matrix: f"{v} @ {m}") if last else (lambda v, m=matrix: f"{m} @ {v}")
+            )
             if node.methods[axis] == "dense":
                 steps.append(SimpleNamespace(dense=times(source)))
             else:
@@ -290,7 +284,9 @@ class _Emitter:
                 tail = ", :" * (self.spec.dim - 1 - axis)
                 lead, rest = ["-1", *map(str, shape[:axis])], list(map(str, shape[axis + 1 :]))
                 g, joined = layout.outputs, layout.blocks * layout.outputs
-                early, late = (f"..., :-1, :{g}", f"..., 1:, {g}:") if last else (f"..., :-1, :{g}, :", f"..., 1:, {g}:, :")
+                early, late = (
+                    (f"..., :-1, :{g}", f"..., 1:, {g}:") if last else (f"..., :-1, :{g}, :", f"..., 1:, {g}:, :")
+                )
                 steps.append(
                     SimpleNamespace(
                         dense="",
@@ -309,7 +305,12 @@ class _Emitter:
 
     def average(self, name: str, node: Average, x: Value, y: Value) -> dict[str, object]:
         axes = tuple(range(-self.spec.dim, 0))
-        return {"mode": node.mode, "axes": axes if len(axes) > 1 else -1, "powers": node.powers, "rows": self.rows(name)}
+        return {
+            "mode": node.mode,
+            "axes": axes if len(axes) > 1 else -1,
+            "powers": node.powers,
+            "rows": self.rows(name),
+        }
 
     def unpad(self, name: str, node: Unpad, x: Value, y: Value) -> dict[str, object]:
         return {"kept": index(*(span(a, b) for a, b in node.kept))}
@@ -321,13 +322,11 @@ class _Emitter:
             picks = [self._chunk(f) if self.program.split(f) else ":" for f in around]
             where = f"{name}_rows[{', '.join(picks)}]" + (".reshape(-1)" if len(shape) > 1 else "")
         else:
-            where = span(rows[0], rows[-1] + 1) if is_slice(rows) else f"{name}_rows" + ".reshape(-1)" * (len(shape) > 1)
+            where = (
+                span(rows[0], rows[-1] + 1) if is_slice(rows) else f"{name}_rows" + ".reshape(-1)" * (len(shape) > 1)
+            )
         count = f"{self.rows(name)} // n" if any(map(self.program.split, around)) else str(len(rows))
         return {"out": f"out{group}", "rows": where, "shape": ", ".join(map(str, ("n", count, *y.shape)))}
-
-
-def _pick(table: str, indices: tuple[str, ...]) -> str:
-    return f"{table}[{', '.join(indices)}]" if indices else table
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from scatc.ir.spec import Spec
 
 __all__ = [
-    "Band", "Bank", "FilterInfo", "Gaussian1DBank", "Gaussian2DBank", "Morlet1DBank", "Morlet2DBank",
-    "SolidHarmonicBank", "arc", "banks",
+    "Band",
+    "Bank",
+    "FilterInfo",
+    "Gaussian1DBank",
+    "Gaussian2DBank",
+    "Morlet1DBank",
+    "Morlet2DBank",
+    "SolidHarmonicBank",
+    "arc",
+    "banks",
 ]
 
 

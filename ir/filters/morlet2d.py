@@ -36,7 +36,7 @@ def fold(values: NDArray[Number], origin: tuple[int, ...], shape: tuple[int, ...
         length = values.shape[axis]
         periods = -(-(lead + length) // size)
         before: tuple[int, ...] = values.shape[:axis]
-        after: tuple[int, ...] = values.shape[axis + 1:]
+        after: tuple[int, ...] = values.shape[axis + 1 :]
         line: NDArray[Number] = np.zeros((*before, periods * size, *after), values.dtype)
         line[(slice(None),) * axis + (slice(lead, lead + length),)] = values
         values = line.reshape((*before, periods, size, *after)).sum(axis=axis)

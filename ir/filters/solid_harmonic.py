@@ -132,8 +132,9 @@ class SolidHarmonicBank(Bank):
         The modulus does not change with the sign of any coordinate: one octant is enough.
         """
         l, sigma = self._atoms[index]
-        axes = [np.unique(np.abs(wave_numbers(n)).round(12), return_inverse=True, return_counts=True)
-                for n in self.shape]
+        axes = [
+            np.unique(np.abs(wave_numbers(n)).round(12), return_inverse=True, return_counts=True) for n in self.shape
+        ]
         z, y, x = np.ix_(*(sigma * values for values, _, _ in axes))
         rho2 = y**2 + x**2
         r2 = z**2 + rho2

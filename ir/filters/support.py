@@ -50,7 +50,7 @@ class Arc:
         lead = self.start % size
         periods = -(-(lead + self.values.size) // size)
         line = np.zeros(periods * size)
-        line[lead:lead + self.values.size] = self.values
+        line[lead : lead + self.values.size] = self.values
         return Arc(0, line.reshape(periods, size).sum(axis=0), size)
 
     def read(self, band: Band) -> NDArray[np.float64]:
@@ -61,7 +61,7 @@ class Arc:
         while self.start + shift < band.stop:
             lo, hi = max(self.start + shift, band.start), min(end + shift, band.stop)
             if lo < hi:
-                out[lo - band.start:hi - band.start] = self.values[lo - self.start - shift:hi - self.start - shift]
+                out[lo - band.start : hi - band.start] = self.values[lo - self.start - shift : hi - self.start - shift]
             shift += self.size
         return out
 

@@ -55,7 +55,12 @@ def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, Fold], 
 
 
 def _cheapest(
-    graph: Graph, values: dict[str, Value], spectrum: str, fold: Fold, kept: tuple[tuple[int, int], ...], options: Options
+    graph: Graph,
+    values: dict[str, Value],
+    spectrum: str,
+    fold: Fold,
+    kept: tuple[tuple[int, int], ...],
+    options: Options,
 ) -> Lowpass:
     """The cheapest methods, chosen axis by axis."""
     fft = graph[spectrum]
@@ -74,4 +79,3 @@ def _cheapest(
             if flops < best:
                 best, methods[axis] = flops, method
     return Lowpass(fft.x, fold.level, fold.by, kept, tuple(methods), spans)
-
