@@ -17,9 +17,6 @@ from scatc.ir.spec import Spec
 
 Coefficients = Mapping[Path, NDArray[Any]]
 
-FAINT = 1e-3
-"""An order with less than this of the norm of all of them (that of a constant, say) is measured against this much."""
-
 
 def stages(spec: Spec, options: Options) -> Iterator[tuple[str, Graph]]:
     """Yield the graph after lowering and after each pass, with the name of what made it."""
@@ -40,23 +37,22 @@ def before(name: str, spec: Spec, options: Options) -> Graph:
     raise KeyError(name)
 
 
-def order_errors(got: Coefficients, expected: Coefficients) -> dict[int, float]:
-    """Return ``||got - expected|| / ||expected||`` per order; both must have the same paths and shapes."""
+def order_errors(got: Coefficients, expected: Coefficients, floor: float = 0.0) -> dict[int, float]:
+    """Return ``||got - expected|| / max(||expected||, floor)`` per order; both must have the same paths and shapes."""
     assert got.keys() == expected.keys()
     for path, array in expected.items():
         assert got[path].shape == array.shape, f"{path}: shape {got[path].shape}, expected {array.shape}"
-    everything = _norm(expected.values())
     errors = {}
     for order in sorted({len(path) for path in expected}):
         paths = [path for path in expected if len(path) == order]
-        scale = max(_norm(expected[path] for path in paths), FAINT * everything)
+        scale = max(_norm(expected[path] for path in paths), floor)
         errors[order] = _norm(got[path] - expected[path] for path in paths) / (scale or 1.0)
     return errors
 
 
-def worst(got: Coefficients, expected: Coefficients) -> float:
+def worst(got: Coefficients, expected: Coefficients, floor: float = 0.0) -> float:
     """Return the largest of `order_errors`."""
-    return max(order_errors(got, expected).values(), default=0.0)
+    return max(order_errors(got, expected, floor).values(), default=0.0)
 
 
 def _norm(arrays: Any) -> float:
