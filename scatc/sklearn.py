@@ -65,7 +65,7 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _side(self, n_features: int) -> int:
         """Side of the smallest line, square or cube that holds so many samples."""
         side: int = max(2, round(n_features ** (1 / self._dim)))
-        return side + (side**self._dim < n_features)
+        return side + int(side**self._dim < n_features)
 
     def __call__(self, x: NDArray[Any]) -> Any:
         """The same as `scattering`."""
@@ -124,7 +124,7 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             X = np.pad(X, ((0, 0), (0, size - X.shape[1])))
         signals = X.reshape(len(X), -1, *operator.spec.input_shape)
         coefficients: NDArray[Any] = operator(signals)
-        return coefficients.reshape(*lead, signals.shape[1] * math.prod(operator.array_shape()))
+        return coefficients.reshape(*lead, math.prod(coefficients.shape[1:]))
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Transform rows of flattened signals.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from scatc.compiler import compile as compile_plan
 from scatc.ir.errors import SpecError
-from scatc.ir.paths import PathRow, path_table
+from scatc.ir.paths import PathRow, all_paths, path_table
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
 
@@ -141,7 +141,8 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
         ValueError
             If paths differ in their number of samples (T=0): there is no array then.
         """
-        spec, paths = self.spec, len(path_table(self.spec))
+        spec = self.spec
+        paths = len(all_paths(spec))
         if spec.average == "none":
             raise ValueError(f"with T=0 the {paths} paths differ in their number of samples")
         if spec.log2_stride is None:

@@ -16,7 +16,7 @@ import numpy as np
 from scatc.dropin.base import ScatteringBase, stack_level
 from scatc.ir.filters import Bank, banks
 from scatc.ir.filters.morlet1d import frequencies
-from scatc.ir.paths import path_table
+from scatc.ir.paths import all_paths, path_table
 from scatc.ir.spec import ALPHA, R_PSI, SIGMA0, Spec
 
 _OVERSAMPLING = "oversampling is deprecated: pass stride=2**(log2(T) - oversampling) instead"
@@ -221,7 +221,7 @@ class ScatteringBase1D(ScatteringBase):
         detail : bool, optional
             Whether to give one number per order, from 0 to `max_order`.
         """
-        orders = [row.order for row in path_table(self._valid)]
+        orders = [len(path) for path in all_paths(self._valid)]
         if not detail:
             return len(orders)
         counts = Counter(orders)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scatc.dropin.base import ScatteringBase
 from scatc.ir.filters import SolidHarmonicBank
-from scatc.ir.paths import path_table
+from scatc.ir.paths import all_paths
 
 
 class ScatteringBase3D(ScatteringBase):
@@ -106,7 +106,7 @@ class ScatteringBase3D(ScatteringBase):
         """Shape of the output for one volume: pairs of scales, degrees, powers."""
         assert self._valid.integral_powers is not None
         degrees = self.L + 1
-        return len(path_table(self._valid)) // degrees, degrees, len(self._valid.integral_powers)
+        return len(all_paths(self._valid)) // degrees, degrees, len(self._valid.integral_powers)
 
     def _check_call(self) -> None:
         if self.method != "integral":

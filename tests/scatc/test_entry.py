@@ -1,0 +1,82 @@
+"""The entry points with ``frontend=``: instances of the public class of each framework, or one clear line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scatc
+from scatc import entry
+from scatc import numpy as on_numpy
+
+CASES = [
+    ("Scattering1D", (2, 10)),
+    ("Scattering1D", (2, (10,))),
+    ("Scattering2D", (2, (8, 8))),
+    ("HarmonicScattering3D", (1, (4, 4, 4))),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+@pytest.mark.parametrize("frontend", ["numpy", "NumPy", "sklearn", "SKLEARN"])
+def test_instances_of_the_public_class(name: str, arguments: tuple[Any, ...], frontend: str) -> None:
+    if frontend.lower() == "sklearn":
+        pytest.importorskip("sklearn")
+    cls = getattr(importlib.import_module(f"scatc.{frontend.lower()}"), name)
+    S = getattr(entry, name)(*arguments, frontend=frontend)
+    assert type(S) is cls
+    assert (cls.__name__, cls.__module__) == (name, f"scatc.{frontend.lower()}")
+    x = np.random.default_rng(0).standard_normal(S.shape)
+    np.testing.assert_array_equal(S(x), getattr(on_numpy, name)(*arguments)(x))
+
+
+def test_numpy_is_the_default_and_scatc_has_the_names() -> None:
+    S = scatc.Scattering1D(2, shape=(10,))
+    assert isinstance(S, on_numpy.Scattering1D)
+    assert isinstance(scatc.Scattering2D(J=1, shape=(8, 8), L=2), on_numpy.Scattering2D)
+    assert isinstance(scatc.HarmonicScattering3D(1, (4, 4, 4)), on_numpy.HarmonicScattering3D)
+
+
+@pytest.mark.parametrize("name", ["Scattering1D", "Scattering2D", "HarmonicScattering3D", "TimeFrequencyScattering"])
+@pytest.mark.parametrize("frontend", ["doesnotexist", "", None, 3])
+def test_unknown_frontend(name: str, frontend: Any) -> None:
+    with pytest.raises(RuntimeError, match="is not valid") as caught:
+        getattr(entry, name)(2, (10,), frontend=frontend)
+    assert isinstance(caught.value.args[0], str)
+
+
+def test_what_is_not_built_yet_says_so() -> None:
+    with pytest.raises(ImportError, match="TimeFrequencyScattering is not built yet for frontend='numpy'"):
+        entry.TimeFrequencyScattering(3, 3, 8, 64)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("scatc.torch", "frontend='torch' is not built yet"), ("torch", "frontend='torch' needs torch, which is not")],
+)
+def test_a_missing_framework(monkeypatch: pytest.MonkeyPatch, missing: str, message: str) -> None:
+    def fail(name: str) -> Any:
+        assert name == "scatc.torch"
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(entry.importlib, "import_module", fail)
+    with pytest.raises(ImportError, match=message) as caught:
+        entry.Scattering1D(2, 10, frontend="Torch")
+    assert "\n" not in str(caught.value)
+
+
+def test_errors_of_the_class_pass_through() -> None:
+    with pytest.raises(ImportError, match="can not be called"):
+        entry.Scattering2D(2, (8, 8), backend="doesnotexist")
+    with pytest.raises(ValueError, match="Q must always be >= 1"):
+        entry.Scattering1D(3, 64, Q=0.9)
+
+
+def test_warnings_point_at_the_caller() -> None:
+    with pytest.warns(DeprecationWarning) as caught:
+        entry.Scattering1D(3, 64, oversampling=1)
+    assert caught[0].filename == sys.modules[__name__].__file__
