@@ -75,7 +75,7 @@ class Graph:
     def without_dead(self) -> Graph:
         """The graph of the nodes that some output needs."""
         live: set[str] = set()
-        for name in reversed(self.nodes):
+        for name in reversed(list(self.nodes)):
             node = self.nodes[name]
             if isinstance(node, Output) or name in live:
                 live.update((name, node.x))

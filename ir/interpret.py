@@ -1,7 +1,7 @@
 """The oracle: every node evaluated in float64 as its definition says, one after the other.
 
-No batching over paths beyond what the graph states, no real-FFT shortcuts, no reuse of memory. Values are arrays of shape
-`(batch, paths, components, *samples or bins)`; spectra hold the bins of their box in natural order.
+No batching over paths beyond what the graph states, no real-FFT shortcuts, no reuse of memory. Values are arrays of
+shape `(batch, paths, components, *samples or bins)`; spectra hold the bins of their box in natural order.
 """
 
 from __future__ import annotations
@@ -75,9 +75,14 @@ def _axes(spec: Spec) -> tuple[int, ...]:
     return tuple(range(-spec.dim, 0))
 
 
+def _cut(x: Array, last_axes: list[slice]) -> Array:
+    index: Any = (..., *last_axes)
+    return np.asarray(x[index])
+
+
 def _pad(spec: Spec, node: Pad, x: Array, value: Value) -> Array:
     for axis, (left, right) in zip(_axes(spec), node.widths, strict=True):
-        index = extension_index(x.shape[axis], left, right, node.mode)
+        index = extension_index(x.shape[axis], left, right, spec.padding)
         shape = [1] * x.ndim
         shape[axis] = -1
         x = np.where((index >= 0).reshape(shape), np.take(x, np.maximum(index, 0), axis), 0.0)
@@ -93,26 +98,26 @@ def _filter(spec: Spec, node: Filter, x: Array, value: Value) -> Array:
 
 
 def _subsample(spec: Spec, node: Subsample, x: Array, value: Value) -> Array:
-    return x[(..., *[slice(None, None, 1 << node.by)] * spec.dim)]
+    return _cut(x, [slice(None, None, 1 << node.by)] * spec.dim)
 
 
 def _modulus(spec: Spec, node: Modulus, x: Array, value: Value) -> Array:
     if x.shape[2] == 1 and node.weights in ((), (1,)):
-        return np.abs(x)
+        return np.asarray(np.abs(x))
     weights = np.reshape(node.weights or (1,) * x.shape[2], (-1,) + (1,) * spec.dim)
-    return np.sqrt(np.sum(weights * np.abs(x) ** 2, axis=2, keepdims=True))
+    return np.asarray(np.sqrt(np.sum(weights * np.abs(x) ** 2, axis=2, keepdims=True)))
 
 
 def _average(spec: Spec, node: Average, x: Array, value: Value) -> Array:
     if node.mode == "local":
         return _convolve(spec, x, banks(spec)["phi"].response(0, node.level)).real
     if node.mode == "global":
-        return x.sum(axis=_axes(spec), keepdims=True)
+        return np.asarray(np.sum(x, axis=_axes(spec), keepdims=True))
     return np.stack([(x**q).sum(axis=_axes(spec)) for q in node.powers], axis=-1)
 
 
 def _unpad(spec: Spec, node: Unpad, x: Array, value: Value) -> Array:
-    return x[(..., *[slice(a, b) for a, b in node.kept])]
+    return _cut(x, [slice(a, b) for a, b in node.kept])
 
 
 def _output(spec: Spec, node: Output, x: Array, value: Value) -> Array:

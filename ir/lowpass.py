@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,8 @@ from scatc.ir.spec import Spec
 
 @lru_cache(maxsize=256)
 def impulse_response(spec: Spec, level: int, axis: int) -> NDArray[np.float64]:
-    """phi in time on one axis at a level, shape ``(grid,)``, its centre at index 0."""
-    phi: Any = banks(spec)["phi"]
-    return np.fft.ifft(phi.axis_response(axis, level)).real
+    """Phi in time on one axis at a level, shape ``(grid,)``, its centre at index 0."""
+    return np.fft.ifft(banks(spec)["phi"].axis_response(axis, level)).real
 
 
 @lru_cache(maxsize=256)
@@ -64,7 +62,8 @@ def dense_matrix(spec: Spec, level: int, axis: int, by: int, kept: tuple[int, in
     """The matrix of one axis, shape ``(grid, outputs)``: samples times matrix gives outputs."""
     h = impulse_response(spec, level, axis)
     centres = np.arange(*kept) << by
-    return h[(centres[None, :] - np.arange(len(h))[:, None]) % len(h)]
+    matrix: NDArray[np.float64] = h[(centres[None, :] - np.arange(len(h))[:, None]) % len(h)]
+    return matrix
 
 
 def banded_matrix(spec: Spec, level: int, axis: int, by: int, tap_count: int) -> NDArray[np.float64]:

@@ -68,7 +68,10 @@ class Subsample(Node):
 
 @dataclass(frozen=True, slots=True)
 class Modulus(Node):
-    """`sqrt(sum_c w_c |x_c|^2)` over the components of x: the modulus, or in 3D the norm over m (weights 1 unless said)."""
+    """`sqrt(sum_c w_c |x_c|^2)` over the components of x: the modulus, or in 3D the norm over m.
+
+    Weights are 1 unless they are given.
+    """
 
     kind: ClassVar[str] = "modulus"
     weights: tuple[int, ...] = ()
@@ -145,7 +148,8 @@ class Ifft(Node):
 class Lowpass(Node):
     """`unpad(subsample(x * phi))` as one linear map per axis; `methods` says how each axis applies it.
 
-    `dense`: one matrix; `banded`: the same block-bidiagonal matrix for each frame of samples, phi cut to `taps` samples.
+    `dense`: one matrix; `banded`: the same block-bidiagonal matrix for each frame of samples, with phi cut to `taps`
+    samples.
     """
 
     kind: ClassVar[str] = "lowpass"

@@ -88,7 +88,7 @@ class PathRow:
     xi: tuple[float, ...]
     sigma: tuple[float, ...]
     theta: tuple[int, ...] = ()
-    l: int | None = None  # noqa: E741  (the degree's name in the field)
+    l: int | None = None
 
 
 def path_table(spec: Spec, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:

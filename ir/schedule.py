@@ -1,8 +1,8 @@
 """The depth-first schedule: how many siblings and signals run together, and where each value lives.
 
 A `Program` is a batched graph with loops. Every fold may split its filters into chunks; everything below it runs inside
-that loop, so at any moment only one chain of ancestors is alive. Buffers of values whose lives do not overlap share memory
-in one arena per worker.
+that loop, so at any moment only one chain of ancestors is alive. Buffers of values whose lives do not overlap share
+memory in one arena per worker.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Program:
 
     @cached_property
     def outputs(self) -> tuple[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]], ...]:
-        """Output arrays: (samples per path, paths in output order), one for each shape that occurs, finest last order."""
+        """Output arrays, one for each shape that occurs: (samples per path, paths in output order)."""
         from scatc.ir.paths import all_paths
 
         shapes = {p: self.values[name].shape for name, output in self.graph.outputs for p in output.paths}
@@ -237,8 +237,8 @@ def _place(
 def _last_uses(graph: Graph) -> dict[str, int]:
     """The position of the last step at which each value must still be there.
 
-    A fold reads its spectrum in every round of its loop, and an inverse FFT may stand in its fold's memory: such a value
-    lives to the end of what its reader lives for, or of the reader's loop.
+    A fold reads its spectrum in every round of its loop, and an inverse FFT may stand in its fold's memory: such a
+    value lives to the end of what its reader lives for, or of the reader's loop.
     """
     position = {name: i for i, name in enumerate(graph.nodes)}
     end = dict(position)  # the last position inside the subtree of each node

@@ -91,7 +91,7 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
         if types[key] == "str" and not _NAME.fullmatch(value):
             raise ValueError(f"{key}={_short(value)} is no name")
         attributes[key] = value if types[key] == "str" else _parse_value(key, value, types[key])
-    return name, KINDS[kind](*inputs, **attributes)
+    return name, KINDS[kind](*inputs, **attributes)  # type: ignore[arg-type]
 
 
 def _parse_value(key: str, text: str, type_name: str) -> object:
@@ -101,13 +101,17 @@ def _parse_value(key: str, text: str, type_name: str) -> object:
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise ValueError(f"{key}={_short(text)} is no value") from None
     expected = {"int": int, "bool": bool}.get(type_name, tuple)
-    if type(value) is not expected or not _is_plain(value):
+    leaf = next((kind for name, kind in (("float", float), ("str", str), ("bool", bool)) if name in type_name), int)
+    if type(value) is not expected or not _holds(value, leaf):
         raise ValueError(f"{key}={_short(text)} is not of type {expected.__name__}")
     return value
 
 
-def _is_plain(value: object) -> bool:
-    return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, int | float | str)
+def _holds(value: object, leaf: type) -> bool:
+    """Whether a value is, or is tuples of, values of one type; text must be names, for it may end in emitted code."""
+    if isinstance(value, tuple):
+        return all(_holds(entry, leaf) for entry in value)
+    return type(value) is leaf and (leaf is not str or _NAME.fullmatch(str(value)) is not None)
 
 
 def _short(text: str) -> str:

@@ -81,8 +81,7 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
         found.append("its input must be real")
     if isinstance(node, Fft) and node.real and not x.real:
         found.append("real=True needs a real input")
-    filters = isinstance(node, Filter | Fold | Lowpass) or (isinstance(node, Average) and node.mode == "local")
-    if filters and node.level != x.level:
+    if isinstance(node, Filter | Fold | Lowpass | Average) and node.level not in (x.level, *_free_levels(node)):
         found.append(f"it is meant for level {node.level}, and its input is at level {x.level}")
     if isinstance(node, Subsample | Fold | Lowpass) and any(n % (1 << node.by) for n in x.grid):
         found.append(f"2**{node.by} does not divide the grid {x.grid}")
@@ -102,6 +101,11 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     if isinstance(node, Fold):
         found += _fold_problems(graph, node, x)
     return found
+
+
+def _free_levels(node: Node) -> tuple[int, ...]:
+    """Levels that a node may state whatever its input's: sums over samples need no filter, so state 0."""
+    return (0,) if isinstance(node, Average) and node.mode != "local" else ()
 
 
 def _form_problems(graph: Graph, node: Node) -> list[str]:

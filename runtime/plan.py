@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import threading
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from types import ModuleType
@@ -71,8 +71,7 @@ class Plan:
         self.workers = compiled.program.workers
         self._module: ModuleType = load_source(compiled.source, compiled.target)
         vars(self._module).update(compiled.tables)
-        self._arenas: list[NDArray[np.uint8]] = []
-        self._lock = threading.Lock()
+        self._arenas: deque[NDArray[np.uint8]] = deque(maxlen=self.workers)  # its steps are atomic: no lock, fork safe
 
     def __repr__(self) -> str:
         return f"<scatc {self.target} plan, {self.dtype}, {len(self._program.places)} paths, of {self.spec!r}>"
@@ -126,7 +125,9 @@ class Plan:
     def _checked(self, x: ArrayLike) -> Array:
         array = np.asarray(x)
         if array.dtype.kind == "c":
-            raise TypeError(f"x is complex ({array.dtype}): scattering of complex signals is not supported, pass x.real")
+            raise TypeError(
+                f"x is complex ({array.dtype}): scattering of complex signals is not supported, pass x.real"
+            )
         if array.dtype.kind not in "fiub":
             raise TypeError(f"x has dtype {array.dtype}: it must be an array of real numbers")
         shape = self.spec.input_shape
@@ -139,26 +140,27 @@ class Plan:
         size = max(1, min(self._program.batch, -(-count // workers)))
         chunks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
         choice = fft.choose()
+        threads = max(1, workers // max(len(chunks), 1))  # what a small batch leaves idle, the FFTs may use
         arenas: dict[int, NDArray[np.uint8]] = {}
 
         def work(worker: int, chunk: slice) -> None:
             if worker not in arenas:
                 arenas[worker] = self._take_arena()
             x = np.ascontiguousarray(signals[chunk], self.dtype)
-            with choice.context(), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
+            with choice.context(threads), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
                 self._module.run(x, [out[chunk] for out in outs], arenas[worker])
 
         try:
             run_chunks(work, chunks, workers)
         finally:
-            with self._lock:
-                self._arenas.extend(arenas.values())
+            self._arenas.extend(arenas.values())
 
     def _take_arena(self) -> NDArray[np.uint8]:
         """One worker's scratch memory, kept between calls."""
-        with self._lock:
-            if self._arenas:
-                return self._arenas.pop()
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            pass
         size = self._program.arena * self._program.batch
         raw = np.empty(size + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
@@ -201,7 +203,8 @@ class Plan:
         Parameters
         ----------
         path : path-like, optional
-            Where to write: ``.dot`` or ``.gv`` for text, ``.svg``, ``.png`` or ``.pdf`` for a picture (needs matplotlib).
+            Where to write: ``.dot`` or ``.gv`` for text; ``.svg``, ``.png`` or ``.pdf`` for a picture, which needs
+            matplotlib.
 
         Returns
         -------

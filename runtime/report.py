@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 def report(program: Program, options: Options, record: Record, tables: Tables) -> str:
     """The text of `plan.report()`."""
-    return "\n".join(
-        [*_head(program, options, record), "", *_costs(program, options), "", *_memory(program, options, tables)]
-        + (["", *_passes(record)] if record.passes else [])
-    ) + "\n"
+    return (
+        "\n".join(
+            [*_head(program, options, record), "", *_costs(program, options), "", *_memory(program, options, tables)]
+            + (["", *_passes(record)] if record.passes else [])
+        )
+        + "\n"
+    )
 
 
 def _head(program: Program, options: Options, record: Record) -> list[str]:
@@ -77,8 +80,8 @@ def _memory(program: Program, options: Options, tables: Tables) -> list[str]:
     return [
         f"loops     up to {program.batch} signals at a time, {program.workers} worker(s); "
         f"{sum(map(program.split, program.chunks))} of {len(program.chunks)} folds in chunks of filters",
-        f"memory    {program.working_bytes} bytes of working memory{limit}: {program.workers} worker(s) x {program.batch} "
-        f"signals x ({program.arena} in the arena + {program.outside} outside)",
+        f"memory    {program.working_bytes} bytes of working memory{limit}: "
+        f"{program.workers} worker(s) x {program.batch} signals x ({program.arena} in the arena + {program.outside} outside)",
         f"tables    {sum(t.nbytes for t in tables.values())} bytes of filters, matrices and indices",
         f"output    {options.itemsize * sum(_output_sizes(program))} bytes a signal",
     ]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from scatc.codegen import find_target
 from scatc.ir.cost import Machine
+from scatc.ir.errors import CompileError, TargetError
+from scatc.ir.graph import Graph
+from scatc.ir.nodes import Fold
 from scatc.ir.options import Options
 from scatc.ir.schedule import arrange
 from scatc.ir.text import parse_graph, print_graph
@@ -31,6 +35,17 @@ def to_entry(compiled: Compiled) -> Entry:
     return Entry(texts, compiled.tables)
 
 
+def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
+    """What reaches emitted code must be the numbers it is taken for."""
+    chunks = header["chunks"]
+    folds = {name: len(node.indices) for name, node in graph if isinstance(node, Fold)}
+    sizes = (header["batch"], header["workers"], *chunks.values())
+    if any(type(size) is not int or size < 1 for size in sizes):
+        raise ValueError(f"batch, workers and chunks must be whole numbers of at least 1, not {sizes}")
+    if chunks.keys() != folds.keys() or any(chunks[name] > folds[name] for name in folds):
+        raise ValueError("chunks must name each fold, with no more filters than it has")
+
+
 def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
     """The compiled plan of an entry.
 
@@ -46,11 +61,10 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         options = Options(**kept | {"select": select, "machine": Machine(**kept["machine"])})
         graph = parse_graph(entry.texts["graph"])
         verify(graph, "program")
+        _check_sizes(graph, header)
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
-        for table in entry.arrays.values():
-            table.flags.writeable = False
         source = target.emit(program, options, entry.arrays, version)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise EntryError(f"this is not a plan: {error}") from error
     return Compiled(header["target"], program, options, entry.arrays, source, record)

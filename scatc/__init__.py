@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scatc.version import __version__
 
 if TYPE_CHECKING:
-    from scatc.compiler import compile, load  # noqa: A004
+    from scatc.compiler import compile, load
     from scatc.entry import HarmonicScattering3D, Scattering1D, Scattering2D
     from scatc.ir.errors import CompileError, ScatcError, SpecError, TargetError
     from scatc.ir.spec import Spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -30,7 +31,7 @@ Select = Callable[[PathRow], bool] | Iterable[Path]
 _PLANS: MemoryCache[Plan] = MemoryCache(64)
 
 
-def compile(  # noqa: A001  (the name users expect: scatc.compile)
+def compile(
     spec: Spec,
     target: str = "numpy",
     *,
@@ -143,7 +144,7 @@ def _key(spec: Spec, target: str, options: Options) -> str:
 
 def _dtype(dtype: Any) -> str:
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype))
     except TypeError:
         name = str(dtype)
     if name not in TOLERANCE:
@@ -151,10 +152,10 @@ def _dtype(dtype: Any) -> str:
     return name
 
 
-def _positive(name: str, value: int | None) -> int | None:
+def _positive(name: str, value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise CompileError(f"{name}={value!r} is not possible: {name} must be a whole number of at least 1, or None")
     return int(value)
 
@@ -169,7 +170,9 @@ def _selection(spec: Spec, select: Select | None) -> frozenset[Path] | None:
         chosen = {tuple(int(n) for n in path) for path in select}
         unknown = sorted(chosen - {row.path for row in table})
         if unknown:
-            raise CompileError(f"select: there is no path {unknown[0]}; plan.meta() lists the {len(table)} paths there are")
+            raise CompileError(
+                f"select: there is no path {unknown[0]}; plan.meta() lists the {len(table)} paths there are"
+            )
     if not chosen:
         raise CompileError("select: no path is left; at least one must be selected")
     return frozenset(chosen)

@@ -1,7 +1,7 @@
 """Walks a program and writes the numpy source of one worker's run.
 
-Control flow (loops over siblings, over components, `del` where a value dies) is here; what a node's code looks like is in
-`templates/nodes.py.j2`. Arrays are `(rows, *samples)`, a row being a signal and a path.
+Control flow (loops over siblings, over components, `del` where a value dies) is here; what a node's code looks like is
+in `templates/nodes.py.j2`. Arrays are `(rows, *samples)`, a row being a signal and a path.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
             spec=spec,
             batch=program.batch,
             arena=program.arena,
-            tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in tables.items()],
+            tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
             x_shape=_shape("n", *spec.input_shape),
             out_shapes=", ".join(_shape("n", len(paths), *shape) for shape, paths in program.outputs),
             outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
@@ -240,9 +240,9 @@ class _Emitter:
             parts = list(wrapped((s, s + w_), n)) if box is None else [(0, s - box[0], w_)]
             runs.append([(span(p, p + c), ":" if c == held else span(f, f + c)) for p, f, c in parts])
         pieces = []
-        for parts in product(*runs):
-            targets, read = [t for t, _ in parts], ", ".join((":", "None", *(r for _, r in parts)))
-            whole = all(len(run) == 1 for run in runs)
+        for run in product(*runs):
+            targets, read = [t for t, _ in run], ", ".join((":", "None", *(r for _, r in run)))
+            whole = all(len(parts) == 1 for parts in runs)
             target = "" if whole and fills_buffer else f"[{index(*targets)}]"
             pieces.append((target, read, w + ("]" if whole else f", {', '.join(targets)}]")))
         return pieces
@@ -274,11 +274,8 @@ class _Emitter:
         for axis in reversed(range(self.spec.dim)):
             outputs = node.kept[axis][1] - node.kept[axis][0]
             matrix, last = f"{name}_a{axis}", axis == self.spec.dim - 1
-            times: Callable[[str], str] = (
-                (lambda v, m=matrix: f"{v} @ {m}") if last else (lambda v, m=matrix: f"{m} @ {v}")
-            )
             if node.methods[axis] == "dense":
-                steps.append(SimpleNamespace(dense=times(source)))
+                steps.append(SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}"))
             else:
                 layout = frames(node.kept[axis], node.by, node.taps[axis])
                 tail = ", :" * (self.spec.dim - 1 - axis)
@@ -293,7 +290,7 @@ class _Emitter:
                         x=source,
                         span=f"..., {layout.base}:{layout.stop}{tail}",
                         framed=", ".join([*lead, str(layout.blocks + 1), str(layout.length), *rest]),
-                        product=times("frames"),
+                        product=f"frames @ {matrix}" if last else f"{matrix} @ frames",
                         early=early,
                         late=late,
                         joined=", ".join([*lead, str(joined), *rest]),

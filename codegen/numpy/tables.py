@@ -28,8 +28,13 @@ def make_tables(program: Program, options: Options) -> Tables:
                 f"{name}_{key}": table for key, table in _RULES[type(node)](program, options, name, node).items()
             }
     for table in tables.values():
-        table.flags.writeable = False
+        freeze(table)
     return tables
+
+
+def freeze(table: NDArray[Any]) -> None:
+    """Make a table read-only; not an index, of which `numpy.take` would then make a copy at every call."""
+    table.flags.writeable = table.dtype.kind == "i"
 
 
 def _pad(program: Program, options: Options, name: str, node: Pad) -> Tables:
@@ -38,7 +43,7 @@ def _pad(program: Program, options: Options, name: str, node: Pad) -> Tables:
         return {}
     shape = program.graph.spec.shape
     return {
-        f"index{axis}": extension_index(n, *width, node.mode).astype(np.intp)
+        f"index{axis}": extension_index(n, *width, program.graph.spec.padding).astype(np.intp)
         for axis, (n, width) in enumerate(zip(shape, node.widths, strict=True))
     }
 

@@ -131,6 +131,20 @@ class Bank(ABC):
         axes = range(mass.ndim)
         return tuple(arc(mass.sum(axis=tuple(b for b in axes if b != a)), tol / mass.ndim) for a in axes)
 
+    def axis_response(self, axis: int, level: int) -> NDArray[np.float64]:
+        """The factor of a separable bank's response that belongs to one axis, shape ``(grid[axis],)``, FFT order.
+
+        Raises
+        ------
+        TypeError
+            If the bank's responses are not products over the axes.
+        """
+        raise TypeError(f"the responses of {self!r} are not separable")
+
+    def parity(self, index: int, tol: float) -> bool:
+        """Whether components of opposite m mirror each other (see `SolidHarmonicBank.parity`); here there are none."""
+        return False
+
     def _check_box(self, box: tuple[Band, ...]) -> None:
         if len(box) != len(self.shape):
             raise ValueError(f"the box has {len(box)} bands and the grid {len(self.shape)} axes")

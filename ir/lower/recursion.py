@@ -8,6 +8,8 @@ What differs between the dimensions (where a path may be subsampled, how U becom
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from scatc.ir.graph import Graph
@@ -33,7 +35,7 @@ class Transform(Protocol):
         ...
 
 
-TRANSFORMS: dict[int, type[Transform]] = {1: Scattering1D, 2: Scattering2D, 3: Scattering3D}
+TRANSFORMS: dict[int, Callable[[Spec], Transform]] = {1: Scattering1D, 2: Scattering2D, 3: Scattering3D}
 
 
 def lower(spec: Spec) -> Graph:
@@ -41,7 +43,7 @@ def lower(spec: Spec) -> Graph:
     nodes: dict[str, Node] = {"x": Input()}
     root = "x"
     if any(map(any, spec.padding_widths)) and not spec.pre_pad:
-        nodes["U0"] = Pad("x", spec.padding_widths, spec.padding or "periodic")
+        nodes["U0"] = Pad("x", spec.padding_widths, spec.padding)
         root = "U0"
     _visit(TRANSFORMS[spec.dim](spec), nodes, root, (), 0)
     return Graph(spec, nodes)
@@ -67,8 +69,6 @@ def _output_paths(spec: Spec) -> frozenset[Path]:
 
 def _chain(nodes: dict[str, Node], x: str, path: Path, steps: list[tuple[str, Node]]) -> str:
     """Append nodes one behind the other; returns the name of the last."""
-    from dataclasses import replace
-
     for prefix, node in steps:
         name = "_".join([prefix, *map(str, path)]) if path else f"{prefix}0"
         nodes[name] = replace(node, x=x)

@@ -1,7 +1,7 @@
 """The passes, in the order in which they run.
 
-Each is a function `(graph, options) -> graph` in a file of its own whose docstring states the rewrite as an equation and
-when it is legal. `run_passes` runs them all and, in debug mode, verifies after each.
+Each is a function `(graph, options) -> graph` in a file of its own whose docstring states the rewrite as an equation
+and when it is legal. `run_passes` runs them all and, in debug mode, verifies after each.
 """
 
 from __future__ import annotations

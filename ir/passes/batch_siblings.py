@@ -44,12 +44,12 @@ class _Merger:
         """Add one node for isomorphic `members` (in row order), which reads `x`, then its descendants."""
         name = _group_name(members)
         first = self.graph[members[0]]
-        node = replace(first, x=x)
         if isinstance(first, Output):
-            node = replace(node, paths=tuple(p for m in members for p in self._output(m).paths))
-        if isinstance(first, Fold):
-            node = self._merge_folds(members, node)
-        self.nodes[name] = node
+            self.nodes[name] = Output(x, tuple(p for m in members for p in self._output(m).paths))
+        elif isinstance(first, Fold):
+            self.nodes[name] = self._merge_folds(members, replace(first, x=x))
+        else:
+            self.nodes[name] = replace(first, x=x)
         for family in self._families(members[0]):
             positions = [self.graph.users[members[0]].index(child) for child in family]
             self.merge([self.graph.users[m][p] for m in members for p in positions], name)
@@ -69,14 +69,13 @@ class _Merger:
         assert isinstance(node, Output)
         return node
 
-    def _merge_folds(self, members: list[str], node: Node) -> Fold:
+    def _merge_folds(self, members: list[str], node: Fold) -> Fold:
         """One fold for the filters of all members (each filter once: members repeat them for each parent row)."""
         folds: dict[int, Fold] = {}
         for member in members:
             fold = self.graph[member]
             assert isinstance(fold, Fold)
             folds.setdefault(fold.indices[0], fold)
-        assert isinstance(node, Fold)
         starts, widths = _common_windows(list(folds.values()), self.values[self.graph[members[0]].x])
         return replace(node, indices=tuple(folds), starts=starts, widths=widths)
 
@@ -107,7 +106,7 @@ def _signatures(graph: Graph) -> dict[str, int]:
     known = banks(graph.spec)
     numbers: dict[Hashable, int] = {}
     found: dict[str, int] = {}
-    for name in reversed(graph.nodes):
+    for name in reversed(list(graph.nodes)):
         node = graph[name]
         below = tuple((getattr(graph[user], "indices", ()), found[user]) for user in graph.users[name])
         own: Hashable = node

@@ -10,7 +10,8 @@ from scatc.ir.options import Options
 
 
 def fuse_fold(graph: Graph, options: Options) -> Graph:
-    """`subsample_k(ifft(Y))  =>  ifft(fold_k(Y))`, fold_k(Y)[m] = 2^-k sum_a Y[m + a M]; and `|ifft(Y)| = |ifft(shift Y)|`.
+    """`subsample_k(ifft(Y))  =>  ifft(fold_k(Y))` with fold_k(Y)[m] = 2^-k sum_a Y[m + a M],
+    and `|ifft(Y)|  =>  |ifft(shift(Y))|`.
 
     Only the filter's support is read, multiplied and folded straight into the short spectrum: nothing of full size is
     made. Legal where the subsampling is the only user of the inverse FFT. Where only the modulus of the result is used,

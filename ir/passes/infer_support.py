@@ -13,8 +13,9 @@ from scatc.ir.options import Options
 def infer_support(graph: Graph, options: Options) -> Graph:
     """`x * psi  =>  x * psi|B` with B the smallest box of bins that holds all but a tolerance of psi's L1 mass.
 
-    Legal because `|x * (psi - psi|B)|` is at most that mass times the largest bin of x. A filter is from here on a short
-    vector and not an array of the signal's size. The mass is what counts, never the maximum: phi's tails are long in 2D.
+    Legal because `|x * (psi - psi|B)|` is at most that mass times the largest bin of x. A filter is from here on a
+    short vector and not an array of the signal's size. The mass is what counts, never the maximum: phi's tails are long
+    in 2D.
     """
     known = banks(graph.spec)
     found: dict[tuple[str, int, int], tuple[tuple[int, int], ...]] = {}

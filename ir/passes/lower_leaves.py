@@ -8,7 +8,7 @@ from math import inf
 from scatc.ir.cost import node_cost
 from scatc.ir.graph import Graph
 from scatc.ir.lowpass import frames, taps
-from scatc.ir.nodes import Fft, Fold, Ifft, Lowpass, Node, Unpad
+from scatc.ir.nodes import Fft, Fold, Ifft, Lowpass, Unpad
 from scatc.ir.options import Options
 from scatc.ir.values import Value, infer
 
@@ -16,9 +16,10 @@ from scatc.ir.values import Value, infer
 def lower_leaves(graph: Graph, options: Options) -> Graph:
     """`unpad(ifft(fold_k(fft(u) . phi^)))  =>  A u`, one matrix A per axis, where that is predicted to be cheaper.
 
-    Legal always: phi, subsampling and unpadding are linear, and phi is separable. An axis is `dense` (A as it stands) or,
-    if phi's taps are short against the axis and the kept outputs' taps lie within it, `banded` (A is block-bidiagonal and
-    Toeplitz, so each frame of samples meets the same small matrix). The FFT's price counts only where nobody else needs it.
+    Legal always: phi, subsampling and unpadding are linear, and phi is separable. An axis is `dense` (A as it stands)
+    or, if phi's taps are short against the axis and the kept outputs' taps lie within it, `banded` (A is
+    block-bidiagonal and Toeplitz, so each frame of samples meets the same small matrix). The FFT's price counts only
+    where nobody else needs it.
     """
     values = infer(graph)
     chosen: dict[str, Lowpass] = {}

@@ -18,8 +18,8 @@ def use_real(graph: Graph, options: Options) -> Graph:
     """`fft(u)[-k] = conj(fft(u)[k])` for real u: half of the bins are computed. In 3D also
     `sum_m |u * psi(l,m)|^2  =>  |u * psi(l,0)|^2 + 2 sum_(m>0) |u * psi(l,m)|^2`.
 
-    The first is legal wherever u is real. The second needs `psi(l,-m)^(k) = c conj(psi(l,m)^(-k))`, |c| = 1, on the grid:
-    on even grids the Nyquist planes break it for the narrow filters of j = 0, so it is tested for each filter.
+    The first is legal wherever u is real. The second needs `psi(l,-m)^(k) = c conj(psi(l,m)^(-k))`, |c| = 1, on the
+    grid: on even grids the Nyquist planes break it for the narrow wavelets of j = 0, so it is tested for each filter.
     """
     values = infer(graph)
     known = banks(graph.spec)
