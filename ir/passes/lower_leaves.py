@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import inf
 
 from scatc.ir.cost import node_cost
@@ -25,28 +24,26 @@ def lower_leaves(graph: Graph, options: Options) -> Graph:
     chosen: dict[str, Lowpass] = {}
     for name, node in graph:
         if isinstance(node, Unpad) and (chain := _chain(graph, name)):
-            node_fold, price = chain[1], _fft_price(graph, values, chain, options)
-            lowpass = _cheapest(graph, values, chain[0], node_fold, node.kept, options)
+            price = _fft_price(graph, values, chain, options)
+            lowpass = _cheapest(graph, values, chain, node.kept, options)
             u, y = values[lowpass.x], values[name]
             if node_cost(lowpass, u, y, options.machine, options.itemsize).seconds < price:
                 chosen[name] = lowpass
     return graph.rewrite(lambda name, node: chosen.get(name)).without_dead()
 
 
-def _chain(graph: Graph, name: str) -> tuple[str, Fold] | None:
-    """The spectrum's name and the fold behind an unpad, if the unpad ends a low-pass."""
-    ifft = graph[graph[name].x]
+def _chain(graph: Graph, name: str) -> tuple[str, str, str] | None:
+    """The names of the spectrum, the fold and the inverse FFT behind an unpad, if the unpad ends a low-pass."""
+    inverse = graph[name].x
+    ifft = graph[inverse]
     if isinstance(ifft, Ifft) and ifft.real and isinstance(fold := graph[ifft.x], Fold):
-        return fold.x, fold
+        return fold.x, ifft.x, inverse
     return None
 
 
-def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, Fold], options: Options) -> float:
+def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, str, str], options: Options) -> float:
     """Predicted seconds of the low-pass through the FFT."""
-    spectrum, fold = chain
-    names: Iterator[str] = (n for n, node in graph if node is fold)
-    product = next(names)
-    inverse = graph.users[product][0]
+    spectrum, product, inverse = chain
     steps = [product, inverse]
     if graph.users[spectrum] == (product,):
         steps.append(spectrum)
@@ -58,15 +55,14 @@ def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, Fold], 
 def _cheapest(
     graph: Graph,
     values: dict[str, Value],
-    spectrum: str,
-    fold: Fold,
+    chain: tuple[str, str, str],
     kept: tuple[tuple[int, int], ...],
     options: Options,
 ) -> Lowpass:
     """The cheapest methods, chosen axis by axis."""
-    fft = graph[spectrum]
-    assert isinstance(fft, Fft)
-    grid = values[spectrum].grid
+    fft, fold = graph[chain[0]], graph[chain[1]]
+    assert isinstance(fft, Fft) and isinstance(fold, Fold)
+    grid = values[chain[0]].grid
     methods = ["dense"] * len(grid)
     spans = tuple(taps(graph.spec, fold.level, axis, options.tolerance) for axis in range(len(grid)))
     for axis, n in enumerate(grid):
