@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import pi
 
 from scatc.ir.filters import FilterInfo, banks
 from scatc.ir.spec import Spec
@@ -103,16 +104,23 @@ def path_table(spec: Spec, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
     rows = []
     for row, path in enumerate(all_paths(spec)):
         along = infos(spec, path)
+        frequencies = [_in_cycles(spec.dim, i) for i in along if i.xi is not None and i.sigma is not None]
         rows.append(
             PathRow(
                 row=row,
                 order=len(path),
                 path=path,
                 j=tuple(i.j for i in along),
-                xi=tuple(i.xi * sampling_rate for i in along if i.xi is not None),
-                sigma=tuple(i.sigma * sampling_rate for i in along if i.sigma is not None),
+                xi=tuple(xi * sampling_rate for xi, _ in frequencies),
+                sigma=tuple(sigma * sampling_rate for _, sigma in frequencies),
                 theta=tuple(i.theta for i in along if i.theta is not None),
                 l=along[-1].l if along else None,
             )
         )
     return tuple(rows)
+
+
+def _in_cycles(dim: int, info: FilterInfo) -> tuple[float, float]:
+    """Centre frequency and width of the response, in cycles per sample (in 2D along the wave)."""
+    assert info.xi is not None and info.sigma is not None
+    return (info.xi, info.sigma) if dim == 1 else (info.xi / (2 * pi), 1 / (2 * pi * info.sigma))

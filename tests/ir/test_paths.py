@@ -37,7 +37,7 @@ def test_table_has_a_row_for_each_path(spec: Spec) -> None:
         assert row.j == tuple(info.j for info in infos(spec, row.path))
         assert len(row.theta) == (row.order if spec.dim == 2 else 0)
         assert (row.l is None) == (spec.dim < 3)
-        assert len(row.xi) == (row.order if spec.dim < 3 else 0)
+        assert len(row.xi) == len(row.sigma) == (row.order if spec.dim < 3 else 0)
 
 
 @pytest.mark.parametrize("case", golden_cases("Scattering1D"), ids=lambda case: case.name)
@@ -59,6 +59,23 @@ def test_1d_frequencies_scale_with_the_sampling_rate() -> None:
         assert hertz.xi == pytest.approx([8000 * xi for xi in plain.xi])
         assert hertz.sigma == pytest.approx([8000 * sigma for sigma in plain.sigma])
         assert (hertz.path, hertz.j) == (plain.path, plain.j)
+
+
+def test_2d_frequencies_are_those_of_the_responses() -> None:
+    """Half a turn's worth of angles of one scale: xi is where the response peaks, sigma its width there."""
+    spec = Spec(dim=2, shape=(128, 128), J=4, L=4)
+    (N, _) = spec.padded_shape
+    k = np.fft.fftfreq(N)
+    for row in (row for row in path_table(spec) if row.order == 1 and row.j[0] >= 2):
+        response = banks(spec)["psi"].response(row.path[0])[0]
+        peak = np.unravel_index(np.argmax(response), response.shape)
+        assert np.hypot(k[peak[0]], k[peak[1]]) == pytest.approx(row.xi[0], abs=1.5 / N)
+        if peak[1] == 0:  # the wave runs along the first axis
+            line = response[:, 0]
+            half = np.ptp(k[line >= line.max() / 2])
+            assert half / (2 * np.sqrt(2 * np.log(2))) == pytest.approx(row.sigma[0], rel=0.15)
+    hertz = path_table(spec, 10.0)
+    assert hertz[-1].xi == pytest.approx([10 * xi for xi in path_table(spec)[-1].xi])
 
 
 def test_order_in_2d_is_by_order_then_by_index() -> None:
