@@ -35,9 +35,9 @@ def _molecule(*atoms: tuple[int, float, float, float]) -> Molecule:
 
 
 def _ring(charge: int, radius: float) -> list[tuple[int, float, float, float]]:
-    """Six atoms in a regular hexagon about the z axis."""
+    """Six atoms in a regular hexagon about the x axis."""
     angles = [math.pi * k / 3 for k in range(6)]
-    return [(charge, radius * math.cos(a), radius * math.sin(a), 0.0) for a in angles]
+    return [(charge, 0.0, radius * math.cos(a), radius * math.sin(a)) for a in angles]
 
 
 MOLECULES: Mapping[str, Molecule] = MappingProxyType(

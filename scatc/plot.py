@@ -307,6 +307,7 @@ def solid(
         lines += ax.plot(places, heights, **{"marker": "o", "label": f"$l = {degree}$", **style})
     ax.set_xticks(range(len(scales)), [", ".join(map(str, j)) for j in scales])
     ax.set(xlabel="scale $j$" if order == 1 else "scales along the path, $j_1, j_2$", ylabel="integral", yscale="log")
+    _plain_ticks(ax, "y")
     ax.legend()
     return lines
 
@@ -368,12 +369,17 @@ def _responses(
     half = psi.shape[0] // 2 + 1
     box = (Band(0, half), *(Band(0, 1) for _ in psi.shape[1:]))
     frequencies = np.arange(half) * rate / psi.shape[0]
-    many = "0.35" if spec.dim == 1 else None  # dozens of wavelets: a colour each would say nothing
     lines: list[Artist] = []
     for index, info in enumerate(psi.info):
         modulus = np.linalg.norm(psi.window(index, 0, box).reshape(-1, half), axis=0)
-        label = None if info.l is None else f"$j = {info.j}, l = {info.l}$"
-        lines += ax.plot(frequencies, modulus, **{"color": many, "linewidth": 0.8, "label": label, **style})
+        look: dict[str, Any] = {
+            "color": "0.35",
+            "linewidth": 0.8,
+        }  # dozens of wavelets: a colour each would say nothing
+        if info.l is not None:
+            dashes = ("-", "--", "-.", ":")[min(info.j, 3)]
+            look = {"color": f"C{info.l}", "linestyle": dashes, "label": f"$j = {info.j}, l = {info.l}$"}
+        lines += ax.plot(frequencies, modulus, **{**look, **style})
     if phi is not None:
         modulus = np.abs(phi.window(0, 0, box)[0])
         dashed = {"color": "C3", "linewidth": 1.2, "linestyle": "--", "label": "low-pass"}
@@ -390,7 +396,7 @@ def _responses(
 def _contours(psi: Bank, ax: Axes, style: Mapping[str, Any]) -> Sequence[Artist]:
     from matplotlib import colormaps
 
-    # a response turned by half a circle is drawn too, for the images are real: hence no negative frequencies missing
+    # the wavelets are complex: for real images those in the other half plane would say nothing new
     vertical, horizontal = (np.fft.fftshift(np.fft.fftfreq(n)) for n in psi.shape)
     scales = 1 + max(info.j for info in psi.info)
     drawn: list[Artist] = []
