@@ -225,7 +225,7 @@ class Scattering1D(_Transformer):
     Parameters
     ----------
     J : int, optional
-        Log2 of the largest scale. None: the largest that leaves four samples or more of each path.
+        Log2 of the largest scale. None: the largest that leaves four samples of each path; at least 1.
     shape : int or tuple of one int, optional
         Length of a signal; rows may then hold several. None: a row is one signal.
     Q, T, stride, max_order, oversampling, out_type, backend
@@ -277,7 +277,7 @@ class Scattering2D(_Transformer):
     Parameters
     ----------
     J : int, optional
-        Log2 of the largest scale. None: the largest that leaves four samples or more a side of each path.
+        Log2 of the largest scale. None: the largest that leaves four samples a side of each path; at least 1.
     shape : tuple of int, optional
         Height and width of an image; rows may then hold several. None: a row is one square image (filled up with
         zeros, and a warning, if its length is no square).
@@ -326,7 +326,7 @@ class HarmonicScattering3D(_Transformer):
     Parameters
     ----------
     J : int, optional
-        Log2 of the largest scale. None: such that the widest Gaussian has an eighth of the smallest side (1 at least).
+        Log2 of the largest scale. None: the largest whose 2**J is at most an eighth of the smallest side; at least 1.
     shape : tuple of int, optional
         Lengths of the three axes; rows may then hold several volumes. None: a row is one cube (filled up with zeros,
         and a warning, if its length is no cube).
