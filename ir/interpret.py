@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scatc.ir.filters import Band, banks
-from scatc.ir.geometry import extension_index
+from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import (
     Average,
@@ -82,7 +82,7 @@ def _cut(x: Array, last_axes: list[slice]) -> Array:
 
 def _pad(spec: Spec, node: Pad, x: Array, value: Value) -> Array:
     for axis, (left, right) in zip(_axes(spec), node.widths, strict=True):
-        index = extension_index(x.shape[axis], left, right, spec.padding)
+        index = extension_index(x.shape[axis], left, right, cast(Padding, node.mode))
         shape = [1] * x.ndim
         shape[axis] = -1
         x = np.where((index >= 0).reshape(shape), np.take(x, np.maximum(index, 0), axis), 0.0)

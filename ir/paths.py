@@ -92,6 +92,7 @@ class PathRow:
     l: int | None = None
 
 
+@lru_cache(maxsize=64)
 def path_table(spec: Spec, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
     """The tidy table of paths, in output order.
 

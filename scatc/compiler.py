@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import numbers
 import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 
+import scatc.codegen
+import scatc.ir
 from scatc.codegen import Target, find_target
 from scatc.ir.errors import CompileError
 from scatc.ir.lower import lower
@@ -134,11 +139,22 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
     return compiled
 
 
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """A digest of the compiler's own text: tables made by other code do not fit the source that this code emits."""
+    digest = hashlib.sha256()
+    for room in (scatc.ir, scatc.codegen):
+        folder = FilePath(next(iter(room.__path__)))
+        for file in sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".j2")):
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
 def _key(spec: Spec, target: str, options: Options) -> str:
     import scipy
 
     kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
-    versions = {"scatc": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
+    versions = {"scatc": __version__, "code": _code_digest(), "numpy": np.__version__, "scipy": scipy.__version__}
     return cache_key(spec=spec.to_json(), target=target, options=kept, versions=versions)
 
 

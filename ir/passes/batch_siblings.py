@@ -100,8 +100,9 @@ def _common_windows(folds: list[Fold], spectrum: Value) -> tuple[tuple[tuple[int
 def _signatures(graph: Graph) -> dict[str, int]:
     """A number for each node, equal where nodes and all their descendants are alike.
 
-    What a sibling may have for itself (its filter, its window, its path) does not count for the node itself, but the
-    filters of its children do: children are batched over all rows of their parent, so all rows must have the same.
+    Filters are alike if they have the same scale: those of other scales have windows of another size. What a sibling
+    may have for itself (its filter, its window, its path) does not count for the node itself, but the filters of its
+    children do: children are batched over all rows of their parent, so all rows must have the same.
     """
     known = banks(graph.spec)
     numbers: dict[Hashable, int] = {}
@@ -111,7 +112,8 @@ def _signatures(graph: Graph) -> dict[str, int]:
         below = tuple((getattr(graph[user], "indices", ()), found[user]) for user in graph.users[name])
         own: Hashable = node
         if isinstance(node, Fold):
-            own = (replace(node, x="", indices=(), starts=(), widths=()), known[node.bank].components(node.indices[0]))
+            bank, index = known[node.bank], node.indices[0]
+            own = (replace(node, x="", indices=(), starts=(), widths=()), bank.components(index), bank.info[index].j)
         elif isinstance(node, Output):
             own = replace(node, x="", paths=())
         else:
