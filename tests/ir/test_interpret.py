@@ -13,8 +13,10 @@ from strategies import PADDINGS, SIGNALS, signal, signals, specs
 from support import GoldenCase, golden_cases, relative_error
 
 from scatc.ir.filters import banks
+from scatc.ir.graph import Graph
 from scatc.ir.interpret import interpret
 from scatc.ir.lower import lower
+from scatc.ir.nodes import Input, Output, Pad
 from scatc.ir.paths import Path, all_paths, bank_name, infos
 from scatc.ir.spec import Spec
 
@@ -161,6 +163,16 @@ def test_padding_is_what_numpy_pads(mode: str) -> None:
     for path, value in scatter(spec, x).items():
         np.testing.assert_array_equal(value, whole[path])
     np.testing.assert_array_equal(scatter(spec, x)[()], x)
+
+
+@pytest.mark.parametrize("mode", PADDINGS)
+def test_a_pad_node_pads_as_it_says(mode: str) -> None:
+    """Whatever the spec says: a graph means what its nodes state."""
+    spec = Spec(dim=1, shape=4, J=1)
+    nodes = {"x": Input(), "U": Pad("x", ((1, 2),), mode), "out": Output("U", ((),))}
+    got = interpret(Graph(spec, nodes), np.array([1.0, 2.0, 3.0, 4.0]))[()]
+    expected = {"reflect": [2, 1, 2, 3, 4, 3, 2], "zero": [0, 1, 2, 3, 4, 0, 0], "periodic": [4, 1, 2, 3, 4, 1, 2]}
+    assert got.tolist() == expected[mode]
 
 
 def test_third_order_is_the_recursion_once_more() -> None:
