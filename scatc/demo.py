@@ -220,9 +220,8 @@ def _compiled(results: _Results, name: str, spec: scatc.Spec) -> scatc.Plan:
 def _transformed(plan: scatc.Plan, x: Array) -> Array:
     first, y = _timed(lambda: plan(x))
     best = min(_timed(lambda: plan(x))[0] for _ in range(3))
-    print(
-        f"  {' x '.join(map(str, x.shape))} -> {' x '.join(map(str, y.shape))} in {best:.1f} ms (first {first:.1f} ms)"
-    )
+    before, after = (" x ".join(map(str, array.shape)) for array in (x, y))
+    print(f"  {before} -> {after} in {best:.1f} ms (the first time {first:.1f} ms)")
     return y
 
 
