@@ -108,6 +108,20 @@ class Program:
             found[name] = (*outer, name) if isinstance(node, Fold) else outer
         return found
 
+    @cached_property
+    def branches(self) -> tuple[str, ...]:
+        """The folds of the input's spectrum: what lies below each is independent of the others, but not of the trunk."""
+        return tuple(
+            name
+            for name, node in self.graph
+            if isinstance(node, Fold) and not node.half and self.around[name] == (name,)
+        )
+
+    def branch(self, name: str) -> str | None:
+        """The branch that a node is in, or None for the trunk."""
+        first = self.around[name][:1]
+        return first[0] if first and first[0] in self.branches else None
+
     def __str__(self) -> str:
         """The schedule as text: loops indented, each value's place in the arena behind it."""
         lines = [f"program batch={self.batch} workers={self.workers} arena={self.arena} outside={self.outside}"]
@@ -121,9 +135,9 @@ class Program:
         return "\n".join(lines) + "\n"
 
     def split(self, fold: str) -> bool:
-        """Whether a fold's filters run in a loop of chunks."""
+        """Whether a fold's filters run in chunks: branches always may, so that workers can share one."""
         node = self.graph[fold]
-        return isinstance(node, Fold) and self.chunks[fold] < len(node.indices)
+        return isinstance(node, Fold) and (self.chunks[fold] < len(node.indices) or fold in self.branches)
 
 
 def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:

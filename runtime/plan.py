@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from types import ModuleType
@@ -136,24 +137,49 @@ class Plan:
         return array
 
     def _run(self, signals: Array, outs: list[Array]) -> None:
+        """Share the work: by chunks of the batch or, where there are too few, by branches of the transform."""
         count, workers = len(signals), self.workers
         size = max(1, min(self._program.batch, -(-count // workers)))
         chunks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
         choice = fft.choose()
-        threads = max(1, workers // max(len(chunks), 1))  # what a small batch leaves idle, the FFTs may use
         arenas: dict[int, NDArray[np.uint8]] = {}
 
-        def work(worker: int, chunk: slice) -> None:
+        def arena(worker: int) -> NDArray[np.uint8]:
             if worker not in arenas:
                 arenas[worker] = self._take_arena()
-            x = np.ascontiguousarray(signals[chunk], self.dtype)
-            with choice.context(threads), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
-                self._module.run(x, [out[chunk] for out in outs], arenas[worker])
+            return arenas[worker]
+
+        def whole(worker: int, chunk: slice) -> None:
+            with choice.context(), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
+                self._module.run(self._converted(signals[chunk]), [out[chunk] for out in outs], arena(worker))
+
+        def part(worker: int, task: tuple[Callable[..., None], tuple[Any, ...], slice]) -> None:
+            branch, (n, spectrum, chunk_outs), filters = task
+            with choice.context(), np.errstate(all="ignore"):
+                branch(n, spectrum, chunk_outs, arena(worker), filters)
 
         try:
-            run_chunks(work, chunks, workers)
+            if len(chunks) >= workers:
+                run_chunks(whole, chunks, workers)
+                return
+            for chunk in chunks:
+                chunk_outs = [out[chunk] for out in outs]
+                with choice.context(workers), np.errstate(all="ignore"):
+                    n, spectrum = self._module.trunk(self._converted(signals[chunk]), chunk_outs, arena(0))
+                shared = (n, spectrum, chunk_outs)
+                run_chunks(part, [(branch, shared, f) for branch, f in self._parts()], workers)
         finally:
             self._arenas.extend(arenas.values())
+
+    def _parts(self) -> Iterator[tuple[Callable[..., None], slice]]:
+        """The branches, cut so that each worker can have a share of each."""
+        for branch, count, chunk in self._module.BRANCHES:
+            size = min(chunk, -(-count // self.workers))
+            for a in range(0, count, size):
+                yield branch, slice(a, min(a + size, count))
+
+    def _converted(self, x: Array) -> Array:
+        return np.ascontiguousarray(x, self.dtype)
 
     def _take_arena(self) -> NDArray[np.uint8]:
         """One worker's scratch memory, kept between calls."""

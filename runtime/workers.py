@@ -8,6 +8,9 @@ import functools
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @functools.cache
@@ -57,7 +60,7 @@ def _submit(task: Callable[[int], None], indices: range) -> list[concurrent.futu
     return futures
 
 
-def run_chunks(function: Callable[[int, slice], object], chunks: Sequence[slice], workers: int) -> None:
+def run_chunks(function: Callable[[int, T], object], chunks: Sequence[T], workers: int) -> None:
     """Call ``function(worker_index, chunk)`` for every chunk, on up to `workers` threads.
 
     The calling thread is worker 0 and takes chunks like the others, so the work goes on even when every other
@@ -68,7 +71,7 @@ def run_chunks(function: Callable[[int, slice], object], chunks: Sequence[slice]
     function : callable
         What to do with one chunk. `worker_index` lies in ``range(workers)`` and belongs to one thread for the length
         of this call: use it to pick scratch memory. Context variables (`numpy.errstate`) are those of the caller.
-    chunks : sequence of slice
+    chunks : sequence
         The pieces of work, handed out in order to whichever worker is free.
     workers : int
         The most threads to use; with 1 or less, or with one chunk, everything runs in the calling thread.

@@ -18,6 +18,7 @@ from scatc.codegen import Tables
 from scatc.codegen.numpy.memory import fold_buffer
 from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, span, wrapped
 from scatc.codegen.numpy.tables import is_slice, output_rows
+from scatc.ir.cost import graph_costs
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Unpad
 from scatc.ir.options import Options
@@ -48,6 +49,9 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
     """
     spec = program.graph.spec
     outs = [f"out{g}" for g in range(len(program.outputs))]
+    emitter = _Emitter(program, options)
+    sections = emitter.sections()
+    costs = _branch_costs(program, options)
     return (
         _templates()
         .get_template("module.py.j2")
@@ -64,9 +68,29 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
             x_shape=_shape("n", *spec.input_shape),
             out_shapes=", ".join(_shape("n", len(paths), *shape) for shape, paths in program.outputs),
             outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
-            body=_Emitter(program, options).body(),
+            trunk="\n".join(sections[None]),
+            spectrum=program.graph[program.branches[0]].x if program.branches else "None",
+            gathers=emitter.gathers,
+            branches=[
+                SimpleNamespace(
+                    name=name,
+                    body="\n".join(sections[name]),
+                    count=len(program.graph[name].indices),
+                    chunk=program.chunks[name],
+                )
+                for name in sorted(program.branches, key=lambda name: -costs[name])
+            ],
         )
     )
+
+
+def _branch_costs(program: Program, options: Options) -> dict[str | None, float]:
+    """Predicted seconds of each branch: workers that share a small batch begin with the longest."""
+    totals: dict[str | None, float] = {}
+    for name, cost in graph_costs(program.graph, options.machine, options.itemsize).items():
+        branch = program.branch(name)
+        totals[branch] = totals.get(branch, 0.0) + cost.seconds
+    return totals
 
 
 def _shape(*sizes: object) -> str:
@@ -78,34 +102,40 @@ class _Emitter:
         self.program, self.options = program, options
         self.graph, self.values, self.spec = program.graph, program.values, program.graph.spec
         self.macros: Any = _templates().get_template("nodes.py.j2").module
+        self._sections: dict[str | None, list[str]] = {None: []}
         self.lines: list[str] = []
         self.depth = 1
+        self.gathers = False
         axes = tuple(range(-self.spec.dim, 0))
         self.suffix = {1: "", 2: "2", 3: "n"}[self.spec.dim]
         self.axes = f", axes={axes}" if self.spec.dim == 3 else ""
 
-    def body(self) -> str:
+    def sections(self) -> dict[str | None, list[str]]:
+        """The lines of the trunk (key None) and of each branch."""
         for name, node in self.graph:
-            if isinstance(node, Input):
-                continue
-            self.depth = self._depth(name) - (isinstance(node, Fold) and self.program.split(name))
-            if isinstance(node, Ifft | Modulus) and self._component_fold(name):
-                continue  # written with their fold
+            if isinstance(node, Input) or (isinstance(node, Ifft | Modulus) and self._component_fold(name)):
+                continue  # the latter are written with their fold
+            branch = self.program.branch(name)
+            self.lines = self._sections.setdefault(branch, [])
+            opens = isinstance(node, Fold) and self.program.split(name) and name != branch
+            self.depth = self._depth(name) - opens
             self.write(f"# {print_node(name, node)}")
-            if isinstance(node, Fold):
+            if isinstance(node, Fold) and self.program.split(name):
                 self._open(name, node)
             if isinstance(node, Fold) and not node.half and self.values[name].components > 1:
                 self._components(name, node)
             else:
                 self.node(name, node)
             for value in reversed(self.program.deaths.get(name, ())):  # deepest loop first
-                self.depth = self._depth(value)
-                self.write(f"del {value}")
-        return "\n".join(self.lines)
+                if self.program.branch(value) == branch:
+                    self.depth = self._depth(value)
+                    self.write(f"del {value}")
+        return self._sections
 
     def _depth(self, name: str) -> int:
-        """Indentation of the code behind a node."""
-        return 1 + sum(map(self.program.split, self.program.around[name]))
+        """Indentation of the code behind a node: a branch's own chunks are its caller's loop."""
+        around = self.program.around[name]
+        return 1 + sum(self.program.split(fold) for fold in around if fold not in self.program.branches)
 
     def write(self, text: str) -> None:
         self.lines += [f"{INDENT * self.depth}{line}" for line in text.splitlines() if line.strip()]
@@ -141,14 +171,12 @@ class _Emitter:
         return f"f{len(split)}"
 
     def _open(self, name: str, node: Fold) -> None:
-        """Begin the loop over chunks of a fold's filters, if there is one."""
-        if not self.program.split(name):
-            return
+        """Begin the loop over chunks of a fold's filters; a branch's caller has it."""
         count, chunk, var = len(node.indices), self.program.chunks[name], self._chunk(name)
-        parents = self.rows(node.x)
-        self.write(f"for {var} in {_chunks(count, chunk)}:")
-        self.depth += 1
-        self.write(f"n{var[1:]} = {parents} * ({var}.stop - {var}.start)")
+        if name not in self.program.branches:
+            self.write(f"for {var} in {_chunks(count, chunk)}:")
+            self.depth += 1
+        self.write(f"n{var[1:]} = {self.rows(node.x)} * ({var}.stop - {var}.start)")
 
     def _component_fold(self, name: str) -> str | None:
         """The fold with several components whose loop a node is part of."""
@@ -209,13 +237,15 @@ class _Emitter:
         split = self.program.split(name)
         chunk = self._chunk(name) if split else ":"
         component = ", m" if y.components > 1 else ", 0"
+        gathered = len(set(node.starts)) > 1
+        self.gathers |= gathered
         crop = [span(0, m) for m in y.grid]
         return {
             "shape": _shape(
                 self.rows(node.x), f"{chunk}.stop - {chunk}.start" if split else len(node.indices), *buffer
             ),
             "offset": self.offset(name),
-            "gathered": len(set(node.starts)) > 1,
+            "gathered": gathered,
             "window": _shape(*widths),
             "window_axes": _shape(*range(1, self.spec.dim + 1)),
             "starts": ", ".join(f"{name}_start{a}" + (f"[{chunk}]" if split else "") for a in range(self.spec.dim)),
