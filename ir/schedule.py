@@ -110,7 +110,7 @@ class Program:
 
     @cached_property
     def branches(self) -> tuple[str, ...]:
-        """The folds of the input's spectrum: what lies below each is independent of the others, but not of the trunk."""
+        """The folds of the input's spectrum: what lies below one needs the trunk, and none of the others."""
         return tuple(
             name
             for name, node in self.graph

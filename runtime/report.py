@@ -81,7 +81,8 @@ def _memory(program: Program, options: Options, tables: Tables) -> list[str]:
         f"loops     up to {program.batch} signals at a time, {program.workers} worker(s); "
         f"{sum(map(program.split, program.chunks))} of {len(program.chunks)} folds in chunks of filters",
         f"memory    {program.working_bytes} bytes of working memory{limit}: "
-        f"{program.workers} worker(s) x {program.batch} signals x ({program.arena} in the arena + {program.outside} outside)",
+        f"{program.workers} worker(s) x {program.batch} signals x "
+        f"({program.arena} in the arena + {program.outside} outside)",
         f"tables    {sum(t.nbytes for t in tables.values())} bytes of filters, matrices and indices",
         f"output    {options.itemsize * sum(_output_sizes(program))} bytes a signal",
     ]

@@ -75,7 +75,7 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
                 SimpleNamespace(
                     name=name,
                     body="\n".join(sections[name]),
-                    count=len(program.graph[name].indices),
+                    count=emitter.filters(name),
                     chunk=program.chunks[name],
                 )
                 for name in sorted(program.branches, key=lambda name: -costs[name])
@@ -153,14 +153,15 @@ class _Emitter:
         split = [f for f in folds if self.program.split(f)]
         whole = 1
         for f in folds[folds.index(split[-1]) + 1 if split else 0 :]:
-            whole *= self._filters(f)
+            whole *= self.filters(f)
         factor = f"n{len(split)}" if split else "n"
         return factor if whole == 1 else f"{whole} * {factor}"
 
     def offset(self, name: str, extra: int = 0) -> int:
         return (self.program.offsets[name] + extra) * self.program.batch
 
-    def _filters(self, fold: str) -> int:
+    def filters(self, fold: str) -> int:
+        """The number of filters of a fold."""
         node = self.graph[fold]
         assert isinstance(node, Fold)
         return len(node.indices)
