@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen import Tables
 from scatc.ir.filters import Band, banks
-from scatc.ir.geometry import extension_index
+from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import banded_matrix, dense_matrix
 from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output, Pad
 from scatc.ir.options import Options
@@ -41,9 +41,9 @@ def _pad(program: Program, options: Options, name: str, node: Pad) -> Tables:
     """`index<axis>`: the input sample that each padded one repeats."""
     if node.mode == "zero":
         return {}
-    shape = program.graph.spec.shape
+    shape = program.values[node.x].shape
     return {
-        f"index{axis}": extension_index(n, *width, program.graph.spec.padding).astype(np.intp)
+        f"index{axis}": extension_index(n, *width, cast(Padding, node.mode)).astype(np.intp)
         for axis, (n, width) in enumerate(zip(shape, node.widths, strict=True))
     }
 

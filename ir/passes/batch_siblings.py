@@ -23,7 +23,7 @@ def batch_siblings(graph: Graph, options: Options) -> Graph:
     """`(u * psi_a, u * psi_b, ..)  =>  u * (psi_a, psi_b, ..)`: one node with a path axis.
 
     Legal for paths under one parent (itself perhaps already batched) whose nodes have equal shapes and resolutions and
-    the same descendants. Rows are ordered parent first. Their windows get a common width, and a common start where that
+    the same descendants; filters of different scales stay apart, for their windows differ in size. Rows are ordered parent first. Their windows get a common width, and a common start where that
     costs little: then the product reads the spectrum in place, otherwise each filter's window is gathered.
     """
     merger = _Merger(graph)
@@ -100,9 +100,8 @@ def _common_windows(folds: list[Fold], spectrum: Value) -> tuple[tuple[tuple[int
 def _signatures(graph: Graph) -> dict[str, int]:
     """A number for each node, equal where nodes and all their descendants are alike.
 
-    Filters are alike if they have the same scale: those of other scales have windows of another size. What a sibling
-    may have for itself (its filter, its window, its path) does not count for the node itself, but the filters of its
-    children do: children are batched over all rows of their parent, so all rows must have the same.
+    What a sibling may have for itself (its filter, its window, its path) does not count for the node itself, but the
+    filters of its children do: children are batched over all rows of their parent, so all rows must have the same.
     """
     known = banks(graph.spec)
     numbers: dict[Hashable, int] = {}

@@ -266,7 +266,7 @@ def test_a_wavelet_that_vanishes_on_the_grid_is_zero() -> None:
 def gabor_sum(shape: tuple[int, int], sigma: float, angle: float, xi: float, slant: float) -> NDArray[np.complex128]:
     """A Gabor atom in space, summed over five periods along each axis, every sample evaluated."""
     M, N = shape
-    x, y = np.mgrid[-2 * M:3 * M, -2 * N:3 * N]
+    x, y = np.mgrid[-2 * M : 3 * M, -2 * N : 3 * N]
     along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     atom = np.exp(-(along**2 + (slant * across) ** 2) / (2 * sigma**2) + 1j * xi * along)
     folded: NDArray[np.complex128] = atom.reshape(5, M, 5, N).sum(axis=(0, 2))
@@ -309,7 +309,7 @@ def masked_periodisation(response: Real, level: int) -> Real:
         small = size >> level
         mask = np.ones(size)
         start = int(size * 2.0 ** (-level - 1))
-        mask[start:start + size - small] = 0
+        mask[start : start + size - small] = 0
         kept = np.moveaxis(response, axis, 0) * mask[:, np.newaxis]
         response = np.moveaxis(kept.reshape(2**level, small, -1).sum(axis=0), 0, axis)
     return response
@@ -407,7 +407,9 @@ def test_parity_fails_at_the_finest_scale_of_even_grids_alone() -> None:
 def test_banks_by_dimension() -> None:
     one = banks(Spec(dim=1, shape=(1000,), J=6, Q=(8, 2)))
     assert {name: len(bank) for name, bank in one.items()} == {
-        "phi": 1, "psi1": len(frequencies(6, 8)), "psi2": len(frequencies(6, 2)),
+        "phi": 1,
+        "psi1": len(frequencies(6, 8)),
+        "psi2": len(frequencies(6, 2)),
     }
     two = banks(Spec(dim=2, shape=(30, 32), J=2, L=6))
     assert {name: len(bank) for name, bank in two.items()} == {"phi": 1, "psi": 12}
