@@ -95,7 +95,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, scatc.CompileError):
         return _complain(error, CANNOT_COMPILE)
     if isinstance(error, MemoryError):
-        return _complain(f"this machine's memory does not suffice: {error or 'out of memory'}", CANNOT_COMPILE)
+        return _complain(f"this machine's memory does not suffice: {str(error) or 'out of memory'}", CANNOT_COMPILE)
     if isinstance(error, OSError):
         return _complain(error, USAGE)
     raise error
@@ -321,13 +321,13 @@ def _table(rows: Iterable[PathRow]) -> str:
         }
         for place, row in enumerate(rows)
     ]
-    columns = [name for name in cells[0] if any(row[name] for row in cells)]
-    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in columns}
+    columns = [name for name in cells[0] if any(cell[name] for cell in cells)]
+    widths = {name: max(len(name), *(len(cell[name]) for cell in cells)) for name in columns}
     lines = [dict(zip(columns, columns, strict=True)), *cells]
     return "\n".join("  ".join(line[name].ljust(widths[name]) for name in columns).rstrip() for line in lines)
 
 
-def _joined(numbers: Iterable[float]) -> str:
+def _joined(numbers: Iterable[Any]) -> str:
     return ",".join(f"{number:.4g}" if isinstance(number, float) else str(number) for number in numbers)
 
 

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scatc.ir.paths import PathRow
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 def run(folder: str | os.PathLike[str] = "demo_output", *, quick: bool = False) -> list[Path]:
@@ -218,6 +219,7 @@ def _compiled(results: _Results, name: str, spec: scatc.Spec) -> scatc.Plan:
 
 
 def _transformed(plan: scatc.Plan, x: Array) -> Array:
+    y: Array
     first, y = _timed(lambda: plan(x))
     best = min(_timed(lambda: plan(x))[0] for _ in range(3))
     before, after = (" x ".join(map(str, array.shape)) for array in (x, y))
@@ -225,7 +227,7 @@ def _transformed(plan: scatc.Plan, x: Array) -> Array:
     return y
 
 
-def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(function: Callable[[], T]) -> tuple[float, T]:
     """Milliseconds and result of a call."""
     start = time.perf_counter()
     result = function()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ MOLECULES: Mapping[str, Molecule] = MappingProxyType(
 def gaussian_density(
     positions: ArrayLike,
     charges: ArrayLike,
-    shape: tuple[int, int, int],
+    shape: Sequence[int],
     sigma: float,
     spacing: float = 1.0,
 ) -> NDArray[np.float64]:
@@ -79,7 +79,7 @@ def gaussian_density(
         The points' coordinates, in any unit of length.
     charges : array_like, shape (..., points)
         Their weights. Molecules of different sizes go into one batch if the smaller are filled up with charge 0.
-    shape : tuple of three int
+    shape : sequence of three int
         Lengths of the grid.
     sigma : float
         Standard deviation of the Gaussians, in the unit of the positions. Below one `spacing` the grid is too coarse

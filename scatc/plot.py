@@ -126,7 +126,7 @@ def second_order(
         values = np.array([v / (loudness[row.path[:1]] or 1.0) for row, v in zip(rows, values, strict=True)])
     first, column = np.unique([row.xi[0] for row in rows], return_inverse=True)
     second, line = np.unique([row.xi[1] for row in rows], return_inverse=True)
-    table = np.ma.masked_all((second.size, first.size))
+    table = _masked(second.size, first.size)
     table[line, column] = values
     ax = _axes(ax)
     mesh = ax.pcolormesh(_log_edges(first), _log_edges(second), table, **{"cmap": "magma", **style})
@@ -172,7 +172,7 @@ def scales_and_angles(
     rows, values = _of_order(coefficients, meta, 1, samples=2)
     scales, angles = sorted({row.j[0] for row in rows}), sorted({row.theta[0] for row in rows})
     height, width = values.shape[1] + 1, values.shape[2] + 1
-    table = np.ma.masked_all((len(scales) * height - 1, len(angles) * width - 1))
+    table = _masked(len(scales) * height - 1, len(angles) * width - 1)
     peaks = {j: max(float(v.max()) for row, v in zip(rows, values, strict=True) if row.j[0] == j) for j in scales}
     for row, image in zip(rows, values, strict=True):
         top, left = scales.index(row.j[0]) * height, angles.index(row.theta[0]) * width
@@ -307,7 +307,7 @@ def solid(
         lines += ax.plot(places, heights, **{"marker": "o", "label": f"$l = {degree}$", **style})
     ax.set_xticks(range(len(scales)), [", ".join(map(str, j)) for j in scales])
     ax.set(xlabel="scale $j$" if order == 1 else "scales along the path, $j_1, j_2$", ylabel="integral", yscale="log")
-    _plain_ticks(ax, "y")
+    _plain_ticks(ax, "y", (1, 2, 3, 5))
     ax.legend()
     return lines
 
@@ -446,20 +446,26 @@ def _stretched(values: Sequence[Array]) -> Array:
     return out
 
 
+def _masked(rows: int, columns: int) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:
+    """A table in which nothing is to be drawn yet."""
+    return np.ma.MaskedArray(np.zeros((rows, columns)), mask=True)
+
+
 def _log_edges(centres: Array) -> Array:
     """Edges of cells about ascending positive centres, half way between them on a logarithmic axis."""
     logs = np.log(centres)
     inner = (logs[1:] + logs[:-1]) / 2
     first, last = (logs[1] - logs[0], logs[-1] - logs[-2]) if logs.size > 1 else (math.log(2), math.log(2))
-    return np.exp(np.concatenate([[logs[0] - first / 2], inner, [logs[-1] + last / 2]]))
+    edges: Array = np.exp(np.concatenate([[logs[0] - first / 2], inner, [logs[-1] + last / 2]]))
+    return edges
 
 
-def _plain_ticks(ax: Axes, axis: str) -> None:
+def _plain_ticks(ax: Axes, axis: str, each_decade: tuple[float, ...] = (1, 2, 5)) -> None:
     """On a logarithmic axis of one or two decades, numbers such as 20 instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     which = ax.xaxis if axis == "x" else ax.yaxis
-    which.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    which.set_major_locator(LogLocator(subs=each_decade))
     which.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     which.set_minor_formatter(NullFormatter())
 
