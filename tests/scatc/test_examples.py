@@ -1,0 +1,35 @@
+"""Every example runs by itself, from any folder, and does what its first lines say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import ROOT, python
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("sklearn")
+pytest.importorskip("pywt")
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.name)
+def test_the_example_runs(script: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    said = python(script, folder, cwd=tmp_path)
+    assert said
+    for picture in (line.split("written: ")[1] for line in said.splitlines() if "written: " in line):
+        assert Path(picture).parent == folder
+        assert Path(picture).stat().st_size > 10_000
+
+
+def test_every_example_is_listed() -> None:
+    listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    assert [script.name for script in EXAMPLES if f"`{script.name}`" not in listed] == []
+
+
+def test_digits_reach_their_accuracy_and_pixels_do_not(tmp_path: Path) -> None:
+    said = python(ROOT / "examples" / "digits.py", cwd=tmp_path).splitlines()
+    pixels, scattering = (float(line.split("%")[0].split()[-1]) for line in said[-2:])
+    assert pixels < 97 <= scattering
