@@ -6,7 +6,7 @@ State a transform as a `Spec`, `compile` it, call the plan:
 >>> import scatc
 >>> plan = scatc.compile(scatc.Spec(dim=1, shape=1024, J=6, Q=8))
 >>> plan(np.zeros((3, 1024))).shape
-(3, 125, 16)
+(3, 126, 16)
 """
 
 from __future__ import annotations

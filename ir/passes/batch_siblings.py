@@ -12,7 +12,7 @@ from scatc.ir.nodes import Fft, Fold, Node, Output
 from scatc.ir.options import Options
 from scatc.ir.values import Value, infer
 
-SHARED_READ = 2.0
+SHARED_READ = 1.2
 """Siblings read one common window if it has at most so many times the bins of their own: a copy costs about that."""
 
 NEARLY_WHOLE = 0.8
