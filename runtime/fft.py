@@ -1,8 +1,11 @@
 """Which FFT library emitted code runs on.
 
 Emitted code calls `scipy.fft`; this module decides what stands behind it, through SciPy's own backend protocol:
-`mkl_fft` when it is installed, unless the caller chose a backend himself (`scipy.fft.set_backend`,
+MKL when `mkl_fft` is installed, unless the caller chose a backend himself (`scipy.fft.set_backend`,
 `scipy.fft.set_global_backend`), which then also reaches our worker threads.
+
+MKL is called as `scatc.runtime.mkl` does. mkl_fft's own functions prepare a transform again whenever the size changes;
+that makes them slower for us than SciPy's, so they serve only where they are forced and that module cannot work.
 
 ``SCATC_FFT=mkl_fft`` or ``SCATC_FFT=scipy`` in the environment forces one of the two, whatever the caller chose;
 ``SCATC_FFT=auto`` (or unset) is the rule above.
@@ -22,6 +25,8 @@ from typing import Any
 import numpy as np
 import scipy
 import scipy.fft
+
+from scatc.runtime import mkl
 
 try:
     # SciPy offers no public way to ask which backends are set, nor to carry them into another thread.
@@ -45,6 +50,27 @@ def _mkl_backend() -> tuple[types.ModuleType | None, str]:
     except Exception as error:  # a broken extra must never break what works without it
         return None, f"{type(error).__name__}: {error}"
     return scipy_fft, mkl_fft.__version__
+
+
+@functools.cache
+def _kept_backend(threads: int) -> mkl.Backend:
+    """MKL through DFTI, for FFT calls that start up to `threads` threads of their own."""
+    return mkl.Backend(_mkl_library(), threads)
+
+
+@functools.cache
+def _mkl_library() -> mkl.Library:
+    return mkl.load()
+
+
+@functools.cache
+def _why_not_kept() -> str:
+    """Why MKL cannot be called through DFTI; empty if it can."""
+    try:
+        _mkl_library()
+    except Exception as error:  # as above
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _asked() -> str:
@@ -78,7 +104,7 @@ class Choice:
 
     name: str
     note: str
-    _enter: Callable[[], AbstractContextManager[object]]
+    _enter: Callable[[int], AbstractContextManager[object]]
 
     @contextlib.contextmanager
     def context(self, threads: int = 1) -> Iterator[None]:
@@ -90,12 +116,27 @@ class Choice:
             How many threads of its own one FFT call may start. More than 1 makes sense only where a plan runs a
             single worker; and MKL then spends about 40 microseconds a call on waking them.
         """
-        # mkl_fft does not see scipy.fft.set_workers, and left alone it starts a thread a core in each call, even
-        # below mkl.set_num_threads_local(1): its own set_workers is the only setting that holds.
-        backend = _mkl_backend()[0]
-        limit = contextlib.nullcontext() if backend is None else backend.set_workers(threads)
-        with self._enter(), scipy.fft.set_workers(threads), limit:
+        with self._enter(threads), scipy.fft.set_workers(threads):
             yield
+
+
+def _as_it_is(threads: int) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _enter_kept(threads: int) -> Iterator[None]:
+    # What our backend leaves alone goes to SciPy's own, not to one that the caller set and SCATC_FFT overrules.
+    with scipy.fft.set_backend("scipy"), scipy.fft.set_backend(_kept_backend(threads)):
+        yield
+
+
+@contextlib.contextmanager
+def _enter_own(backend: types.ModuleType, threads: int) -> Iterator[None]:
+    # mkl_fft does not see scipy.fft.set_workers, and left alone it starts a thread a core in each call, even below
+    # mkl.set_num_threads_local(1): its own set_workers is the only setting that holds.
+    with scipy.fft.set_backend(backend), backend.set_workers(threads):
+        yield
 
 
 def choose() -> Choice:
@@ -115,7 +156,7 @@ def choose() -> Choice:
     """
     asked = _asked()
     if asked == "scipy":
-        return Choice("scipy", f"{scipy.__version__}, by SCATC_FFT", lambda: scipy.fft.set_backend("scipy"))
+        return Choice("scipy", f"{scipy.__version__}, by SCATC_FFT", lambda threads: scipy.fft.set_backend("scipy"))
     backend, note = _mkl_backend()
     if asked == "mkl_fft" and backend is None:
         raise ImportError(
@@ -127,12 +168,17 @@ def choose() -> Choice:
             state = uarray.get_state()
             untouched = _is_untouched(state)
         except Exception:  # private to SciPy: when it changes, leave scipy.fft as the caller has it
-            return Choice("scipy", f"{scipy.__version__}, backends left as they are", contextlib.nullcontext)
+            return Choice("scipy", f"{scipy.__version__}, backends left as they are", _as_it_is)
         if not untouched:
-            return Choice("user", "set with scipy.fft.set_backend", lambda: uarray.set_state(state))
+            return Choice("user", "set with scipy.fft.set_backend", lambda threads: uarray.set_state(state))
     if backend is None:
-        return Choice("scipy", f"{scipy.__version__}, without mkl_fft ({note})", contextlib.nullcontext)
-    return Choice("mkl_fft", note, lambda: scipy.fft.set_backend(backend))
+        return Choice("scipy", f"{scipy.__version__}, without mkl_fft ({note})", _as_it_is)
+    failure = _why_not_kept()
+    if not failure:
+        return Choice("mkl_fft", f"{note}, MKL through DFTI, descriptors kept", _enter_kept)
+    if asked == "auto":
+        return Choice("scipy", f"{scipy.__version__}, as mkl_fft {note} is slower alone ({failure})", _as_it_is)
+    return Choice("mkl_fft", f"{note}, its own interface ({failure})", functools.partial(_enter_own, backend))
 
 
 def provider() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from scatc.runtime import fft
+from scatc.runtime import fft, mkl
 from scatc.runtime.workers import run_chunks
 
 HAS_MKL = importlib.util.find_spec("mkl_fft") is not None
@@ -34,13 +34,26 @@ class Recorder:
         return NotImplemented
 
 
+def forget() -> None:
+    for cached in (fft._mkl_backend, fft._mkl_library, fft._why_not_kept, fft._kept_backend):
+        cached.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("SCATC_FFT", raising=False)
-    fft._mkl_backend.cache_clear()
+    forget()
     yield
     scipy.fft.set_global_backend("scipy", try_last=True)
-    fft._mkl_backend.cache_clear()
+    forget()
+
+
+@pytest.fixture
+def without_dfti(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> mkl.Library:
+        raise RuntimeError("no usable mkl_rt (not found)")
+
+    monkeypatch.setattr(mkl, "load", fail)
 
 
 def test_the_default_and_its_description() -> None:
@@ -129,22 +142,53 @@ def test_an_mkl_fft_that_fails_when_called_is_not_used(monkeypatch: pytest.Monke
 
 
 @needs_mkl
-def test_mkl_runs_one_thread_a_call_and_settings_come_back() -> None:
-    from mkl_fft.interfaces import scipy_fft
+def test_mkl_keeps_descriptors_of_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[int] = []
+    set_value = fft._mkl_library().set_value
 
-    outside = scipy_fft.get_workers()
-    seen: list[tuple[int, int]] = []
+    def noting(handle: Any, parameter: Any, value: Any) -> int:
+        if parameter.value == mkl._THREAD_LIMIT:
+            limits.append(value.value)
+        return int(set_value(handle, parameter, value))
+
+    monkeypatch.setattr(fft._mkl_library(), "set_value", noting)
+    choice = fft.choose()
+    assert choice.note.endswith(", MKL through DFTI, descriptors kept")
 
     def work(index: int, chunk: slice) -> None:
         with choice.context():
-            seen.append((scipy_fft.get_workers(), scipy.fft.get_workers()))
+            for n in (16, 32, 16, 32):
+                scipy.fft.ifft(np.ones(n, complex))
+        meeting.wait()
 
-    choice = fft.choose()
-    run_chunks(work, [slice(i, i + 1) for i in range(8)], 2)
-    assert set(seen) == {(1, 1)}
-    assert scipy_fft.get_workers() == outside
+    meeting = threading.Barrier(2, timeout=30)
+    run_chunks(work, [slice(0, 1), slice(1, 2)], 2)
+    run_chunks(work, [slice(0, 1), slice(1, 2)], 2)
+    assert limits == [1, 1] * 2  # two sizes in two threads
     with choice.context(threads=2):
-        assert scipy_fft.get_workers() == 2
+        scipy.fft.ifft(np.ones(16, complex))
+    assert limits[4:] == [2]
+
+
+@needs_mkl
+def test_without_dfti_scipy_is_faster(without_dfti: None) -> None:
+    assert fft.provider() == "scipy"
+    assert "is slower alone (RuntimeError: no usable mkl_rt (not found))" in fft.describe()
+
+
+@needs_mkl
+def test_mkl_fft_itself_if_forced_without_dfti(without_dfti: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mkl_fft.interfaces import scipy_fft
+
+    monkeypatch.setenv("SCATC_FFT", "mkl_fft")
+    choice = fft.choose()
+    assert choice.name == "mkl_fft"
+    assert "its own interface (RuntimeError" in choice.note
+    outside = scipy_fft.get_workers()
+    with choice.context():
+        assert scipy_fft.get_workers() == 1
+        assert scipy.fft.ifft(np.ones(4, complex))[0] == 1
+    assert scipy_fft.get_workers() == outside
 
 
 @needs_mkl
@@ -155,4 +199,5 @@ def test_mkl_is_forced_over_the_users_backend(monkeypatch: pytest.MonkeyPatch) -
         assert fft.provider() == "mkl_fft"
         with fft.context():
             scipy.fft.fft(np.ones(4, complex))
+            scipy.fft.dct(np.ones(4))  # which goes to SciPy's own
     assert not backend.threads
