@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import importlib.util
 import sys
 import threading
@@ -143,12 +144,12 @@ def test_an_mkl_fft_that_fails_when_called_is_not_used(monkeypatch: pytest.Monke
 
 @needs_mkl
 def test_mkl_keeps_descriptors_of_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[int] = []
+    limits: list[tuple[int, int]] = []
     set_value = fft._mkl_library().set_value
 
     def noting(handle: Any, parameter: Any, value: Any) -> int:
         if parameter.value == mkl._THREAD_LIMIT:
-            limits.append(value.value)
+            limits.append((threading.get_ident(), value.value))
         return int(set_value(handle, parameter, value))
 
     monkeypatch.setattr(fft._mkl_library(), "set_value", noting)
@@ -164,10 +165,11 @@ def test_mkl_keeps_descriptors_of_one_thread_each(monkeypatch: pytest.MonkeyPatc
     meeting = threading.Barrier(2, timeout=30)
     run_chunks(work, [slice(0, 1), slice(1, 2)], 2)
     run_chunks(work, [slice(0, 1), slice(1, 2)], 2)
-    assert limits == [1, 1] * 2  # two sizes in two threads
+    assert {limit for _, limit in limits} == {1}
+    assert set(collections.Counter(thread for thread, _ in limits).values()) == {2}  # as there are two sizes
     with choice.context(threads=2):
         scipy.fft.ifft(np.ones(16, complex))
-    assert limits[4:] == [2]
+    assert limits[-1] == (threading.get_ident(), 2)
 
 
 @needs_mkl
