@@ -14,7 +14,7 @@ from typing import Protocol
 
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import Fold, Input, Node, Output
+from scatc.ir.nodes import Fold, Ifft, Input, Node, Output, Unpad
 from scatc.ir.options import Options
 from scatc.ir.text import print_node
 from scatc.ir.values import Value, infer
@@ -59,7 +59,7 @@ class Program:
     rows : Mapping of str to int
         Rows of each value for one signal, at most.
     deaths : Mapping of str to tuple of str
-        After which node which values outside of the arena are of no more use.
+        After which node which values outside of the arena, and views of such, are of no more use.
     """
 
     graph: Graph
@@ -193,7 +193,7 @@ def arrange(graph: Graph, batch: int, chunks: Mapping[str, int], workers: int, m
     deaths: dict[str, tuple[str, ...]] = {}
     order = list(graph.nodes)
     for name in order:
-        if footprints[name].held:
+        if footprints[name].held or isinstance(graph[name], Unpad):
             deaths[order[dies[name]]] = (*deaths.get(order[dies[name]], ()), name)
     return Program(graph, batch, chunks, workers, offsets, arena, outside, rows, deaths)
 
@@ -266,8 +266,8 @@ def _last_uses(graph: Graph) -> dict[str, int]:
             reader = graph[user]
             if isinstance(reader, Fold):
                 last = max(last, end[user])
-            elif reader.kind == "ifft":
-                last = max(last, dies[user])
+            elif isinstance(reader, Unpad) or (isinstance(reader, Ifft) and not reader.real):
+                last = max(last, dies[user])  # the reader is a view of it, or stands in its memory
             else:
                 last = max(last, position[user])
         dies[name] = last

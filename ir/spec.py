@@ -122,7 +122,7 @@ class Spec:
             for field, value in fields.items():
                 object.__setattr__(self, field, value)
 
-        put(dim=(dim := _integer("dim", dim, 1, 3)), order=(order := _integer("order", order, 0, MAX_ORDER)))
+        put(dim=(dim := _integer("dim", dim, 1, 3)), order=(order := _order(dim, order)))
         put(shape=(shape := _shape(dim, shape)))
         if dim == 3:
             _meaningless(dim, Q=Q, T=T, stride=stride)
@@ -356,6 +356,12 @@ def _positive(field: str, value: object) -> float:
 
 def _is_positive(number: float | None) -> bool:
     return number is not None and 0 < number < math.inf
+
+
+def _order(dim: int, value: object) -> int:
+    if dim == 3:
+        return _integer("order", value, 1, MAX_ORDER, "3D has no coefficients of order 0")
+    return _integer("order", value, 0, MAX_ORDER)
 
 
 def _integer(field: str, value: object, low: int, high: int, reason: str = "") -> int:

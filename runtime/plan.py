@@ -133,7 +133,7 @@ class Plan:
             raise TypeError(f"x has dtype {array.dtype}: it must be an array of real numbers")
         shape = self.spec.input_shape
         if array.shape[max(array.ndim - len(shape), 0) :] != shape:
-            raise ValueError(f"x has shape {array.shape}: its last {len(shape)} axes must be {shape}")
+            raise ValueError(f"x has shape {array.shape}: it must end with {shape}")
         return array
 
     def _run(self, signals: Array, outs: list[Array]) -> None:

@@ -176,19 +176,22 @@ def _positive(name: str, value: Any) -> int | None:
     return int(value)
 
 
-def _selection(spec: Spec, select: Select | None) -> frozenset[Path] | None:
+def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
     if select is None:
         return None
     table = path_table(spec)
     if callable(select):
         chosen = {row.path for row in table if select(row)}
     else:
-        chosen = {tuple(int(n) for n in path) for path in select}
-        unknown = sorted(chosen - {row.path for row in table})
-        if unknown:
-            raise CompileError(
-                f"select: there is no path {unknown[0]}; plan.meta() lists the {len(table)} paths there are"
-            )
+        there = {row.path for row in table}
+        chosen = set()
+        for path in select if isinstance(select, Iterable) and not isinstance(select, str) else [select]:
+            indices = tuple(path) if isinstance(path, Iterable) else path
+            if indices not in there or not all(isinstance(n, numbers.Integral) for n in indices):
+                raise CompileError(
+                    f"select: there is no path {path!r}; plan.meta() lists the {len(there)} paths there are"
+                )
+            chosen.add(tuple(map(int, indices)))
     if not chosen:
         raise CompileError("select: no path is left; at least one must be selected")
     return frozenset(chosen)

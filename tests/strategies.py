@@ -39,10 +39,11 @@ def specs(
         Largest order to begin with.
     """
     dim = draw(st.sampled_from(tuple(dims)))
-    fields: dict[str, Any] = {"dim": dim, "order": draw(st.sampled_from([o for o in (2, 1, 3, 0) if o <= max_order]))}
+    orders = [o for o in (2, 1, 3, 0) if (dim == 3) <= o <= max_order]
+    fields: dict[str, Any] = {"dim": dim, "order": draw(st.sampled_from(orders))}
     draw_fields = {1: _fields_1d, 2: _fields_2d, 3: _fields_3d}[dim]
     spec = Spec(**fields, **draw(draw_fields(max_side, fields["order"])))
-    while len(all_paths(spec)) > max_paths:
+    while len(all_paths(spec)) > max_paths and spec.order > (dim == 3):
         Q = None if spec.Q is None else spec.Q[: spec.order - 1]
         spec = dataclasses.replace(spec, order=spec.order - 1, Q=Q)
     return spec

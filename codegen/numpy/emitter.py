@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
 import jinja2
 
 from scatc.codegen import Tables
-from scatc.codegen.numpy.memory import fold_buffer
+from scatc.codegen.numpy.folding import buffers, steps, tails
 from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, span, wrapped
 from scatc.codegen.numpy.tables import is_slice, output_rows
 from scatc.ir.cost import graph_costs
@@ -194,7 +195,7 @@ class _Emitter:
         modulus = self.graph.users[inverse][0]
         value = self.values[modulus]
         shape = _shape(self.rows(modulus), *value.shape)
-        size = self.program.rows[modulus] * _size(value.shape) * self.options.itemsize
+        size = self.program.rows[modulus] * prod(value.shape) * self.options.itemsize
         self.write(f"# {print_node(inverse, self.graph[inverse])}\n# {print_node(modulus, self.graph[modulus])}")
         self.write(f"{modulus} = np.ndarray({shape}, real, arena, {self.offset(modulus)})")
         self.write(f"square = np.ndarray({shape}, real, arena, {self.offset(modulus, size)})")
@@ -234,32 +235,37 @@ class _Emitter:
     def fold(self, name: str, node: Fold, x: Value, y: Value) -> dict[str, object]:
         if node.half:
             return self._fold_half(name, node, x, y)
-        widths, buffer = node.widths or x.grid, fold_buffer(node, x, y)
+        widths = node.widths or x.grid
         split = self.program.split(name)
         chunk = self._chunk(name) if split else ":"
+        filters = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
         component = ", m" if y.components > 1 else ", 0"
         gathered = len(set(node.starts)) > 1
         self.gathers |= gathered
-        crop = [span(0, m) for m in y.grid]
+        stages, place = [], self.program.rows[name] * prod(y.grid)
+        for stage, shape in buffers(widths, y.grid).items():
+            offset = self.offset(name, 2 * self.options.itemsize * place)
+            stages.append(SimpleNamespace(name=stage, shape=_shape(self.rows(node.x), filters, *shape), offset=offset))
+            place += self.program.rows[name] * prod(shape)
+        into = stages[0].name if stages else name
+        fills = bool(stages) or widths == y.grid
         return {
-            "shape": _shape(
-                self.rows(node.x), f"{chunk}.stop - {chunk}.start" if split else len(node.indices), *buffer
-            ),
+            "shape": _shape(self.rows(node.x), filters, *y.grid),
             "offset": self.offset(name),
+            "stages": stages,
             "gathered": gathered,
             "window": _shape(*widths),
             "window_axes": _shape(*range(1, self.spec.dim + 1)),
             "starts": ", ".join(f"{name}_start{a}" + (f"[{chunk}]" if split else "") for a in range(self.spec.dim)),
-            "target": "" if widths == buffer else f"[{index(*(span(0, w) for w in widths))}]",
+            "target": into if fills else f"{into}[{index(*(span(0, w) for w in widths))}]",
             "w": f"{name}_w[{chunk}{component}]",
-            "pieces": self._pieces(node, x, widths == buffer, f"{name}_w[{chunk}{component}"),
-            "tails": _tails(widths, buffer),
-            "aliases": _aliases(widths, y.grid),
-            "flat": ", ".join(map(str, (self.rows(name), *buffer))),
-            "crop": "" if buffer == y.grid else f"[{index(*crop)}]",
+            "pieces": self._pieces(node, x, into, fills, f"{name}_w[{chunk}{component}"),
+            "tails": tails(widths, y.grid),
+            "steps": list(steps(widths, y.grid, name)),
+            "flat": ", ".join(map(str, (self.rows(name), *y.grid))),
         }
 
-    def _pieces(self, node: Fold, x: Value, fills_buffer: bool, w: str) -> list[tuple[str, str, str]]:
+    def _pieces(self, node: Fold, x: Value, into: str, fills: bool, w: str) -> list[tuple[str, str, str]]:
         """(target, read, filter) of each part of a window, the same for all filters, that lies in one run.
 
         A box in natural order holds any window in one part; a spectrum in FFT order may hold it in two on each axis.
@@ -274,7 +280,7 @@ class _Emitter:
         for run in product(*runs):
             targets, read = [t for t, _ in run], ", ".join((":", "None", *(r for _, r in run)))
             whole = all(len(parts) == 1 for parts in runs)
-            target = "" if whole and fills_buffer else f"[{index(*targets)}]"
+            target = into if whole and fills else f"{into}[{index(*targets)}]"
             pieces.append((target, read, w + ("]" if whole else f", {', '.join(targets)}]")))
         return pieces
 
@@ -357,39 +363,11 @@ class _Emitter:
         return {"out": f"out{group}", "rows": where, "shape": ", ".join(map(str, ("n", count, *y.shape)))}
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
-
-
 def _chunks(count: int, chunk: int) -> str:
     slices = [f"slice({a}, {min(a + chunk, count)})" for a in range(0, count, chunk)]
     if len(slices) <= 4:
         return f"({', '.join(slices)})"
     return f"[slice(a, min(a + {chunk}, {count})) for a in range(0, {count}, {chunk})]"
-
-
-def _tails(widths: tuple[int, ...], buffer: tuple[int, ...]) -> list[str]:
-    """Where a zero-padded spectrum must be zeroed: behind its window on each axis."""
-    tails = []
-    for axis, (w, b) in enumerate(zip(widths, buffer, strict=True)):
-        if w < b:
-            before = [span(0, v) if v < c else ":" for v, c in zip(widths[:axis], buffer[:axis], strict=True)]
-            tails.append(index(*before, f"{w}:", *[":"] * (len(widths) - axis - 1)))
-    return tails
-
-
-def _aliases(widths: tuple[int, ...], grid: tuple[int, ...]) -> list[tuple[str, str]]:
-    """Axis by axis: the part of the product beyond the subsampled grid is added to its beginning."""
-    found = []
-    for axis, (w, m) in enumerate(zip(widths, grid, strict=True)):
-        folded, whole = [span(0, n) for n in grid[:axis]], [":"] * (len(grid) - axis - 1)
-        for a in range(m, w, m):
-            count = min(m, w - a)
-            found.append((index(*folded, span(0, count), *whole), index(*folded, span(a, a + count), *whole)))
-    return found
 
 
 _RULES: dict[type[Node], Callable[[_Emitter, str, Any, Value, Value], dict[str, object]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from scatc.codegen.numpy.folding import buffers
 from scatc.ir.cost import frame_outputs
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
 from scatc.ir.schedule import Footprint
@@ -57,7 +58,8 @@ class NumpyMemory:
         if node.half:
             return Footprint(held=prod(y.shape) * cplx, scratch=prod(widths) * cplx)
         gathered = len(set(node.starts)) > 1
-        return Footprint(arena=prod(fold_buffer(node, x, y)) * cplx, scratch=prod(widths) * cplx * gathered)
+        stages = sum(map(prod, buffers(widths, y.grid).values()))
+        return Footprint(arena=(prod(y.grid) + stages) * cplx, scratch=prod(widths) * cplx * gathered)
 
     def _lowpass_scratch(self, node: Lowpass, x: Value) -> int:
         """Numbers in the largest intermediate of a low-pass, its own result excepted."""
@@ -72,9 +74,3 @@ class NumpyMemory:
             shape[axis] = outputs
             largest = max(largest, held)
         return largest
-
-
-def fold_buffer(node: Fold, x: Value, y: Value) -> tuple[int, ...]:
-    """Bins per axis of a fold's buffer: it holds the product before folding and the zero-padded spectrum after."""
-    widths = node.widths or x.grid
-    return tuple(max(w, m) for w, m in zip(widths, y.grid, strict=True))

@@ -23,8 +23,9 @@ def batch_siblings(graph: Graph, options: Options) -> Graph:
     """`(u * psi_a, u * psi_b, ..)  =>  u * (psi_a, psi_b, ..)`: one node with a path axis.
 
     Legal for paths under one parent (itself perhaps already batched) whose nodes have equal shapes and resolutions and
-    the same descendants; filters of different scales stay apart, for their windows differ in size. Rows are ordered parent first. Their windows get a common width, and a common start where that
-    costs little: then the product reads the spectrum in place, otherwise each filter's window is gathered.
+    the same descendants; filters of different scales stay apart, for their windows differ in size. Rows are ordered
+    parent first. Windows get a common width, and a common start where that costs little: then the product reads the
+    spectrum in place, otherwise each filter's window is gathered.
     """
     merger = _Merger(graph)
     root = next(iter(graph.nodes), None)

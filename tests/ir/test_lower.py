@@ -156,9 +156,3 @@ def test_only_larger_scales_follow() -> None:
         along = infos(spec, path)
         assert len({info.l for info in along}) == 1
         assert [info.j for info in along] == sorted({info.j for info in along})
-
-
-def test_order_0_in_3d_outputs_nothing() -> None:
-    graph = lower(Spec(dim=3, shape=(4, 4, 4), J=1, order=0))
-    assert graph.outputs == []
-    assert list(graph.nodes) == ["x"]

@@ -1,4 +1,4 @@
-"""What a plan tells about itself, and where it may be taken: files, pickles, threads, processes, caches."""
+"""What a plan tells about itself, and where it may be taken: files, pickles, threads, processes."""
 
 from __future__ import annotations
 
@@ -9,54 +9,26 @@ import multiprocessing
 import os
 import pickle
 import re
-import subprocess
-import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from compiled import Array, assert_agrees, by_path, fresh
+from compiled import by_path, fresh
+from samples import ALL, FEW, SPEC, SPECS, assert_identical, assert_same, noise
 from strategies import signal
-from support import python
 
-from scatc import compiler
 from scatc.compiler import compile as compile_plan
 from scatc.compiler import load
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.paths import all_paths, path_table
 from scatc.ir.spec import Spec
-from scatc.runtime.cache import DiskCache, Entry
+from scatc.runtime.cache import Entry
 from scatc.runtime.entry import write_entry
 from scatc.runtime.plan import Plan
-
-SPECS = [
-    Spec(dim=1, shape=100, J=4, Q=2),
-    Spec(dim=1, shape=64, J=3, T=0),
-    Spec(dim=2, shape=(12, 16), J=2, L=3),
-    Spec(dim=3, shape=(6, 5, 4), J=1, L=1),
-]
-SPEC = SPECS[0]
-FEW = (all_paths(SPEC)[2], all_paths(SPEC)[-1])
-ALL = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.dim}D-{spec.average}")
-
-
-def noise(spec: Spec, count: int = 3) -> Array:
-    return signal("noise", (count, *spec.input_shape)).astype(np.float32)
-
-
-def assert_same(got: Any, wanted: Any) -> None:
-    if isinstance(wanted, dict):
-        assert list(got) == list(wanted)
-        for path in wanted:
-            np.testing.assert_array_equal(got[path], wanted[path])
-    else:
-        np.testing.assert_array_equal(got, wanted)
-
 
 # ---- what it tells --------------------------------------------------------------------------------------------------
 
@@ -197,15 +169,6 @@ def test_saved_and_loaded(spec: Spec, options: dict[str, Any], tmp_path: Path) -
     assert f"made      read from {tmp_path / 'a.plan'} in " in back.report()
     back.save(tmp_path / "b.plan")
     assert (tmp_path / "b.plan").read_bytes() == (tmp_path / "a.plan").read_bytes()
-
-
-def assert_identical(back: Plan, plan: Plan) -> None:
-    x = noise(plan.spec)
-    assert_same(back(x), plan(x))
-    assert (back.spec, back.dtype, back.target, back.workers) == (plan.spec, plan.dtype, plan.target, plan.workers)
-    assert (back.paths, back.meta()) == (plan.paths, plan.meta())
-    for what in (Plan.source, Plan.ir, Plan.schedule, Plan.draw, Plan.working_bytes, repr):
-        assert what(back) == what(plan)
 
 
 def test_a_selection_is_saved_with_the_plan(tmp_path: Path) -> None:
@@ -393,120 +356,3 @@ def test_selections() -> None:
 def test_a_predicate_that_raises_is_heard() -> None:
     with pytest.raises(ZeroDivisionError):
         fresh(SPEC, select=lambda row: 1 // 0 > 0)
-
-
-# ---- the caches -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty disk cache, and an empty one in memory."""
-    monkeypatch.setenv("SCATC_CACHE_DIR", str(tmp_path / "cache"))
-    compiler._PLANS.clear()
-    return tmp_path / "cache"
-
-
-def entries(cache: Path) -> list[Path]:
-    return sorted(cache.glob("*.scatc"))
-
-
-def test_the_memory_cache_gives_the_same_plan(cache: Path) -> None:
-    plan = compile_plan(SPEC)
-    again = Spec(dim=1, shape=(100,), J=4, Q=(2, 1), T=16)
-    assert compile_plan(again, dtype=np.float32) is plan
-    assert compile_plan(SPEC, dtype="float64") is not plan
-    assert compile_plan(SPEC, workers=plan.workers + 1) is not plan
-    assert compile_plan(SPEC, memory_limit=1 << 20) is not plan
-    assert compile_plan(SPEC, select=[()]) is not plan
-    assert compile_plan(SPEC, cache=False) is not plan
-    assert len(entries(cache)) == 5
-
-
-@ALL
-def test_the_disk_cache_gives_an_equal_plan(spec: Spec, cache: Path) -> None:
-    plan = compile_plan(spec)
-    assert "made      compiled in " in plan.report()
-    compiler._PLANS.clear()
-    again = compile_plan(spec)
-    assert again is not plan
-    assert "made      read from the disk cache in " in again.report()
-    assert_identical(again, plan)
-    assert len(entries(cache)) == 1
-
-
-def test_threads_get_one_plan(cache: Path) -> None:
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        plans = list(pool.map(lambda _: compile_plan(SPEC), range(16)))
-    assert len(set(map(id, plans))) == 1
-
-
-def test_a_damaged_entry_is_rebuilt_with_a_warning(cache: Path) -> None:
-    wanted = compile_plan(SPEC)(noise(SPEC))
-    (path,) = entries(cache)
-    data = path.read_bytes()
-    path.write_bytes(data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
-    compiler._PLANS.clear()
-    with pytest.warns(RuntimeWarning, match="a scatc cache entry is dropped and rebuilt"):
-        plan = compile_plan(SPEC)
-    assert_same(plan(noise(SPEC)), wanted)
-    assert entries(cache) == [path]
-    compiler._PLANS.clear()
-    assert "read from the disk cache" in compile_plan(SPEC).report()
-
-
-def test_an_entry_that_is_no_plan_is_replaced(cache: Path) -> None:
-    compile_plan(SPEC)
-    (path,) = entries(cache)
-    DiskCache().store(path.stem, Entry({"header": "{}"}, {}))
-    compiler._PLANS.clear()
-    assert "made      compiled in " in compile_plan(SPEC).report()
-    compiler._PLANS.clear()
-    assert "read from the disk cache" in compile_plan(SPEC).report()
-
-
-def test_without_caches_nothing_is_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh(SPEC)
-    assert not cache.exists()
-    monkeypatch.setenv("SCATC_NO_CACHE", "1")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        plan = compile_plan(SPEC)
-        assert compile_plan(SPEC) is plan
-    assert not cache.exists()
-
-
-def test_a_cache_that_cannot_be_written_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SCATC_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    compiler._PLANS.clear()
-    with pytest.warns(RuntimeWarning, match="goes on without its disk cache"):
-        plan = compile_plan(SPEC)
-    assert_agrees(plan, noise(SPEC))
-
-
-COMPILE = """
-import numpy as np
-from scatc.compiler import compile
-from scatc.ir.spec import Spec
-plan = compile(Spec(dim=1, shape=100, J=4, Q=2))
-print(plan(np.arange(100.0)).tobytes().hex())
-"""
-
-
-def test_eight_processes_compile_the_same_spec_at_once(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", COMPILE]
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
-    started = [
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(8)
-    ]
-    answers = [process.communicate(timeout=120) for process in started]
-    assert [error for _, error in answers] == [""] * 8
-    assert len({out for out, _ in answers}) == 1
-    assert len(entries(cache)) == 1
-    assert DiskCache().verify() == [(entries(cache)[0].stem, None)]
-    assert not list(cache.glob("tmp.*"))
-    assert python("-c", COMPILE, cwd=tmp_path) == answers[0][0]

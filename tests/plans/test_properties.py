@@ -32,11 +32,6 @@ DTYPES = st.sampled_from(["float64", "float32"])
 BATCHES = st.sampled_from([(), (1,), (3,), (2, 2)])
 
 
-def with_output(dims: tuple[int, ...] = (1, 2, 3), **limits: Any) -> st.SearchStrategy[Spec]:
-    """Specs that output anything at all: in 3D order 0 is none."""
-    return specs(dims=dims, **limits).filter(lambda spec: bool(all_paths(spec)))
-
-
 def noise(data: st.DataObject, plan: Plan, kinds: tuple[str, ...] = ("noise", "impulse", "chirp")) -> Array:
     """Draw a batch of signals for a plan, in its precision."""
     batch = data.draw(BATCHES)
@@ -52,14 +47,14 @@ def noise(data: st.DataObject, plan: Plan, kinds: tuple[str, ...] = ("noise", "i
 @given(data=st.data())
 @settings(max_examples=60)
 def test_any_small_spec(dim: int, data: st.DataObject) -> None:
-    plan = fresh(data.draw(with_output((dim,))), dtype=data.draw(DTYPES))
+    plan = fresh(data.draw(specs(dims=(dim,))), dtype=data.draw(DTYPES))
     assert_agrees(plan, noise(data, plan))
 
 
 @given(data=st.data())
 @settings(max_examples=40)
 def test_any_selection(data: st.DataObject) -> None:
-    spec = data.draw(with_output(max_side=32, max_paths=40))
+    spec = data.draw(specs(max_side=32, max_paths=40))
     select = data.draw(selections(spec))
     plan = fresh(spec, dtype=data.draw(DTYPES), select=select)
     assert plan.paths == tuple(path for path in all_paths(spec) if path in select)
@@ -69,7 +64,7 @@ def test_any_selection(data: st.DataObject) -> None:
 @given(data=st.data())
 @settings(max_examples=60)
 def test_any_memory_limit_and_number_of_workers(data: st.DataObject) -> None:
-    spec = data.draw(with_output(max_side=40))
+    spec = data.draw(specs(max_side=40))
     limit = data.draw(st.one_of(st.none(), st.integers(1, 1 << 12), st.integers(1 << 12, 1 << 20)))
     dtype, workers = data.draw(DTYPES), data.draw(st.integers(1, 4))
     try:
@@ -92,7 +87,7 @@ def assemble(spec: Spec, dtype: str, machine: Machine, workers: int = 1) -> Plan
 @settings(max_examples=60)
 def test_chunked_equals_whole(data: st.DataObject) -> None:
     """However small the chunks of the batch and of siblings are, rounding alone may differ."""
-    spec, dtype = data.draw(with_output(max_side=40)), data.draw(DTYPES)
+    spec, dtype = data.draw(specs(max_side=40)), data.draw(DTYPES)
     cache_bytes = data.draw(st.sampled_from([1, 1 << 9, 1 << 11, 1 << 13, 1 << 15]))
     machine, workers = find_target("numpy").machine("scipy"), data.draw(st.integers(1, 3))
     cut = assemble(spec, dtype, dataclasses.replace(machine, cache_bytes=cache_bytes), workers)
@@ -204,7 +199,7 @@ def test_any_arguments_are_refused_or_work(data: st.DataObject) -> None:
 @given(data=st.data())
 @settings(max_examples=40)
 def test_zero_in_zero_out(data: st.DataObject) -> None:
-    plan = fresh(data.draw(with_output()), dtype=data.draw(DTYPES))
+    plan = fresh(data.draw(specs()), dtype=data.draw(DTYPES))
     plan(signal("noise", (2, *plan.spec.input_shape)))  # what it leaves in the scratch memory is not read by the next
     for value in by_path(plan, plan(np.zeros((2, *plan.spec.input_shape)))).values():
         assert not value.any()
@@ -213,7 +208,7 @@ def test_zero_in_zero_out(data: st.DataObject) -> None:
 @given(data=st.data())
 @settings(max_examples=30)
 def test_calls_do_not_depend_on_each_other(data: st.DataObject) -> None:
-    plan = fresh(data.draw(with_output()), workers=data.draw(st.integers(1, 3)))
+    plan = fresh(data.draw(specs()), workers=data.draw(st.integers(1, 3)))
     x = noise(data, plan)
     first = by_path(plan, plan(x))
     plan(np.full((4, *plan.spec.input_shape), np.nan))
@@ -355,7 +350,7 @@ def test_components_alone_do_not_survive_turning() -> None:
 @settings(max_examples=25)
 def test_scaling_and_sign(data: st.DataObject) -> None:
     """Order 0 is linear; the others are blind to the sign, and grow with the scale (in 3D with its powers)."""
-    plan = fresh(data.draw(with_output(max_side=32)), dtype="float64")
+    plan = fresh(data.draw(specs(max_side=32)), dtype="float64")
     x = signal("noise", (2, *plan.spec.input_shape), data.draw(st.integers(0, 99)))
     once, minus, four = (by_path(plan, plan(factor * x)) for factor in (1.0, -1.0, 4.0))
     grows = 4.0 ** np.array(plan.spec.integral_powers or (1.0,))
