@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 from typing import Protocol
 
+from scatc.ir.cost import Cost, graph_costs
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import Fold, Ifft, Input, Node, Output, Unpad
@@ -20,6 +22,11 @@ from scatc.ir.text import print_node
 from scatc.ir.values import Value, infer
 
 ALIGNMENT = 64
+
+MOST_OVERHEAD = 0.1
+"""Calls' overhead beyond this share of the work makes a batch larger than the cache would have it."""
+MOST_BUDGETS = 4
+"""How much larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +157,11 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
     """
     budget, workers = options.machine.cache_bytes, options.workers
     footprints = _footprints(graph, memory)
+    signals = _signals_for_calls(graph, options)
     while True:
         chunks = _sizes(graph, budget, footprints)
         one = arrange(graph, 1, chunks, workers, memory)
-        program = replace(one, batch=max(1, budget // max(one.arena + one.outside, 1)))
+        program = replace(one, batch=_batch(one, budget, signals))
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
         if program.batch > 1 or any(chunk > 1 for chunk in program.chunks.values()):
@@ -165,6 +173,19 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
                 f"memory_limit={options.memory_limit} bytes is too small: one signal and one path at a time on one "
                 f"worker need {program.working_bytes} bytes; raise memory_limit, or select fewer paths"
             )
+
+
+def _signals_for_calls(graph: Graph, options: Options) -> int:
+    """How many signals together make the overhead of library calls a small part of the work."""
+    total = sum(graph_costs(graph, options.machine, options.itemsize).values(), Cost())
+    overhead = total.calls * options.machine.call
+    return ceil(MOST_OVERHEAD**-1 * overhead / max(total.seconds - overhead, 1e-9))
+
+
+def _batch(one: Program, budget: int, signals: int) -> int:
+    """Signals that run together: as many as fit the budget; more, up to a few budgets, where calls are short."""
+    size = max(one.arena + one.outside, 1)
+    return max(1, budget // size, min(signals, MOST_BUDGETS * budget // size))
 
 
 def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> dict[str, int]:

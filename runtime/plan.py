@@ -20,7 +20,7 @@ from scatc.ir.passes import PassRecord
 from scatc.ir.paths import Path, PathRow, path_table
 from scatc.ir.schedule import ALIGNMENT, Program
 from scatc.ir.spec import Spec
-from scatc.runtime import draw, fft, report
+from scatc.runtime import blas, draw, fft, report
 from scatc.runtime.load import load_source
 from scatc.runtime.workers import run_chunks
 
@@ -108,7 +108,8 @@ class Plan:
         signals = array.reshape(count, *shape)
         outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in self._program.outputs]
         if count and any(out.size for out in outs):
-            self._run(signals, outs)
+            with blas.single_thread():
+                self._run(signals, outs)
         if self.spec.average != "none":
             return outs[0].reshape(batch + outs[0].shape[1:])
         found = {
