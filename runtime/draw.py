@@ -61,10 +61,10 @@ def dot(graph: Graph) -> str:
 
 def _picture(graph: Graph, path: Path) -> None:
     try:
-        import networkx
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise TargetError("drawing a picture needs matplotlib and networkx: pip install scatc[plot]") from error
+        raise TargetError("drawing a picture needs matplotlib: pip install scatc[plot]") from error
+    import networkx
 
     g = graph.digraph()
     for depth, layer in enumerate(networkx.topological_generations(g)):

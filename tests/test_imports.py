@@ -15,9 +15,9 @@ from support import ROOMS, ROOT, imported_modules, python, room_files
 #: What each room may import of the outside world without asking whether it is there. `ir` and `codegen` run on numpy,
 #: scipy and one pure-Python helper each; only `runtime` knows of folders and locks.
 REQUIRED = {
-    "ir": {"numpy", "scipy"},
+    "ir": {"numpy", "scipy", "networkx"},
     "codegen": {"numpy", "scipy", "jinja2"},
-    "runtime": {"numpy", "scipy", "platformdirs", "filelock", "threadpoolctl"},
+    "runtime": {"numpy", "scipy", "networkx", "platformdirs", "filelock"},
     "scatc": {"numpy", "scipy"},
 }
 
@@ -29,7 +29,6 @@ ABOUT = {
     "keras": {"keras"},
     "jax": {"jax"},
     "sklearn": {"sklearn", "demo"},
-    "networkx": {"graph", "draw"},
     "matplotlib": {"plot", "demo", "draw"},
     "pywt": {"demo"},
     "mkl_fft": {"fft", "machine"},
@@ -37,7 +36,7 @@ ABOUT = {
 }
 
 #: What `import scatc` must not load: frameworks, and what only a compilation needs.
-LATE = sorted({*ABOUT, "scipy", "jinja2", "platformdirs", "filelock", "threadpoolctl"})
+LATE = sorted({*ABOUT, "scipy", "networkx", "jinja2", "platformdirs", "filelock"})
 
 
 def room_of(module: str) -> str:
