@@ -25,7 +25,7 @@ ALIGNMENT = 64
 
 MOST_OVERHEAD = 0.1
 """Calls' overhead beyond this share of the work makes a batch larger than the cache would have it."""
-MOST_BUDGETS = 4
+MOST_BUDGETS = 2
 """How much larger."""
 
 
@@ -67,6 +67,8 @@ class Program:
         Rows of each value for one signal, at most.
     deaths : Mapping of str to tuple of str
         After which node which values outside of the arena, and views of such, are of no more use.
+    seconds_a_call : float
+        Predicted work of the mean library call for one signal, its overhead not counted.
     """
 
     graph: Graph
@@ -78,6 +80,7 @@ class Program:
     outside: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
     deaths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seconds_a_call: float = 0.0
 
     @cached_property
     def values(self) -> dict[str, Value]:
@@ -157,11 +160,12 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
     """
     budget, workers = options.machine.cache_bytes, options.workers
     footprints = _footprints(graph, memory)
-    signals = _signals_for_calls(graph, options)
+    work = seconds_a_call(graph, options)
+    signals = ceil(options.machine.call / (MOST_OVERHEAD * work))
     while True:
         chunks = _sizes(graph, budget, footprints)
         one = arrange(graph, 1, chunks, workers, memory)
-        program = replace(one, batch=_batch(one, budget, signals))
+        program = replace(one, batch=_batch(one, budget, signals), seconds_a_call=work)
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
         if program.batch > 1 or any(chunk > 1 for chunk in program.chunks.values()):
@@ -175,11 +179,10 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
             )
 
 
-def _signals_for_calls(graph: Graph, options: Options) -> int:
-    """How many signals together make the overhead of library calls a small part of the work."""
+def seconds_a_call(graph: Graph, options: Options) -> float:
+    """Predicted work of the mean library call for one signal, its overhead not counted."""
     total = sum(graph_costs(graph, options.machine, options.itemsize).values(), Cost())
-    overhead = total.calls * options.machine.call
-    return ceil(MOST_OVERHEAD**-1 * overhead / max(total.seconds - overhead, 1e-9))
+    return max(total.seconds / max(total.calls, 1) - options.machine.call, 1e-9)
 
 
 def _batch(one: Program, budget: int, signals: int) -> int:

@@ -26,6 +26,9 @@ from scatc.runtime.workers import run_chunks
 
 Array = NDArray[Any]
 
+SHORTEST_CALL = 20e-6
+"""Seconds. Where library calls are shorter, workers would wait for the interpreter's lock: one does all the work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -141,6 +144,8 @@ class Plan:
         """Share the work: by chunks of the batch or, where there are too few, by branches of the transform."""
         count, workers = len(signals), self.workers
         size = max(1, min(self._program.batch, -(-count // workers)))
+        if size * self._program.seconds_a_call < SHORTEST_CALL:
+            workers, size = 1, min(self._program.batch, count)
         chunks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
         choice = fft.choose()
         arenas: dict[int, NDArray[np.uint8]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from scatc.codegen import find_target
@@ -12,7 +12,7 @@ from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import Fold
 from scatc.ir.options import Options
-from scatc.ir.schedule import arrange
+from scatc.ir.schedule import arrange, seconds_a_call
 from scatc.ir.text import parse_graph, print_graph
 from scatc.ir.verify import verify
 from scatc.runtime.entry import Entry, EntryError, read_entry, write_entry
@@ -64,6 +64,7 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         _check_sizes(graph, header)
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
+        program = replace(program, seconds_a_call=seconds_a_call(graph, options))
         source = target.emit(program, options, entry.arrays, version)
     except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise EntryError(f"this is not a plan: {error}") from error

@@ -67,7 +67,7 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
             arena=program.arena,
             tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
             x_shape=_shape("n", *spec.input_shape),
-            out_shapes=", ".join(_shape("n", len(paths), *shape) for shape, paths in program.outputs),
+            out_shapes=[_shape("n", len(paths), *shape) for shape, paths in program.outputs],
             outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
             trunk="\n".join(sections[None]),
             spectrum=program.graph[program.branches[0]].x if program.branches else "None",
