@@ -18,6 +18,11 @@ def span(start: int, stop: int) -> str:
     return f"{start or ''}:{stop}"
 
 
+def shape_text(*sizes: object) -> str:
+    """A tuple of sizes, which may be expressions."""
+    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
+
+
 def backwards(first: int, count: int) -> str:
     """`count` entries from `first` on downwards."""
     last = first - count
