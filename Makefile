@@ -4,26 +4,40 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
+MKL_VENV := .venv-mkl
+MKL_STAMP := $(MKL_VENV)/.made
 TYPES := build/types
 
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint format types examples docs clean
+.PHONY: help test test-mkl demo lint format types examples docs clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): EXTRAS := dev
+$(MKL_STAMP): EXTRAS := mkl,test
 
 # The stamp is written last, so an interrupted set-up is repeated, from an empty folder.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP) $(MKL_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "scatc needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/pytest -n auto $(ARGS)
+
+# Where MKL has no wheels, the extra is empty (pyproject.toml). Where it has some, they must work: without this check the
+# tests would fall back on SciPy like a user's plans.
+test-mkl: $(MKL_STAMP)  ## run the tests that depend on the FFT library, with MKL
+	@if $(MKL_VENV)/bin/python -m pip show --quiet mkl_fft 2>/dev/null; then \
+	    set -ex; \
+	    $(MKL_VENV)/bin/python -c 'from scatc.runtime import fft, mkl; mkl.load(); print(fft.describe())'; \
+	    $(MKL_VENV)/bin/pytest -n auto tests/runtime/test_fft.py tests/runtime/test_mkl.py tests/plans $(ARGS); \
+	else echo "MKL has no wheels for this platform: nothing to test"; fi
 
 demo: $(STAMP)  ## compile, run and draw: pictures land in demo_output/
 	$(BIN)/scatc demo
@@ -54,5 +68,5 @@ docs: $(STAMP)  ## run the documents' code and check that the generated ones are
 	$(BIN)/python tests/docs/generated.py $(ARGS)
 
 clean:  ## remove everything the other targets made
-	rm -rf $(VENV) build dist *.egg-info demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MKL_VENV) build dist *.egg-info demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './benchmarks/.venv*' -prune -exec rm -rf {} +
