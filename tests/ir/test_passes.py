@@ -97,7 +97,8 @@ def test_the_document_is_printed_or_written(tmp_path: Path, capsys: pytest.Captu
 def test_passes_keep_the_meaning_in_double_precision(data: st.DataObject) -> None:
     spec = without_roots(data.draw(specs()))
     x = data.draw(signals(spec.input_shape))
-    check_meaning(spec, Options(dtype="float64"), x, floor=1e-3, tolerance=1e-12)
+    # below a hundredth of the signal, 1e-12 would be less than what rounding leaves of values that cancel
+    check_meaning(spec, Options(dtype="float64"), x, floor=1e-2, tolerance=1e-12)
 
 
 @given(st.data())
