@@ -33,6 +33,9 @@ from scatc.version import __version__
 
 Select = Callable[[PathRow], bool] | Iterable[Path]
 
+LARGEST_ENTRY = 1 << 27
+"""Bytes of tables beyond which a plan is not kept on disk: to read them back takes about as long as to make them."""
+
 _PLANS: MemoryCache[Plan] = MemoryCache(64)
 
 
@@ -135,7 +138,8 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
                 Record("read from the disk cache", time.perf_counter() - start),
             )
     compiled = _compile(spec, target, options)
-    disk.store(key, to_entry(compiled))
+    if sum(table.nbytes for table in compiled.tables.values()) <= LARGEST_ENTRY:
+        disk.store(key, to_entry(compiled))
     return compiled
 
 
