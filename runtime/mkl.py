@@ -324,12 +324,12 @@ def _copy(x: Array, crop: Any, dtype: np.dtype[Any]) -> Array:
     return np.array(x[crop], dtype, order="C")
 
 
-def _hermitian(x: Array, crop: Any, n: int) -> Array:
-    """A copy of half a spectrum in which the coefficients that the other half would repeat are conjugates.
+def _hermitian(x: Array, crop: Any, n: int, overwrite: bool) -> Array:
+    """Half a spectrum in which the coefficients that the other half would repeat are conjugates: a copy, or x itself.
 
     MKL reads just one of each pair where the last frequency is 0 or n / 2; SciPy's result is that of their mean.
     """
-    y = np.array(x[crop], order="C")
+    y = x if overwrite else np.array(x[crop], order="C")
     planes = y[..., :: n // 2] if n % 2 == 0 else y[..., :1]
     other = planes
     for axis in range(1 - len(crop), -1):
@@ -355,18 +355,17 @@ def _plan(library: Library, threads: int, name: str, x: Array, args: Any, kwargs
     source, count = _layout(view, dims), math.prod(lead)
     whole = real and not half
     prepare: Callable[[Array], Array] | None = None
+    writable = call.overwrite and x.flags.writeable and view.shape == x.shape
+    writable = writable and source is not None and not _overlaps(source, count, call.read)
     if half and inverse and dims > 1:
-        prepare = functools.partial(_hermitian, crop=crop, n=lengths[-1])
+        prepare = functools.partial(_hermitian, crop=crop, n=lengths[-1], overwrite=writable)
     elif whole and math.prod(lengths) <= _SMALL[dims]:
         prepare, whole = functools.partial(_copy, crop=crop, dtype=cplx), False
     elif source is None:
         prepare = functools.partial(_copy, crop=crop, dtype=x.dtype)
-    if prepare is not None or source is None:
+    if source is None or (prepare is not None and not (half and writable)):
         source = _contiguous(view.shape, dims)
-    in_place = not whole and not half
-    if in_place and prepare is None:
-        writable = call.overwrite and x.flags.writeable and view.shape == x.shape
-        in_place = writable and not _overlaps(source, count, lengths)
+    in_place = not whole and not half and (writable or prepare is not None)
     shape = (*lead, *(lengths if not half or inverse else (*lengths[:-1], lengths[-1] // 2 + 1)))
     target = None if in_place else _contiguous(shape, dims)
     dtype = _REAL_OF[cplx] if half or whole else cplx
