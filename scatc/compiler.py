@@ -190,8 +190,8 @@ def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
         there = {row.path for row in table}
         chosen = set()
         for path in select if isinstance(select, Iterable) and not isinstance(select, str) else [select]:
-            indices = tuple(path) if isinstance(path, Iterable) else path
-            if indices not in there or not all(isinstance(n, numbers.Integral) for n in indices):
+            indices = tuple(path) if isinstance(path, Iterable) and not isinstance(path, str) else (None,)
+            if not all(isinstance(n, numbers.Integral) for n in indices) or indices not in there:
                 raise CompileError(
                     f"select: there is no path {path!r}; plan.meta() lists the {len(there)} paths there are"
                 )

@@ -191,6 +191,10 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ),
     (THREE | {"J": -1}, f"J=-1 is not possible: J must be an integer from 0 to 32{HINT}0"),
     (ONE | {"order": -1}, f"order=-1 is not possible: order must be an integer from 0 to 32{HINT}0"),
+    (
+        THREE | {"order": 0},
+        f"order=0 is not possible: order must be an integer from 1 to 32 (3D has no coefficients of order 0){HINT}1",
+    ),
     (ONE | {"order": 2.0}, f"order=2.0 is not possible: order must be an integer from 0 to 32{HINT}2"),
     (ONE | {"T": 2000}, f"T=2000 is not possible: {T_RANGE}{HINT}1000"),
     (ONE | {"T": 0.5}, f"T=0.5 is not possible: {T_RANGE}{HINT}1"),

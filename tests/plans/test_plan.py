@@ -326,6 +326,20 @@ def test_options_that_are_refused(options: dict[str, Any], error: type[Exception
             compile_plan(SPEC, **options, cache=cache)
 
 
+@pytest.mark.parametrize(
+    ("select", "named"),
+    [
+        (1.5, "1.5"), (0, "0"), ("", "''"), ("0", "'0'"), ([None], "None"), ([0], "0"), ([(0,), 2.0], "2.0"),
+        (["0"], "'0'"), ([""], "''"), ([(0.0,)], "(0.0,)"), ([("0",)], "('0',)"), ([(None,)], "(None,)"),
+        ([([],)], "([],)"), ([((0,),)], "((0,),)"), ([(-1,)], "(-1,)"), ([(0,), (1, 0)], "(1, 0)"),
+    ],
+)  # fmt: skip
+def test_selections_of_no_path_are_refused(select: Any, named: str) -> None:
+    text = f"select: there is no path {named}; plan.meta() lists the {len(all_paths(SPEC))} paths there are"
+    with pytest.raises(CompileError, match=f"^{re.escape(text)}$"):
+        fresh(SPEC, select=select)
+
+
 @pytest.mark.parametrize("spec", [None, {"dim": 1}, "spec", Spec])
 def test_only_specs_are_compiled(spec: Any) -> None:
     given = type(spec).__name__
