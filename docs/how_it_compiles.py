@@ -236,6 +236,10 @@ assert small.working_bytes <= program.working_bytes // 10
 #
 # The target's emitter walks the schedule and writes one block a node, under the node's own line. Tables (filters on
 # their windows, matrices of phi, indices) are bound by name when the plan is loaded.
+#
+# The blocks stand in several functions, because several threads may share even one signal. `trunk` computes order 0
+# and X0. Each fold of X0 opens a branch: a function of that fold and all that follows from it, which needs X0 and
+# nothing of the other branches. `run` calls the trunk and then the branches, slice by slice of their filters.
 
 # %%
 title("source")
@@ -244,11 +248,15 @@ source = target.emit(program, options, tables, scatc.__version__)
 print(source)
 for name, _ in graph:
     assert name == "x" or f"# {name} = " in source
+assert program.branches == ("Y_0_to_2", "Y_3")
+assert [program.branch(name) for name in ("X0", "S0", "S_0_3_to_2_3", "S_3")] == [None, None, "Y_0_to_2", "Y_3"]
+assert all(f"def branch_{name}(" in source for name in program.branches)
 
 # %% [markdown]
 # ## The plan
 #
-# `scatc.compile` does all of the above, loads the source, and gives back a plan. Its texts are those we have seen:
+# `scatc.compile` does all of the above, loads the source, and gives back a plan. Its workers share chunks of a batch,
+# each with `run`, or the branches where there are fewer chunks than workers. Its texts are those we have seen:
 # `plan.ir()`, `plan.schedule()`, `plan.source()`. Its numbers are the oracle's, to single precision.
 
 # %%

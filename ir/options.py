@@ -22,7 +22,7 @@ class Options:
     memory_limit : int or None
         Most bytes of working memory (all workers together, the output not counted).
     workers : int
-        Threads over chunks of the batch.
+        Threads that share a call.
     machine : Machine
         What the cost model assumes.
     """

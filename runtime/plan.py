@@ -63,7 +63,7 @@ class Plan:
         Of the output, and of all arithmetic.
     target : str
     workers : int
-        Threads over chunks of the batch.
+        Threads that share a call.
     """
 
     def __init__(self, compiled: Compiled) -> None:

@@ -62,7 +62,7 @@ def compile(
     memory_limit : int, optional
         Most bytes of working memory of one call: of all workers together, the output not counted.
     workers : int, optional
-        Threads over chunks of the batch; by default one for each core (or ``SCATC_WORKERS``).
+        Threads that share a call; by default one for each core (or ``SCATC_WORKERS``).
     select : callable or iterable of paths, optional
         Which paths to output: a predicate on rows of `Plan.meta`, or the paths. Nothing else is computed.
     cache : bool, optional
