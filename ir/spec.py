@@ -62,7 +62,7 @@ class Spec:
     L : int, optional
         2D: number of angles (default 8). 3D: largest degree of the solid harmonics (default 3).
     order : int
-        Largest number of wavelets in a row, at least 0.
+        Largest number of wavelets in a row, at least 0 (3D: 1).
     T : number, 'global', 0 or None, optional
         1D, 2D: support of the averaging in samples. None: ``2**J``. 'global': over the whole signal. 0 or 'none': no
         averaging. Otherwise a number from 1 to the smallest side.
