@@ -25,7 +25,7 @@ SPECS = {
     "2D": Spec(dim=2, shape=(64, 96), J=3, L=6),
     "2D large": Spec(dim=2, shape=(250, 200), J=2, L=8),
     "2D stride 1": Spec(dim=2, shape=(64, 64), J=2, L=4, T=1),
-    "2D through FFTs": Spec(dim=2, shape=(330, 300), J=3, L=2, stride=1),
+    "2D through FFTs": Spec(dim=2, shape=(340, 300), J=3, L=2, stride=1),
     "2D global": Spec(dim=2, shape=(128, 128), J=3, L=4, T="global", padding="zero"),
     "2D none": Spec(dim=2, shape=(64, 64), J=2, L=4, T=0),
     "3D": Spec(dim=3, shape=(24, 24, 24), J=2, L=2),
