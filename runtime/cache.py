@@ -37,7 +37,7 @@ SUFFIX = ".scatc"
 
 _LOCK_SECONDS = 10.0
 _STALE_SECONDS = 3600.0
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
 
@@ -201,6 +201,8 @@ class DiskCache:
         found = []
         with contextlib.suppress(OSError):
             for path in self.folder.glob(f"*{SUFFIX}"):
+                if not _KEY.fullmatch(path.stem):  # a plan that a user saved here is none of ours
+                    continue
                 with contextlib.suppress(OSError):  # another process removed it
                     found.append((path, path.stat()))
         return sorted(found, key=lambda pair: pair[1].st_mtime_ns)

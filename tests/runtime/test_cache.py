@@ -18,6 +18,7 @@ from scatc.runtime import cache
 from scatc.runtime.cache import DiskCache, Entry, MemoryCache, cache_key
 
 KEY = cache_key(spec="test")
+OTHER = cache_key(spec="other")
 ENTRY = Entry({"ir": "x"}, {"psi": np.arange(1000.0)})
 
 WRITER = """
@@ -124,8 +125,8 @@ def test_a_damaged_entry_is_dropped_and_rebuilt(damage: str, disk: DiskCache) ->
         case "garbage":
             path.write_bytes(b"PK\x03\x04" + os.urandom(1000))
         case "renamed":
-            disk.store("other", ENTRY)
-            os.replace(disk.folder / "other.scatc", path)  # noqa: PTH105
+            disk.store(OTHER, ENTRY)
+            os.replace(disk.folder / f"{OTHER}.scatc", path)  # noqa: PTH105
         case "folder":
             path.unlink()
             path.mkdir()
@@ -166,7 +167,7 @@ def test_a_read_only_folder(disk: DiskCache) -> None:
     disk.folder.chmod(0o500)
     try:
         with pytest.warns(RuntimeWarning, match="goes on without"):
-            assert not disk.store("other", ENTRY)
+            assert not disk.store(OTHER, ENTRY)
         assert disk.load(KEY) is not None
     finally:
         disk.folder.chmod(0o700)
@@ -207,12 +208,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 disk = DiskCache(Path(sys.argv[1]))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    assert not disk.store("key", Entry({}, {"a": np.zeros(100_000)}))
+    assert not disk.store("0" * 64, Entry({}, {"a": np.zeros(100_000)}))
 assert len(caught) == 1 and "too large" in str(caught[0].message), caught
-assert disk.store("key", Entry({}, {"a": np.zeros(100)}))
+assert disk.store("0" * 64, Entry({}, {"a": np.zeros(100)}))
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "c")], cwd=tmp_path, check=True)
-    assert sorted(path.name for path in (tmp_path / "c").glob("*.*")) == ["key.scatc"]
+    assert sorted(path.name for path in (tmp_path / "c").glob("*.*")) == ["0" * 64 + ".scatc"]
 
 
 def test_a_lock_that_is_not_released(disk: DiskCache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +221,7 @@ def test_a_lock_that_is_not_released(disk: DiskCache, monkeypatch: pytest.Monkey
     monkeypatch.setattr(cache, "_LOCK_SECONDS", 0.05)
     with filelock.FileLock(disk.folder / "lock"):
         with pytest.warns(RuntimeWarning, match="lock"):
-            assert not disk.store("other", ENTRY)
+            assert not disk.store(OTHER, ENTRY)
         assert disk.load(KEY) is not None
 
 
@@ -241,19 +242,20 @@ def test_another_users_folder_is_refused(disk: DiskCache, monkeypatch: pytest.Mo
 
 def test_the_entries_unused_for_longest_make_room(disk: DiskCache) -> None:
     small = DiskCache(disk.folder, max_bytes=4 * 9500)
-    for number in range(4):
-        assert small.store(f"k{number}", ENTRY)
-        os.utime(small.folder / f"k{number}.scatc", (1000 + number, 1000 + number))
-    assert small.load("k0") is not None  # now the one used last
-    assert small.store("k4", ENTRY)
-    assert sorted(key for key, _ in small.verify()) == ["k0", "k2", "k3", "k4"]
+    keys = [cache_key(number=number) for number in range(5)]
+    for number, key in enumerate(keys[:4]):
+        assert small.store(key, ENTRY)
+        os.utime(small.folder / f"{key}.scatc", (1000 + number, 1000 + number))
+    assert small.load(keys[0]) is not None  # now the one used last
+    assert small.store(keys[4], ENTRY)
+    assert {key for key, _ in small.verify()} == {keys[0], *keys[2:]}
     assert small.info().bytes <= small.max_bytes
 
 
 def test_an_entry_larger_than_the_cache_is_not_kept(disk: DiskCache) -> None:
     disk.store(KEY, ENTRY)
     with pytest.warns(RuntimeWarning, match="larger than the cache may become"):
-        assert not DiskCache(disk.folder, max_bytes=1000).store("big", ENTRY)
+        assert not DiskCache(disk.folder, max_bytes=1000).store(OTHER, ENTRY)
     assert disk.load(KEY) is not None
 
 
@@ -264,9 +266,12 @@ def test_what_killed_writers_left_is_swept(disk: DiskCache) -> None:
         os.utime(disk.folder / name, (time.time() - age, time.time() - age))
     disk.store(KEY, ENTRY)
     assert [path.name for path in disk.folder.glob("tmp.*")] == ["tmp.1.new"]
-    (disk.folder / "mine.txt").write_text("not ours to remove")
+    for name in ("mine.txt", "mine.scatc"):  # the latter may be a plan that its user saved here
+        (disk.folder / name).write_text("not ours to remove")
+    assert disk.verify() == [(KEY, None)]
+    assert disk.info().entries == 1
     disk.clear()
-    assert sorted(path.name for path in disk.folder.iterdir() if path.name != "lock") == ["mine.txt"]
+    assert sorted(path.name for path in disk.folder.iterdir() if path.name != "lock") == ["mine.scatc", "mine.txt"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -283,7 +288,7 @@ def test_killed_writers_leave_a_whole_entry_or_none(tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             entry = disk.load(KEY)
-            assert disk.store("next", ENTRY)  # the dead writer's lock is free
+            assert disk.store(OTHER, ENTRY)  # the dead writer's lock is free
         if entry is not None:
             assert np.all(entry.arrays["a"] == float(entry.texts["value"]))
 
