@@ -193,6 +193,14 @@ assert graph["out_0_3_to_2_3"].paths == ((0, 3), (1, 3), (2, 3))
 # %%
 graph = run_next("narrow_spectra")
 show(graph, "X0", "X_0_to_2")
+
+# %% [markdown]
+# **centre_spectra**: no wavelet sees the signal's mean, so the FFT of the signal is taken without it, and its rounding
+# does not grow with the mean.
+
+# %%
+graph = run_next("centre_spectra")
+show(graph, "X0")
 assert next(steps, None) is None
 
 # %% [markdown]

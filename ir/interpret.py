@@ -125,6 +125,8 @@ def _output(spec: Spec, node: Output, x: Array, value: Value) -> Array:
 
 
 def _fft(spec: Spec, node: Fft, x: Array, value: Value) -> Array:
+    if node.centred:
+        x = x - np.mean(x, axis=_axes(spec), keepdims=True)
     spectrum = np.fft.fftn(x, axes=_axes(spec))
     for axis, (start, stop) in zip(_axes(spec), node.box, strict=False):
         spectrum = np.take(spectrum, np.arange(start, stop), axis, mode="wrap")

@@ -106,11 +106,15 @@ class Output(Node):
 
 @dataclass(frozen=True, slots=True)
 class Fft(Node):
-    """The DFT of x on the bins of `box` (all of them if empty); `real` says that x is real, so half is computed."""
+    """The DFT of x on the bins of `box` (all of them if empty).
+
+    `real` says that x is real, so half is computed; `centred` takes the mean of x off before.
+    """
 
     kind: ClassVar[str] = "fft"
     box: Box = ()
     real: bool = False
+    centred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

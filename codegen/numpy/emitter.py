@@ -104,6 +104,7 @@ class Emitter:
         axes = tuple(range(-self.spec.dim, 0))
         self.suffix = {1: "", 2: "2", 3: "n"}[self.spec.dim]
         self.axes = f", axes={axes}" if self.spec.dim == 3 else ""
+        self.last_axes = axes if len(axes) > 1 else -1
         # Folds with several components are written with their inverse FFT and modulus, as one loop over components.
         self.componentwise = {n for n, v in self.values.items() if v.components > 1 and isinstance(self.graph[n], Fold)}
         inverses = {user for fold in self.componentwise for user in self.graph.users[fold]}

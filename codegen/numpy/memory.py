@@ -34,10 +34,11 @@ class NumpyMemory:
         if isinstance(node, Pad):
             return Footprint(arena=size * real, scratch=prod(x.shape[:-1]) * y.shape[-1] * real * (len(x.shape) > 1))
         if isinstance(node, Fft):
+            copied = prod(x.shape) * real * (node.centred and node.x == "x")  # of the caller's array, a copy is centred
             if not node.box:
-                return Footprint(held=size * cplx)
+                return Footprint(held=size * cplx, scratch=copied)
             half = prod(x.shape[:-1]) * (x.shape[-1] // 2 + 1)
-            return Footprint(arena=size * cplx, scratch=half * cplx)
+            return Footprint(arena=size * cplx, scratch=half * cplx + copied)
         if isinstance(node, Fold):
             return self._fold(node, x, y)
         if isinstance(node, Ifft):

@@ -31,9 +31,12 @@ def _pad(e: Emitter, name: str, node: Pad, x: Value, y: Value) -> dict[str, obje
 
 
 def _fft(e: Emitter, name: str, node: Fft, x: Value, y: Value) -> dict[str, object]:
+    # the input is the caller's: only a padded copy of it may be changed
+    centred = ("-=" if node.x != "x" else "= x -") if node.centred else ""
+    common = {"centred": centred, "mean_axes": e.last_axes}
     if not node.box:
-        return {"whole": True, "forward": f"fft{e.suffix}", "axes": e.axes}
-    return {
+        return common | {"whole": True, "forward": f"fft{e.suffix}", "axes": e.axes}
+    return common | {
         "whole": False,
         "half": f"rfft{e.suffix}",
         "axes": e.axes,
@@ -153,10 +156,9 @@ def _lowpass(e: Emitter, name: str, node: Lowpass, x: Value, y: Value) -> dict[s
 
 
 def _average(e: Emitter, name: str, node: Average, x: Value, y: Value) -> dict[str, object]:
-    axes = tuple(range(-e.spec.dim, 0))
     return {
         "mode": node.mode,
-        "axes": axes if len(axes) > 1 else -1,
+        "axes": e.last_axes,
         "powers": node.powers,
         "rows": e.rows(name),
     }

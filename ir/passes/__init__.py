@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from scatc.ir.graph import Graph
 from scatc.ir.options import Options
 from scatc.ir.passes.batch_siblings import batch_siblings
+from scatc.ir.passes.centre_spectra import centre_spectra
 from scatc.ir.passes.fuse_fold import fuse_fold
 from scatc.ir.passes.infer_support import infer_support
 from scatc.ir.passes.lower_leaves import lower_leaves
@@ -34,6 +35,7 @@ PASSES: tuple[Pass, ...] = (
     lower_leaves,
     batch_siblings,
     narrow_spectra,
+    centre_spectra,
 )
 
 

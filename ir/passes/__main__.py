@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[Spec, Options]] = {
     "lower_leaves": (ONE, Options(select=frozenset({(1,)}))),
     "batch_siblings": (ONE, Options(select=frozenset({(0,), (1,), (2,)}))),
     "narrow_spectra": (Spec(dim=1, shape=64, J=4, order=1, T="global"), Options(select=frozenset({(4,)}))),
+    "centre_spectra": (ONE, Options(select=frozenset({(1,)}))),
 }
 """Of each pass, the transform and the options on which it is shown."""
 

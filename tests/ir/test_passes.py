@@ -47,6 +47,7 @@ EXAMPLES: dict[str, tuple[Spec, Options]] = {
     "lower_leaves": (Spec(dim=1, shape=64, J=1, order=1), Options()),
     "batch_siblings": (Spec(dim=1, shape=32, J=3, T=8), Options()),
     "narrow_spectra": (Spec(dim=1, shape=64, J=4, order=1, T="global"), Options(select=frozenset({(3,), (4,)}))),
+    "centre_spectra": (Spec(dim=1, shape=16, J=2, order=1), Options(select=frozenset({(), (1,)}))),
 }
 
 
@@ -207,6 +208,7 @@ NOTHING: dict[str, list[Spec]] = {
     "lower_leaves": [Spec(dim=1, shape=32, J=2, T=0), Spec(dim=3, shape=(4, 4, 4), J=0, L=1)],
     "batch_siblings": [Spec(dim=1, shape=32, J=2, order=0, T="global")],
     "narrow_spectra": [Spec(dim=1, shape=32, J=2, T="global", order=0), Spec(dim=1, shape=8, J=2, order=1, T=0)],
+    "centre_spectra": [Spec(dim=1, shape=8, J=1, order=0, T=0), Spec(dim=3, shape=(4, 4, 4), J=0, L=1)],
 }
 
 

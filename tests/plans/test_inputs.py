@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import Array, by_path, fresh
+from compiled import Array, by_path, expected, fresh, order_norms
 from strategies import signal
 
 from scatc.ir.spec import Spec
@@ -243,3 +243,24 @@ def test_with_pre_pad_the_padded_shape_is_asked_for() -> None:
 def test_ragged_lists_are_an_error_of_numpy() -> None:
     with pytest.raises(ValueError, match="inhomogeneous"):
         PLAN([[1.0] * 33, [1.0] * 32])
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e5])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(dim=1, shape=512, J=5, Q=4),
+        Spec(dim=1, shape=512, J=5, T=0),
+        Spec(dim=2, shape=(32, 32), J=2, L=4),
+        Spec(dim=2, shape=(32, 32), J=2, L=4, pre_pad=True),
+    ],
+    ids=["1D", "1D-none", "2D", "2D-padded"],
+)
+def test_a_large_mean_costs_no_precision(spec: Spec, mean: float) -> None:
+    x = (signal("noise", (2, *spec.input_shape)) + mean).astype(np.float32)
+    kept, plan = x.copy(), fresh(spec)
+    got, wanted = by_path(plan, plan(x)), expected(plan, x)
+    np.testing.assert_array_equal(x, kept)
+    for order, scale in order_norms(wanted).items():
+        error = order_norms({path: got[path] - wanted[path] for path in wanted})[order]
+        assert error < 1e-5 * scale, order

@@ -307,6 +307,9 @@ def test_spawned_processes() -> None:
          "dtype='double precision' is not possible: dtype must be 'float32' or 'float64'"),
         ({"dtype": complex}, CompileError,
          "dtype=<class 'complex'> is not possible: dtype must be 'float32' or 'float64'"),
+        ({"dtype": None}, CompileError, "dtype=None is not possible: dtype must be 'float32' or 'float64'"),
+        ({"workers": 1025}, CompileError, "workers=1025 is not possible: workers must be at most 1024"),
+        ({"workers": 2**63}, CompileError, f"workers={2**63} is not possible: workers must be at most 1024"),
         ({"workers": 0}, CompileError,
          "workers=0 is not possible: workers must be a whole number of at least 1, or None"),
         ({"workers": 1.5}, CompileError,
@@ -332,6 +335,7 @@ def test_options_that_are_refused(options: dict[str, Any], error: type[Exception
         (1.5, "1.5"), (0, "0"), ("", "''"), ("0", "'0'"), ([None], "None"), ([0], "0"), ([(0,), 2.0], "2.0"),
         (["0"], "'0'"), ([""], "''"), ([(0.0,)], "(0.0,)"), ([("0",)], "('0',)"), ([(None,)], "(None,)"),
         ([([],)], "([],)"), ([((0,),)], "((0,),)"), ([(-1,)], "(-1,)"), ([(0,), (1, 0)], "(1, 0)"),
+        ([(True,)], "(True,)"),
     ],
 )  # fmt: skip
 def test_selections_of_no_path_are_refused(select: Any, named: str) -> None:
