@@ -26,6 +26,9 @@ from scatc.runtime.workers import run_chunks
 
 Array = NDArray[Any]
 
+LARGEST_PEAK = 1e6
+"""Samples of a volume between the inverse of this and this need no scaling, in single precision either."""
+
 SHORTEST_CALL = 20e-6
 """Seconds. Where library calls are shorter, workers would wait for the interpreter's lock: one does all the work."""
 
@@ -112,7 +115,7 @@ class Plan:
         outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in self._program.outputs]
         if count and any(out.size for out in outs):
             with blas.single_thread():
-                self._run(signals, outs)
+                self._in_range(signals, outs)
         if self.spec.average != "none":
             return outs[0].reshape(batch + outs[0].shape[1:])
         found = {
@@ -139,6 +142,25 @@ class Plan:
         if array.shape[max(array.ndim - len(shape), 0) :] != shape:
             raise ValueError(f"x has shape {array.shape}: it must end with {shape}")
         return array
+
+    def _in_range(self, signals: Array, outs: list[Array]) -> None:
+        """Run, in 3D on signals scaled to where squares, which the norm over m takes, stay within the numbers' range.
+
+        Each signal is divided by a power of two, which is exact, and its integrals of powers are multiplied back.
+        """
+        if self.spec.average != "integral":
+            self._run(signals, outs)
+            return
+        highest, lowest = (extreme(signals, axis=(-3, -2, -1)).astype(np.float64) for extreme in (np.max, np.min))
+        peaks = np.maximum(highest, -lowest)
+        usual = (peaks == 0) | ~np.isfinite(peaks) | ((peaks > 1 / LARGEST_PEAK) & (peaks < LARGEST_PEAK))
+        if usual.all():
+            self._run(signals, outs)
+            return
+        scales = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
+        self._run((signals / scales[:, None, None, None]).astype(self.dtype), outs)
+        with np.errstate(over="ignore", under="ignore"):
+            outs[0] *= scales[:, None, None] ** np.array(self.spec.integral_powers)
 
     def _run(self, signals: Array, outs: list[Array]) -> None:
         """Share the work: by chunks of the batch or, where there are too few, by branches of the transform."""

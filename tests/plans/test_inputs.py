@@ -264,3 +264,14 @@ def test_a_large_mean_costs_no_precision(spec: Spec, mean: float) -> None:
     for order, scale in order_norms(wanted).items():
         error = order_norms({path: got[path] - wanted[path] for path in wanted})[order]
         assert error < 1e-5 * scale, order
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-25, 1e-12, 1e12, 1e25, 1e36])
+def test_volumes_of_any_magnitude(scale: float) -> None:
+    spec = Spec(dim=3, shape=(6, 6, 6), J=1, L=2, integral_powers=(1.0,))
+    x = (signal("noise", (3, 6, 6, 6)) * np.array([scale, 1.0, 0.0]).reshape(3, 1, 1, 1)).astype(np.float32)
+    plan = fresh(spec)
+    got, wanted = plan(x), expected(plan, x)
+    for row, path in enumerate(plan.paths):
+        np.testing.assert_allclose(got[:, row], wanted[path], rtol=2e-5)
+    np.testing.assert_array_equal(got[1], plan(x[1]))
