@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import re
 import sys
@@ -36,6 +37,9 @@ examples:
 """
 
 
+_VARIABLE = re.compile(r"SCATC_\w+=")  # how errors about environment variables begin
+
+
 class UsageError(Exception):
     """The command line does not make sense."""
 
@@ -60,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: see the module. Errors are one line on stderr.
     """
+    if sys.stdout is None:  # closed before Python started: whatever is printed would be lost without a word
+        return _complain("standard output is closed: there is nowhere to print to", USAGE)
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
@@ -96,18 +102,20 @@ def _failed(error: Exception) -> int:
         return _complain(error, CANNOT_COMPILE)
     if isinstance(error, MemoryError):
         return _complain(f"this machine's memory does not suffice: {str(error) or 'out of memory'}", CANNOT_COMPILE)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or (isinstance(error, ValueError) and _VARIABLE.match(str(error))):
         return _complain(error, USAGE)
     raise error
 
 
 def _complain(message: object, code: int) -> int:
-    print(f"scatc: error: {_one_line(message)}", file=sys.stderr)
+    if sys.stderr is not None:  # print would take stdout instead
+        print(f"scatc: error: {_one_line(message)}", file=sys.stderr)
     return code
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"scatc: warning: {_one_line(message)}", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"scatc: warning: {_one_line(message)}", file=sys.stderr)
 
 
 def _one_line(message: object) -> str:
@@ -164,7 +172,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--workers", type=int, metavar="N", help="threads")
     how.add_argument("--select-order", type=int, nargs="+", metavar="N", help="only paths of these orders")
     how.add_argument("--no-cache", action="store_true", help="compile anew, keep nothing")
-    parser.add_argument("--sampling-rate", type=float, default=1.0, metavar="HZ", help="frequencies of paths in Hz")
+    parser.add_argument("--sampling-rate", type=_rate, default=1.0, metavar="HZ", help="frequencies of paths in Hz")
 
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:
@@ -192,6 +200,16 @@ def _support(text: str) -> float | str:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of samples, 'global' or 'none'") from None
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: write a finite number above 0")
+    return rate
 
 
 def _size(text: str) -> int:
@@ -237,8 +255,10 @@ def _spec(arguments: argparse.Namespace) -> scatc.Spec:
 
 
 def _json_text(source: str) -> str:
-    if source.lstrip().startswith("{"):
+    if source.lstrip().startswith(("{", "[", '"')):  # JSON, if not of a spec: from_json says so
         return source
+    if source == "-" and sys.stdin is None:
+        raise UsageError("--json -: standard input is closed")
     try:
         return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

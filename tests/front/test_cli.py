@@ -218,11 +218,40 @@ def assert_error(done: Done, code: int, *words: str) -> None:
         (["inspect", "--json", "/nowhere/spec.json"], ["cannot read '/nowhere/spec.json'"]),
         (["inspect", "--shape", "64", "--J", "30"], ["J=30", "nearest that works is 7"]),
         (["inspect", "--shape", "64", "--J", "3", "--L", "4"], ["L=4", "no meaning in 1D"]),
+        (["inspect", "--json", "[1]"], ["json='[1]' is not possible", "JSON object"]),
+        (["inspect", "--json", '"spec"'], ["is not possible", "JSON object"]),
+        *(
+            (["inspect", *SMALL, "--show", "paths", f"--sampling-rate={rate}"], [f"'{rate}' is not a rate", "above 0"])
+            for rate in ("0", "-1", "nan", "inf", "fast")
+        ),
         (["cache"], ["COMMAND", "scatc cache --help"]),
     ],
 )
 def test_wrong_usage_and_impossible_specs_are_2(run: Run, arguments: list[str], words: list[str]) -> None:
     assert_error(run(*arguments), 2, *words)
+
+
+@pytest.mark.parametrize("variable", ["SCATC_FFT", "SCATC_WORKERS"])
+def test_a_wrong_environment_variable_is_2(run: Run, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "foo")
+    assert_error(run("inspect", *SMALL), 2, f"{variable}='foo' is not possible")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes files")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("inspect --shape 64 --J 3 >&-", "standard output is closed"), ("--help >&-", "standard output is closed"),
+     ("inspect --json - <&-", "--json -: standard input is closed")],
+)  # fmt: skip
+def test_closed_files_are_2(command: str, words: str) -> None:
+    shell = ["sh", "-c", f'"$0" -m scatc {command}', sys.executable]
+    done = subprocess.run(shell, check=False, capture_output=True, text=True, timeout=120)
+    assert_error(Done(done.returncode, done.stdout, done.stderr), 2, words)
+
+
+def test_nowhere_to_complain(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run("inspect", "--json", "[1]") == Done(2, "", "")
 
 
 def test_a_file_that_is_not_text_is_2(run: Run, tmp_path: Path) -> None:
