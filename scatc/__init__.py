@@ -18,7 +18,7 @@ from scatc.version import __version__
 
 if TYPE_CHECKING:
     from scatc.compiler import compile, load
-    from scatc.entry import HarmonicScattering3D, Scattering1D, Scattering2D
+    from scatc.entry import HarmonicScattering3D, Scattering1D, Scattering2D, TimeFrequencyScattering
     from scatc.ir.errors import CompileError, ScatcError, SpecError, TargetError
     from scatc.ir.spec import Spec
     from scatc.runtime.plan import Plan
@@ -36,6 +36,7 @@ _HOMES = {
     "Scattering1D": "scatc.entry",
     "Scattering2D": "scatc.entry",
     "HarmonicScattering3D": "scatc.entry",
+    "TimeFrequencyScattering": "scatc.entry",
 }
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "TargetError",
+    "TimeFrequencyScattering",
     "__version__",
     "compile",
     "load",

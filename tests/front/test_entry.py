@@ -51,7 +51,7 @@ def test_unknown_frontend(name: str, frontend: Any) -> None:
 
 def test_what_is_not_built_yet_says_so() -> None:
     with pytest.raises(ImportError, match="TimeFrequencyScattering is not built yet for frontend='numpy'"):
-        entry.TimeFrequencyScattering(3, 3, 8, 64)
+        scatc.TimeFrequencyScattering(3, 3, 8, 64)
 
 
 @pytest.mark.parametrize(
