@@ -12,6 +12,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+MOST_WORKERS = 1024
+"""More are refused: each has scratch memory of its own, and no machine would gain from them."""
+
 
 @functools.cache
 def _pool() -> concurrent.futures.ThreadPoolExecutor:
@@ -36,12 +39,13 @@ def default_workers() -> int:
     Raises
     ------
     ValueError
-        If ``SCATC_WORKERS`` is not a whole number of at least 1.
+        If ``SCATC_WORKERS`` is not a whole number from 1 to `MOST_WORKERS`.
     """
     text = os.environ.get("SCATC_WORKERS", "").strip()
     if text:
-        if not text.isdecimal() or int(text) < 1:
-            allowed = "a whole number of at least 1, or unset"
+        # int refuses thousands of digits with words of its own
+        if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST_WORKERS:
+            allowed = f"a whole number from 1 to {MOST_WORKERS}, or unset"
             raise ValueError(f"SCATC_WORKERS={text!r} is not possible: it must be {allowed}")
         return int(text)
     if hasattr(os, "sched_getaffinity"):

@@ -28,7 +28,7 @@ from scatc.runtime import fft
 from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
 from scatc.runtime.plan import Compiled, Plan, Record
 from scatc.runtime.store import EntryError, from_entry, read_entry, to_entry
-from scatc.runtime.workers import default_workers
+from scatc.runtime.workers import MOST_WORKERS, default_workers
 from scatc.version import __version__
 
 Select = Callable[[PathRow], bool] | Iterable[Path]
@@ -62,7 +62,7 @@ def compile(
     memory_limit : int, optional
         Most bytes of working memory of one call: of all workers together, the output not counted.
     workers : int, optional
-        Threads that share a call; by default one for each core (or ``SCATC_WORKERS``).
+        Threads that share a call, at most 1024; by default one for each core (or ``SCATC_WORKERS``).
     select : callable or iterable of paths, optional
         Which paths to output: a predicate on rows of `Plan.meta`, or the paths. Nothing else is computed.
     cache : bool, optional
@@ -86,7 +86,7 @@ def compile(
         dtype=_dtype(dtype),
         select=_selection(spec, select),
         memory_limit=_positive("memory_limit", memory_limit),
-        workers=_positive("workers", workers) or default_workers(),
+        workers=_workers(workers) or default_workers(),
         machine=emitter.machine(fft.provider()),
     )
     if not cache:
@@ -164,7 +164,7 @@ def _key(spec: Spec, target: str, options: Options) -> str:
 
 def _dtype(dtype: Any) -> str:
     try:
-        name = str(np.dtype(dtype))
+        name = str(dtype if dtype is None else np.dtype(dtype))  # numpy reads None as float64
     except TypeError:
         name = str(dtype)
     if name not in TOLERANCE:
@@ -180,6 +180,13 @@ def _positive(name: str, value: Any) -> int | None:
     return int(value)
 
 
+def _workers(value: Any) -> int | None:
+    workers = _positive("workers", value)
+    if workers is not None and workers > MOST_WORKERS:
+        raise CompileError(f"workers={workers} is not possible: workers must be at most {MOST_WORKERS}")
+    return workers
+
+
 def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
     if select is None:
         return None
@@ -191,7 +198,8 @@ def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
         chosen = set()
         for path in select if isinstance(select, Iterable) and not isinstance(select, str) else [select]:
             indices = tuple(path) if isinstance(path, Iterable) and not isinstance(path, str) else (None,)
-            if not all(isinstance(n, numbers.Integral) for n in indices) or indices not in there:
+            whole = all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in indices)
+            if not whole or indices not in there:
                 raise CompileError(
                     f"select: there is no path {path!r}; plan.meta() lists the {len(there)} paths there are"
                 )

@@ -160,9 +160,11 @@ def test_default_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= default_workers() <= (os.cpu_count() or 1)
     monkeypatch.setenv("SCATC_WORKERS", "3")
     assert default_workers() == 3
+    monkeypatch.setenv("SCATC_WORKERS", "1024")
+    assert default_workers() == 1024
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1025", str(2**63), "9" * 5000])
 def test_a_bad_number_of_workers_is_explained(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCATC_WORKERS", value)
     with pytest.raises(ValueError, match=f"SCATC_WORKERS='{value}' is not possible: it must be a whole number"):
