@@ -71,7 +71,8 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
             return Backend(backend)
         name = getattr(backend, "name", None)
         if not isinstance(name, str) or not name.startswith(self.frontend_name):
-            raise ImportError(f"The backend {name} is not supported by the frontend {self.frontend_name}.")
+            named = name if isinstance(name, str) else repr(backend)
+            raise ImportError(f"The backend {named} is not supported by the frontend {self.frontend_name}.")
         return backend
 
     def _change(self, **fields: Any) -> None:

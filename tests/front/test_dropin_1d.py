@@ -333,7 +333,8 @@ def test_public_names() -> None:
         ({"backend": "doesnotexist"}, ImportError, "can not be called"),
         ({"backend": "numpy_doesnotexist"}, ImportError, "not found!"),
         ({"backend": SimpleNamespace(name="fake")}, ImportError, "not supported"),
-        ({"backend": None}, ImportError, "not supported"),
+        ({"backend": None}, ImportError, "backend None is not supported"),
+        ({"backend": 3}, ImportError, "backend 3 is not supported"),
     ],
 )
 def test_errors_of_the_constructor(arguments: dict[str, Any], error: type[Exception], fragment: str) -> None:
