@@ -23,12 +23,36 @@ from scatc.ir.spec import Spec
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
 
 
+class _Parameter:
+    """A constructor argument that reads as the numpy object resolves it, while `vars` keeps what was given."""
+
+    def __init__(self, name: str, doc: str | None) -> None:
+        self._name, self.__doc__ = name, doc
+
+    def __get__(self, owner: Any, cls: type) -> Any:
+        if owner is None:
+            return self
+        if self._name not in vars(owner):
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {self._name!r}")
+        given = vars(owner)[self._name]
+        if vars(owner).get("shape") is None:
+            return given
+        try:
+            return getattr(owner.as_numpy(), self._name)
+        except Exception:  # impossible parameters: fit and transform say so, reading one must not
+            return given
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        vars(owner)[self._name] = value
+
+
 class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """What the three transformers share.
 
     The constructor stores its arguments; an object of `scatc.numpy` made from them (`as_numpy`) does the work, so
     that parameters set later are obeyed by the next call. Whatever that object offers (`meta`, `output_size`,
-    `psi1_f`, ...) is found here too, except that `T`, `Q` and the like are what the constructor was given.
+    `psi1_f`, ...) is found here too. `T`, `Q` and the like are its resolved ones where `shape` was given and they are
+    possible, else what the constructor was given; `get_params` always returns what the constructor was given.
     """
 
     _numpy: ClassVar[Any]  # the class that does the work
@@ -38,9 +62,34 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     J: Any
     shape: Any
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in cls._get_param_names():
+            resolved = getattr(cls._numpy, name, None)
+            # reading `oversampling` of a numpy object warns; what a subclass says of its own stays
+            if isinstance(resolved, property) and name != "oversampling" and not hasattr(cls, name):
+                setattr(cls, name, _Parameter(name, resolved.__doc__))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the constructor was given, or what was set since.
+
+        Parameters
+        ----------
+        deep : bool, optional
+            Makes no difference: no parameter is an estimator.
+
+        Returns
+        -------
+        dict
+            Parameters by name.
+        """
+        given = vars(self)
+        return {name: given[name] if name in given else getattr(self, name) for name in self._get_param_names()}
+
     def _check_early(self) -> None:
         """Raise what the numpy class raises, where Kymatio does: in a constructor that was given a shape."""
-        if isinstance(self.shape, tuple) or (isinstance(self.shape, Integral) and int(self.shape) > 0):
+        shape = vars(self)["shape"]
+        if isinstance(shape, tuple) or (isinstance(shape, Integral) and int(shape) > 0):
             self.as_numpy()
 
     def as_numpy(self) -> Any:
@@ -76,7 +125,7 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self.as_numpy()(x)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not hasattr(type(self)._numpy, name):
+        if name.startswith("__") or name in self._get_param_names() or not hasattr(type(self)._numpy, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.as_numpy(), name)
 

@@ -103,6 +103,49 @@ def test_parameters_are_those_of_the_constructor() -> None:
     assert (S.as_numpy().Q, S.as_numpy().T, S.as_numpy().stride) == ((8, 1), 8, 8)
 
 
+def test_attributes_are_resolved_as_those_of_numpy() -> None:
+    assert Scattering1D(3, 1024, Q=(8,)).Q == Scattering1D(3, 1024, Q=(8, 1)).Q == (8, 1)
+    S = Scattering1D(3, 1024, Q=(8,))
+    names = ("J", "shape", "Q", "T", "stride", "max_order", "log2_T", "log2_stride", "average")
+    for T in (None, "global", 0, 5):
+        S.set_params(T=T)
+        assert [getattr(S, name) for name in names] == [getattr(S.as_numpy(), name) for name in names]
+        assert S.get_params()["T"] == vars(S)["T"] == T
+    S.set_params(T=None)
+    assert (S.shape, S.T, S.stride) == ((1024,), 8, 8)
+    assert vars(S).keys() == S.get_params().keys()
+    later = clone(S).set_params(J=4)
+    assert (later.J, later.T, later.stride) == (4, 16, 16)
+    assert pickle.loads(pickle.dumps(later)).get_params() == later.get_params()
+    assert (
+        HarmonicScattering3D(1, (4, 4, 4)).integral_powers
+        == on_numpy.HarmonicScattering3D(1, (4, 4, 4)).integral_powers
+    )
+
+
+def test_attributes_are_those_given_where_nothing_can_be_resolved() -> None:
+    S = Scattering1D(3, Q=(8,))
+    assert (S.Q, S.T, S.stride, S.shape) == ((8,), None, None, None)
+    S.set_params(shape=64, Q=0.5)
+    assert (S.Q, S.T, S.J, S.shape) == (0.5, None, 3, 64)
+    S.set_params(Q=8)
+    assert (S.Q, S.T, S.shape) == ((8, 1), 8, (64,))
+    S.stride = 3
+    assert (S.stride, S.Q) == (3, (8, 1))
+    with pytest.raises(AttributeError, match="'Scattering1D' object has no attribute 'Q'"):
+        _ = Scattering1D.__new__(Scattering1D).Q
+
+
+def test_a_subclass_may_say_what_reads_back() -> None:
+    class Mine(Scattering1D):
+        T = 5
+
+    class Deeper(Mine):
+        pass
+
+    assert (Deeper(3, 64).Q, Deeper.T, Mine.T) == ((1, 1), 5, 5)
+
+
 def test_parameters_set_later_are_obeyed() -> None:
     x = np.random.default_rng(0).standard_normal((2, 64))
     S = Scattering1D(3, 64).fit(x)
