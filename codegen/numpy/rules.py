@@ -33,7 +33,7 @@ def _pad(e: Emitter, name: str, node: Pad, x: Value, y: Value) -> dict[str, obje
 def _fft(e: Emitter, name: str, node: Fft, x: Value, y: Value) -> dict[str, object]:
     # the input is the caller's: only a padded copy of it may be changed
     centred = ("-=" if node.x != "x" else "= x -") if node.centred else ""
-    common = {"centred": centred, "mean_axes": e.last_axes}
+    common: dict[str, object] = {"centred": centred, "mean_axes": e.last_axes}
     if not node.box:
         return common | {"whole": True, "forward": f"fft{e.suffix}", "axes": e.axes}
     return common | {
