@@ -218,7 +218,7 @@ class Plan:
             y = np.empty(self.shape, self.dtype)
             status = self.compute(self.descriptor.handle, address, y.ctypes.data)
         if status:
-            self.library.check(status, f"transform an array of shape {x.shape}")
+            self.dfti.check(status, f"transform an array of shape {x.shape}")
         for target, source in self.mirrored:
             np.conjugate(y[source], out=y[target])
         return y
