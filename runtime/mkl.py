@@ -181,7 +181,7 @@ class Plan:
 
     Attributes
     ----------
-    library : Library
+    dfti : Library
     descriptor : Descriptor
     compute : callable
         MKL's forward or backward transform.
@@ -195,7 +195,7 @@ class Plan:
         Parts of the result that are conjugates of other parts: target and source of each.
     """
 
-    library: Library
+    dfti: Library
     descriptor: Descriptor
     compute: Callable[[ctypes.c_void_p, int, int | None], int]
     alignment: int
