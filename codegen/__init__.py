@@ -21,9 +21,22 @@ Tables = dict[str, NDArray[Any]]
 
 
 class Target(Protocol):
-    """What a target knows."""
+    """What a target knows.
+
+    Attributes
+    ----------
+    name : str
+        That of its folder, and of the module of `scatc.runtime` that has its plans.
+    requires : tuple of str
+        The distributions that emitted code needs, besides scatc's own; their versions are part of a plan's key.
+    scheduled : bool
+        Whether emitted code has loops and an arena. Where it has none, the framework holds memory and threads, and
+        `memory_limit` and `workers` are refused.
+    """
 
     name: str
+    requires: tuple[str, ...]
+    scheduled: bool
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model, given the name of the FFT library."""

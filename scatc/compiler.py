@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import numbers
 import os
 import time
@@ -26,7 +27,7 @@ from scatc.ir.schedule import schedule
 from scatc.ir.spec import Spec
 from scatc.runtime import fft
 from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
-from scatc.runtime.plan import Compiled, Plan, Record
+from scatc.runtime.plan import Compiled, Plan, Record, make_plan
 from scatc.runtime.store import EntryError, from_entry, read_entry, to_entry
 from scatc.runtime.workers import MOST_WORKERS, default_workers
 from scatc.version import __version__
@@ -75,13 +76,16 @@ def compile(
     Raises
     ------
     CompileError
-        If the options cannot be met: an unknown dtype or path, an empty selection, too small a memory limit.
+        If the options cannot be met: an unknown dtype or path, an empty selection, too small a memory limit, or a
+        memory limit or workers for a target whose framework sees to both.
     TargetError
-        If there is no such target.
+        If there is no such target, or its framework is not installed.
     """
     if not isinstance(spec, Spec):
         raise TypeError(f"spec must be a scatc.Spec, got {type(spec).__name__}")
     emitter = find_target(target)
+    if not emitter.scheduled:
+        _refuse(target, memory_limit=memory_limit, workers=workers)
     options = Options(
         dtype=_dtype(dtype),
         select=_selection(spec, select),
@@ -90,9 +94,9 @@ def compile(
         machine=emitter.machine(fft.provider()),
     )
     if not cache:
-        return Plan(_compile(spec, emitter, options))
-    key = _key(spec, target, options)
-    return _PLANS.get_or_create(key, lambda: Plan(_through_disk(key, spec, emitter, options)))
+        return make_plan(_compile(spec, emitter, options))
+    key = _key(spec, emitter, options)
+    return _PLANS.get_or_create(key, lambda: make_plan(_through_disk(key, spec, emitter, options)))
 
 
 def load(path: str | os.PathLike[str]) -> Plan:
@@ -106,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Plan:
     start = time.perf_counter()
     entry = read_entry(path)
     compiled = from_entry(entry, __version__, Record(f"read from {os.fspath(path)}", time.perf_counter() - start))
-    return Plan(compiled)
+    return make_plan(compiled)
 
 
 def _compile(spec: Spec, target: Target, options: Options) -> Compiled:
@@ -154,12 +158,29 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def _key(spec: Spec, target: str, options: Options) -> str:
-    import scipy
-
+def _key(spec: Spec, target: Target, options: Options) -> str:
     kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
-    versions = {"scatc": __version__, "code": _code_digest(), "numpy": np.__version__, "scipy": scipy.__version__}
-    return cache_key(spec=spec.to_json(), target=target, options=kept, versions=versions)
+    versions = {"scatc": __version__, "code": _code_digest()} | {name: _version(name) for name in target.requires}
+    return cache_key(spec=spec.to_json(), target=target.name, options=kept, versions=versions)
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    """The installed version of a distribution; none where it is missing, which is said when the plan is made."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _refuse(target: str, **given: Any) -> None:
+    """Refuse options that are the framework's business."""
+    for name, value in given.items():
+        if value is not None:
+            raise CompileError(
+                f"{name}={value!r} is not possible with target={target!r}, whose framework sees to memory and threads "
+                f"by itself; leave {name} out, or use target='numpy'"
+            )
 
 
 def _dtype(dtype: Any) -> str:

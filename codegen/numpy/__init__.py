@@ -16,6 +16,8 @@ class NumpyTarget:
     """See `scatc.codegen.Target`."""
 
     name = "numpy"
+    requires = ("numpy", "scipy")
+    scheduled = True
 
     def machine(self, fft: str) -> Machine:
         """The machine of a provider; a user's own backend is taken for scipy's."""

@@ -16,7 +16,7 @@ import jinja2
 
 from scatc.codegen import Tables
 from scatc.codegen.numpy.rules import RULES
-from scatc.codegen.numpy.slices import shape_text
+from scatc.codegen.slices import shape_text
 from scatc.ir.cost import graph_costs
 from scatc.ir.nodes import Fold, Input, Node
 from scatc.ir.options import Options

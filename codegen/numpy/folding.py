@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scatc.codegen.numpy.slices import index, span
+from scatc.codegen.slices import index, span
 
 Shape = tuple[int, ...]
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from scatc.codegen.numpy.folding import buffers, steps, tails
-from scatc.codegen.numpy.slices import alias_runs, hermitian_copies, index, shape_text, span, wrapped
 from scatc.codegen.numpy.tables import is_slice, output_rows
+from scatc.codegen.slices import alias_runs, hermitian_copies, index, shape_text, span, wrapped
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Output, Pad, Unpad
 from scatc.ir.values import Value

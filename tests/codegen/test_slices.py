@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scatc.codegen.numpy.slices import alias_runs, backwards, hermitian_copies, index, span, wrapped
+from scatc.codegen.slices import alias_runs, backwards, hermitian_copies, index, span, wrapped
 
 
 def at(array: Any, text: str) -> Any:

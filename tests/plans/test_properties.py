@@ -26,6 +26,7 @@ from scatc.ir.paths import all_paths, bank_name
 from scatc.ir.schedule import schedule
 from scatc.ir.spec import Spec
 from scatc.ir.values import infer
+from scatc.runtime.numpy import NumpyPlan
 from scatc.runtime.plan import Compiled, Plan
 
 DTYPES = st.sampled_from(["float64", "float32"])
@@ -80,7 +81,7 @@ def test_any_memory_limit_and_number_of_workers(data: st.DataObject) -> None:
 def assemble(spec: Spec, dtype: str, machine: Machine, workers: int = 1) -> Plan:
     """A plan for a machine of our choice."""
     options = Options(dtype=dtype, workers=workers, machine=machine)
-    return Plan(_compile(spec, find_target("numpy"), options))
+    return NumpyPlan(_compile(spec, find_target("numpy"), options))
 
 
 @given(data=st.data())
@@ -124,7 +125,7 @@ def force(spec: Spec, dtype: str, method: str) -> tuple[Plan, int]:
     target = find_target("numpy")
     program = schedule(graph, options, target.memory(options))
     tables = target.tables(program, options)
-    return Plan(Compiled("numpy", program, options, tables, target.emit(program, options, tables, "test"))), used
+    return NumpyPlan(Compiled("numpy", program, options, tables, target.emit(program, options, tables, "test"))), used
 
 
 @pytest.mark.parametrize("method", ["fft", "dense", "banded"])

@@ -16,7 +16,7 @@ from samples import SPECS, assert_same, noise
 from scatc.ir.nodes import Fold, Input
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
-from scatc.runtime import plan as plan_module
+from scatc.runtime import numpy as plan_module
 from scatc.runtime.plan import Plan
 
 LARGER = [
@@ -62,7 +62,7 @@ def program_of(plan: Plan) -> Program:
 def retimed(plan: Plan, seconds_a_call: float) -> Plan:
     """The same plan, its calls predicted to take so long."""
     program = dataclasses.replace(program_of(plan), seconds_a_call=seconds_a_call)
-    return Plan(dataclasses.replace(plan._compiled, program=program))
+    return plan_module.NumpyPlan(dataclasses.replace(plan._compiled, program=program))
 
 
 def assert_close(got: dict[Any, Array], wanted: dict[Any, Array]) -> None:
