@@ -1,0 +1,188 @@
+"""Walks a program and writes pure functions of tensors: a trunk, one function for each branch, and `run`.
+
+Torch, TensorFlow and JAX share this: the whole batch at once, nothing written in place, memory and threads left to the
+framework. Control flow is here; what a node's code looks like is in the `templates/nodes.py.j2` of each target, what
+that needs to know of a node in `functional_rules.py`, the arrays it is bound to in `functional_tables.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import jinja2
+
+from scatc.codegen import Tables
+from scatc.codegen.functional_rules import RULES, Rule, sample_axes
+from scatc.codegen.functional_tables import filter_tables, has_components, make_tables, output_parts, output_rows
+from scatc.codegen.slices import shape_text
+from scatc.ir.cost import Machine
+from scatc.ir.nodes import Average, Fft, Input, Node, Output
+from scatc.ir.options import Options
+from scatc.ir.schedule import Footprint, Program
+from scatc.ir.text import print_node
+from scatc.ir.values import Value
+
+INDENT = "    "
+
+
+class NoArena:
+    """The memory model of code whose framework allocates: nothing is ours, so nothing is cut into chunks."""
+
+    def footprint(self, node: Node, x: Value, y: Value) -> Footprint:
+        """No bytes."""
+        return Footprint()
+
+
+class FunctionalTarget:
+    """See `scatc.codegen.Target`; a target names itself and describes its machine, its templates lie in its folder.
+
+    Attributes
+    ----------
+    constants : Machine
+        What the cost model assumes.
+    frees : bool
+        Whether values are deleted after their last use: without a compiler, the framework holds what a name holds.
+    rules : Mapping
+        What templates need to know of each node kind.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]]
+    constants: ClassVar[Machine]
+    frees: ClassVar[bool] = False
+    scheduled = False
+    rules: ClassVar[Mapping[type[Node], Rule]] = RULES
+
+    def machine(self, fft: str) -> Machine:
+        """The constants of the cost model; the framework has FFTs of its own."""
+        return self.constants
+
+    def memory(self, options: Options) -> NoArena:
+        """What emitted code allocates by itself: nothing."""
+        return NoArena()
+
+    def tables(self, program: Program, options: Options) -> Tables:
+        """The filters, matrices and indices that emitted code needs."""
+        return make_tables(program, options)
+
+    def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
+        """The source text."""
+        return Emitter(program, self).module(options, tables, version)
+
+
+@lru_cache(maxsize=8)
+def templates(target: str) -> jinja2.Environment:
+    """The templates of a target."""
+    loader = jinja2.PackageLoader(f"scatc.codegen.{target}", "templates")
+    return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+
+
+class Emitter:
+    """The walk over one program; rules ask it for names and types.
+
+    Attributes
+    ----------
+    components : bool
+        Whether arrays between fold and modulus have an axis of components.
+    filters : dict
+        Of each fold, the name of its filters' table.
+    """
+
+    def __init__(self, program: Program, target: FunctionalTarget) -> None:
+        self.program, self.target = program, target
+        self.graph, self.values, self.spec = program.graph, program.values, program.graph.spec
+        self.dim = self.spec.dim
+        self.components = has_components(program)
+        self.macros: Any = templates(target.name).get_template("nodes.py.j2").module
+        self.filters = filter_tables(program)
+        self._parts = output_parts(program)
+
+    def module(self, options: Options, tables: Tables, version: str) -> str:
+        """The source text of the program."""
+        spec, sections = self.spec, self.sections()
+        return (
+            templates(self.target.name)
+            .get_template("module.py.j2")
+            .render(
+                title=f"{self.dim}D scattering, {len(self.program.places)} paths.",
+                version=version,
+                dtype=options.dtype,
+                cplx="complex64" if options.dtype == "float32" else "complex128",
+                digest=spec.digest,
+                spec=spec,
+                tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
+                dim=self.dim,
+                axes=sample_axes(self.dim),
+                x_shape=shape_text("n", *spec.input_shape),
+                powers=spec.integral_powers if spec.average == "integral" else (),
+                kinds={node.kind for _, node in self.graph},
+                mirrors=any(isinstance(node, Fft) and node.box for _, node in self.graph),
+                roots=self._roots(),
+                components=self.components,
+                trunk=SimpleNamespace(body=sections[None], results=self.results(None)),
+                branches=[
+                    SimpleNamespace(name=name, x=self.graph[name].x, body=sections[name], results=self.results(name))
+                    for name in self.program.branches
+                ],
+                outs=self._outs(),
+            )
+        )
+
+    def sections(self) -> dict[str | None, str]:
+        """The code of the trunk (key None) and of each branch."""
+        lines: dict[str | None, list[str]] = {None: [], **{branch: [] for branch in self.program.branches}}
+        for name, node in self.graph:
+            if isinstance(node, Input | Output):
+                continue
+            branch = self.program.branch(name)
+            code = [f"# {print_node(name, node)}", *self.node(name, node).splitlines(), *self._deaths(name)]
+            lines[branch] += [INDENT + line for line in code if line.strip()]
+        return {branch: "\n".join(found) for branch, found in lines.items()}
+
+    def node(self, name: str, node: Node) -> str:
+        """The code of one node."""
+        context = self.target.rules[type(node)](self, name, node, self.values[node.x], self.values[name])
+        macro = getattr(self.macros, node.kind)
+        return str(macro(SimpleNamespace(name=name, x=node.x, dim=self.dim, **context)))
+
+    def results(self, branch: str | None) -> list[str]:
+        """What the function of a branch, or of the trunk, returns: coefficients; of the trunk, then the spectrum."""
+        found = [node.x for name, node in self.graph.outputs if self.program.branch(name) == branch]
+        if branch is None and self.program.branches:
+            found.append(self.graph[self.program.branches[0]].x)
+        return found
+
+    def _outs(self) -> list[SimpleNamespace]:
+        """The output arrays: the coefficients they are joined of, and the table that puts rows in order, if any."""
+        return [
+            SimpleNamespace(
+                name=f"out{group}",
+                parts=[self.graph[name].x for name in parts],
+                rows="" if rows is None else f"out{group}_rows",
+                shape=shape_text("n", len(paths), *shape),
+            )
+            for group, ((shape, paths), parts, rows) in enumerate(
+                zip(self.program.outputs, self._parts, output_rows(self.program), strict=True)
+            )
+        ]
+
+    def _deaths(self, name: str) -> list[str]:
+        """Delete what a node was the last to read in its function, the function's argument excepted."""
+        if not self.target.frees:
+            return []
+        branch, order = self.program.branch(name), list(self.graph.nodes)
+        kept = {*self.results(branch), self.graph[branch].x if branch else "", ""}
+        dead = []
+        for value in dict.fromkeys(self.graph[name].operands):
+            readers = [user for user in self.graph.users[value] if not isinstance(self.graph[user], Output)]
+            if value not in kept and not isinstance(self.graph[value], Input) and max(readers, key=order.index) == name:
+                dead.append(value)
+        return [f"del {', '.join(dead)}"] if dead else []
+
+    def _roots(self) -> bool:
+        """Whether there are integrals of powers whose derivatives are not finite at 0."""
+        powers = {q for _, node in self.graph if isinstance(node, Average) for q in node.powers}
+        return any(q not in (1.0, 2.0) for q in powers)

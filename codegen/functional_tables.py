@@ -1,0 +1,132 @@
+"""The arrays that pure functions need: filters on their windows, matrices of phi, the order of the outputs.
+
+They end up in the graphs that frameworks store and ship, so they are small: filters are real where their responses are,
+and values that low-pass alike share their matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.codegen import Tables
+from scatc.ir.filters import Band, banks
+from scatc.ir.graph import Graph
+from scatc.ir.lowpass import banded_matrix, dense_matrix
+from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.values import Value
+
+
+def make_tables(program: Program, options: Options) -> Tables:
+    """All tables of a program, by the name that the emitted code uses."""
+    tables: Tables = {}
+    for name, node in program.graph:
+        if type(node) in TABLES:
+            tables |= TABLES[type(node)](program, options, name, node)
+    for group, rows in enumerate(output_rows(program)):
+        if rows is not None:
+            tables[f"out{group}_rows"] = rows
+    for table in tables.values():
+        table.flags.writeable = False
+    return tables
+
+
+def has_components(program: Program) -> bool:
+    """Whether spectra and signals between fold and modulus have an axis of components, behind that of paths."""
+    return any(value.components > 1 for value in program.values.values())
+
+
+def filter_tables(program: Program) -> dict[str, str]:
+    """Of each fold, the name of its filters' table: that of the first fold by the same filters is used by all."""
+    first: dict[Hashable, str] = {}
+    return {
+        name: first.setdefault((replace(node, x=""), modulus_weights(program.graph, name)), f"{name}_w")
+        for name, node in program.graph
+        if isinstance(node, Fold)
+    }
+
+
+def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
+    """`<name>_w`: the responses on the windows, shape ``(filters, *window)`` or ``(filters, components, *window)``.
+
+    They carry the fold's factor, and the roots of the weights of the modulus behind it.
+    """
+    if filter_tables(program)[name] != f"{name}_w":
+        return {}
+    spec, x = program.graph.spec, program.values[node.x]
+    bank, boxes = banks(spec)[node.bank], windows(node, x)
+    w = np.stack([bank.window(i, node.level, box) for i, box in zip(node.indices, boxes, strict=True)])
+    w = w * 0.5 ** (node.by * spec.dim)
+    if node.components:
+        w = w[:, list(node.components)]
+    if weights := modulus_weights(program.graph, name):
+        w = w * np.sqrt(np.array(weights, np.float64)).reshape(-1, *(1,) * spec.dim)
+    if not has_components(program):
+        w = w[:, 0]
+    dtype = np.result_type(options.dtype, np.complex64) if np.iscomplexobj(w) else np.dtype(options.dtype)
+    return {f"{name}_w": np.ascontiguousarray(w.astype(dtype))}
+
+
+def windows(node: Fold, x: Value) -> list[tuple[Band, ...]]:
+    """The window of each filter of a fold of x."""
+    widths = node.widths or x.grid
+    starts = node.starts or ((0,) * len(widths),) * len(node.indices)
+    return [tuple(Band(s, s + w) for s, w in zip(start, widths, strict=True)) for start in starts]
+
+
+def modulus_weights(graph: Graph, fold: str) -> tuple[int, ...]:
+    """The weights of the modulus that reads a fold's inverse FFT; empty if there is none, or all are 1."""
+    for inverse in graph.users[fold]:
+        for user in graph.users[inverse]:
+            if isinstance(modulus := graph[user], Modulus):
+                return modulus.weights
+    return ()
+
+
+def lowpass_table(node: Lowpass, axis: int) -> str:
+    """The name of the matrix of an axis: within one program, the level says everything else."""
+    return f"phi{node.level}_{node.methods[axis]}{axis}"
+
+
+def _lowpass(program: Program, options: Options, name: str, node: Lowpass) -> Tables:
+    """The matrix of each axis; of all axes but the last one it stands on the left of a product."""
+    spec = program.graph.spec
+    tables: Tables = {}
+    for axis, (method, kept) in enumerate(zip(node.methods, node.kept, strict=True)):
+        if method == "dense":
+            a = dense_matrix(spec, node.level, axis, node.by, kept)
+        else:
+            a = banded_matrix(spec, node.level, axis, node.by, node.taps[axis])
+        a = a if axis == spec.dim - 1 else a.T
+        tables[lowpass_table(node, axis)] = np.ascontiguousarray(a.astype(options.dtype))
+    return tables
+
+
+def output_parts(program: Program) -> list[list[str]]:
+    """For each output array, the output nodes that it consists of: those of the trunk, then branch after branch."""
+    found: list[list[str]] = [[] for _ in program.outputs]
+    for branch in (None, *program.branches):
+        for name, output in program.graph.outputs:
+            if program.branch(name) == branch:
+                found[program.places[output.paths[0]][0]].append(name)  # paths of one node have one shape
+    return found
+
+
+def output_rows(program: Program) -> list[NDArray[np.int32] | None]:
+    """For each output array, where its rows are among those of its parts; None where they are in order."""
+    found: list[NDArray[np.int32] | None] = []
+    for parts in output_parts(program):
+        nodes = [program.graph[name] for name in parts]
+        rows = [program.places[path][1] for node in nodes if isinstance(node, Output) for path in node.paths]
+        found.append(None if rows == sorted(rows) else np.argsort(rows).astype(np.int32))
+    return found
+
+
+TABLES: dict[type[Node], Callable[[Program, Options, str, Any], Tables]] = {Fold: _fold, Lowpass: _lowpass}
+"""By node kind; a target may put its own rules beside these."""
