@@ -1,6 +1,6 @@
 """One side of a comparison: a process that prepares a case and runs it when told, by JSON lines on stdin and stdout.
 
-    python worker.py scatc 2        # or kymatio; the number of threads
+    python worker.py scatc 2        # a name in sides.py; the number of threads
 
 Requests are ``{"do": "about" | "prepare" | "run" | "save" | "memory", ...}``; each gets one line in reply. Between
 requests the process sleeps in a read, so that it takes nothing from the side whose turn it is. It runs in the
@@ -19,93 +19,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from cases import Case
-
-
-class Side(Protocol):
-    """What is compared: how to make a transform, and how to read its result."""
-
-    packages: tuple[str, ...]
-
-    def prepare(self, case: Case, x: np.ndarray) -> Callable[[], Any]:
-        """Build the transform and return the call that is timed."""
-        ...
-
-    def result(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the coefficients as scatc scales them, ``(batch, paths, ...)``, and each path's order."""
-        ...
-
-
-class Scatc:
-    """Ours, with as many worker threads as the incumbent has."""
-
-    packages = ("scatc", "numpy", "scipy", "mkl_fft")
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def prepare(self, case: Case, x: np.ndarray) -> Callable[[], Any]:
-        import scatc
-
-        scale = {1: {"Q": case.Q}, 2: {"L": case.L}, 3: {"L": case.L}}[case.dim]
-        spec = scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, **scale)
-        plan = scatc.compile(spec, target="numpy", dtype="float32", workers=self.threads, cache=False)
-        return lambda: plan(x)
-
-    def result(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        # The orders are the other side's to tell: both have the same output order.
-        return np.asarray(y), np.zeros(0)
-
-
-class Kymatio:
-    """The incumbent's torch frontend, its fastest on CPUs."""
-
-    packages = ("kymatio", "numpy", "scipy", "torch")
-
-    def __init__(self, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        self.torch = torch
-        self.scattering: Any = None
-        self.case: Case | None = None
-
-    def prepare(self, case: Case, x: np.ndarray) -> Callable[[], Any]:
-        from kymatio.torch import HarmonicScattering3D, Scattering1D, Scattering2D
-
-        if case.dim == 1:
-            scattering = Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q)
-        elif case.dim == 2:
-            scattering = Scattering2D(J=case.J, shape=case.shape, L=case.L)
-        else:
-            scattering = HarmonicScattering3D(J=case.J, shape=case.shape, L=case.L)
-        self.scattering, self.case = scattering, case
-        tensor = self.torch.from_numpy(x)
-
-        def call() -> Any:
-            with self.torch.no_grad():
-                return scattering(tensor)
-
-        return call
-
-    def result(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        assert self.case is not None
-        array = y.numpy()
-        case, paths = self.case, array.shape[1]
-        if case.dim == 1:
-            meta = self.scattering.meta()
-            # 0.3.0 averages where it should sum when it subsamples a spectrum, once for each j of a path.
-            scale = 2.0 ** np.nansum(meta["j"], axis=1)
-            return array * scale[:, None].astype(np.float32), np.asarray(meta["order"])
-        zeroth, first = (1, case.J * case.L) if case.dim == 2 else (0, case.J + 1)
-        order = np.repeat([0, 1, 2], [zeroth, first, paths - zeroth - first])
-        return array, order
-
-
-SIDES: dict[str, Callable[[int], Side]] = {"scatc": Scatc, "kymatio": Kymatio}
+from sides import SIDES, Calls, Side
 
 
 def status(field: str) -> int | None:
@@ -155,7 +73,7 @@ class Worker:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.call: Callable[[], Any] | None = None
+        self.calls: Calls = {}
 
     def about(self) -> dict[str, Any]:
         """Say what this process runs."""
@@ -168,45 +86,39 @@ class Worker:
         return {"python": sys.version.split()[0], **versions, "SCATC_FFT": os.environ.get("SCATC_FFT", "auto")}
 
     def prepare(self, case: dict[str, Any]) -> dict[str, Any]:
-        """Build the case's transform; the input is the same on either side."""
-        self.call = None
+        """Build the case's transform; the input is the same on every side."""
+        self.calls = {}
         settle()
         start = time.perf_counter()
-        self.call = self._make(Case.from_json(case))
+        self.calls = self._make(Case.from_json(case))
         return {"seconds": time.perf_counter() - start}
 
-    def _make(self, case: Case) -> Callable[[], Any]:
+    def _make(self, case: Case) -> Calls:
         x = np.random.default_rng(0).standard_normal((case.batch, *case.shape), dtype=np.float32)
         return self.side.prepare(case, x)
 
-    def _prepared(self) -> Callable[[], Any]:
-        if self.call is None:
-            raise RuntimeError("nothing is prepared")
-        return self.call
-
-    def run(self) -> dict[str, Any]:
+    def run(self, call: str) -> dict[str, Any]:
         """Time one call."""
-        call = self._prepared()
+        function = self.calls[call]
         start = time.perf_counter()
-        call()
+        function()
         return {"seconds": time.perf_counter() - start}
 
-    def save(self, path: str) -> dict[str, Any]:
-        """Write one call's result for the comparison."""
-        coefficients, order = self.side.result(self._prepared()())
-        np.savez(path, coefficients=coefficients, order=order)
-        return {"shape": list(coefficients.shape)}
+    def save(self, path: str, gradient: bool) -> dict[str, Any]:
+        """Write the results of the case prepared last, for the comparison."""
+        np.savez(path, **self.side.result(gradient=gradient))
+        return {}
 
-    def memory(self, case: dict[str, Any]) -> dict[str, Any]:
+    def memory(self, case: dict[str, Any], call: str) -> dict[str, Any]:
         """Measure the peak of a first call, whose workspaces do not exist yet; in a fresh process, please.
 
         A tiny transform of the same kind goes first, so that libraries which set themselves up at their first use do
         not count.
         """
-        self._make(Case.from_json(case).tiny())()
+        self._make(Case.from_json(case).tiny())[call]()
         settle()
         made = high_water(lambda: self.prepare(case))
-        return {"forward": high_water(self._prepared()), "prepare": made}
+        return {call: high_water(self.calls[call]), "prepare": made}
 
 
 def main(name: str, threads: str) -> None:
@@ -214,7 +126,10 @@ def main(name: str, threads: str) -> None:
     # Whatever a library prints must not mix with the replies: file descriptor 1 becomes stderr for everyone else.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    worker = Worker(SIDES[name](int(threads)))
+    try:
+        worker = Worker(SIDES[name](int(threads)))
+    except ImportError as error:
+        sys.exit(f"{name}: {error} in {sys.prefix}")
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -1,0 +1,230 @@
+"""What is compared: how each side makes a transform, what is timed of it, and how its result is read.
+
+Each side runs in an environment of its own, hence imports nothing but itself, numpy and the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from cases import Case
+
+Calls = dict[str, Callable[[], Any]]
+"""What is timed, by name: ``"forward"`` and, where there are gradients, ``"gradient"``.
+
+The second is forward and backward: the gradient with respect to x of the sum of the squares of all coefficients.
+"""
+
+
+class Side(Protocol):
+    """One of what is compared."""
+
+    packages: tuple[str, ...]
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        """Build the transform, ready to run, and return the calls that are timed."""
+        ...
+
+    def result(self, *, gradient: bool) -> dict[str, np.ndarray]:
+        """Return what the transform prepared last makes of its input.
+
+        Keys are ``"coefficients"``, as scatc scales them, ``(batch, paths, ...)``; ``"order"``, one for each path,
+        which is the incumbent's to tell, since all have the same paths; and ``"gradient"``, if asked for.
+        """
+        ...
+
+
+def build(module: str, case: Case) -> Any:
+    """Return the transform of a case as an object of a module that has the incumbent's classes."""
+    classes = importlib.import_module(module)
+    if case.dim == 1:
+        return classes.Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q)
+    if case.dim == 2:
+        return classes.Scattering2D(J=case.J, shape=case.shape, L=case.L)
+    return classes.HarmonicScattering3D(J=case.J, shape=case.shape, L=case.L)
+
+
+class Ours:
+    """What our sides share: their results are read off the calls that are timed."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.calls: Calls = {}
+
+    def result(self, *, gradient: bool) -> dict[str, np.ndarray]:
+        found = {"coefficients": np.asarray(self.calls["forward"]())}
+        if gradient:
+            found["gradient"] = np.asarray(self.calls["gradient"]())
+        return found
+
+
+class Numpy(Ours):
+    """Our plans for numpy, with as many worker threads as the incumbent has."""
+
+    packages = ("scatc", "numpy", "scipy", "mkl_fft")
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        import scatc
+
+        scale = {1: {"Q": case.Q}, 2: {"L": case.L}, 3: {"L": case.L}}[case.dim]
+        spec = scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, **scale)
+        plan = scatc.compile(spec, target="numpy", dtype="float32", workers=self.threads, cache=False)
+        self.calls = {"forward": lambda: plan(x)}
+        return self.calls
+
+
+class Torch(Ours):
+    """Our modules for torch."""
+
+    packages = ("scatc", "numpy", "scipy", "mkl_fft", "torch")
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        import torch
+
+        torch.set_num_threads(threads)
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        import torch
+
+        scattering = build("scatc.torch", case)
+        self.calls = torch_calls(scattering, torch.from_numpy(x))
+        # What is compiled at a first call is part of building; an empty batch takes no workspace.
+        for call in torch_calls(scattering, torch.from_numpy(x[:0])).values():
+            call()
+        return self.calls
+
+
+class TensorFlow(Ours):
+    """Our modules for TensorFlow, as graphs."""
+
+    packages = ("scatc", "numpy", "scipy", "tensorflow")
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        import tensorflow as tf
+
+        scattering = build("scatc.tensorflow", case)
+
+        def squares(x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = tf.reduce_sum(tf.square(scattering(x)))
+            return tape.gradient(loss, x)
+
+        tensor = tf.constant(x)
+        forward = tf.function(scattering).get_concrete_function(tensor)
+        gradient = tf.function(squares).get_concrete_function(tensor)
+        self.calls = {"forward": lambda: forward(tensor).numpy(), "gradient": lambda: gradient(tensor).numpy()}
+        return self.calls
+
+
+class JAX(Ours):
+    """Our functions for JAX, compiled."""
+
+    packages = ("scatc", "numpy", "scipy", "jax", "jaxlib")
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        if hasattr(os, "sched_setaffinity"):  # XLA takes every core it sees
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        importlib.import_module("jax")
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        import jax
+        import jax.numpy as jnp
+
+        scattering = build("scatc.jax", case)
+        array = jnp.asarray(x)
+        forward = jax.jit(scattering.scattering).lower(array).compile()
+        gradient = jax.jit(jax.grad(lambda x: jnp.sum(jnp.square(scattering(x))))).lower(array).compile()
+        self.calls = {
+            "forward": lambda: forward(array).block_until_ready(),
+            "gradient": lambda: gradient(array).block_until_ready(),
+        }
+        return self.calls
+
+
+def torch_calls(scattering: Any, x: Any, weights: Any = None) -> Calls:
+    """Return the calls of a torch module, ours or the incumbent's; the squares can be of weighted coefficients."""
+    import torch
+
+    leaf = x.detach().requires_grad_()
+
+    def forward() -> Any:
+        with torch.no_grad():
+            return scattering(x)
+
+    def gradient() -> Any:
+        y = scattering(leaf)
+        if weights is not None:
+            y = y * weights
+        return torch.autograd.grad(y.square().sum(), leaf)[0]
+
+    return {"forward": forward, "gradient": gradient}
+
+
+class Kymatio:
+    """The incumbent's torch frontend, its fastest on CPUs."""
+
+    packages = ("kymatio", "numpy", "scipy", "torch")
+
+    def __init__(self, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.torch = torch
+        self.scattering: Any = None
+        self.case: Case | None = None
+        self.x: Any = None
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        self.case, self.x = case, self.torch.from_numpy(x)
+        self.scattering = build("kymatio.torch", case)
+        return torch_calls(self.scattering, self.x)
+
+    def result(self, *, gradient: bool) -> dict[str, np.ndarray]:
+        assert self.case is not None
+        scale = self._scale()
+        calls = torch_calls(self.scattering, self.x, scale)
+        coefficients = (calls["forward"]() * (1 if scale is None else scale)).numpy()
+        found = {"coefficients": coefficients, "order": self._order(coefficients.shape[1])}
+        if gradient:
+            found["gradient"] = calls["gradient"]().numpy()
+        return found
+
+    def _scale(self) -> Any:
+        """Return what makes its coefficients ours, path by path.
+
+        In 1D, 0.3.0 averages where it should sum when it subsamples a spectrum, once for each j of a path.
+        """
+        if self.case is None or self.case.dim != 1:
+            return None
+        scale = 2.0 ** np.nansum(self.scattering.meta()["j"], axis=1)
+        return self.torch.from_numpy(scale[:, None].astype(np.float32))
+
+    def _order(self, paths: int) -> np.ndarray:
+        assert self.case is not None
+        if self.case.dim == 1:
+            return np.asarray(self.scattering.meta()["order"])
+        zeroth, first = (1, self.case.J * self.case.L) if self.case.dim == 2 else (0, self.case.J + 1)
+        return np.repeat([0, 1, 2], [zeroth, first, paths - zeroth - first])
+
+
+SIDES: dict[str, Callable[[int], Side]] = {
+    "scatc": Numpy,
+    "scatc.torch": Torch,
+    "scatc.tensorflow": TensorFlow,
+    "scatc.jax": JAX,
+    "kymatio": Kymatio,
+}
