@@ -8,11 +8,16 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scatc.ir.nodes import Input, Node, Output
+from scatc.ir.nodes import Node, Output
 from scatc.ir.spec import Spec
+from scatc.ir.transposed import Gradient, Store
 
 if TYPE_CHECKING:
     import networkx
+
+
+RESULTS = (Output, Gradient, Store)
+"""The kinds that nothing reads: what a program is run for."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class Graph:
         """The names of the nodes that read each value."""
         found: dict[str, list[str]] = {name: [] for name in self.nodes}
         for name, node in self.nodes.items():
-            if not isinstance(node, Input):
-                found[node.x].append(name)
+            for operand in node.operands:
+                found[operand].append(name)
         return {name: tuple(readers) for name, readers in found.items()}
 
     @property
@@ -73,12 +78,12 @@ class Graph:
         return [(name, node) for name, node in self if isinstance(node, Output)]
 
     def without_dead(self) -> Graph:
-        """The graph of the nodes that some output needs."""
+        """The graph of the nodes that some result needs."""
         live: set[str] = set()
         for name in reversed(list(self.nodes)):
             node = self.nodes[name]
-            if isinstance(node, Output) or name in live:
-                live.update((name, node.x))
+            if isinstance(node, RESULTS) or name in live:
+                live.update((name, *node.operands))
         return replace(self, nodes={name: node for name, node in self if name in live})
 
     def rewrite(self, rule: Callable[[str, Node], Node | Iterable[tuple[str, Node]] | None]) -> Graph:
@@ -101,6 +106,5 @@ class Graph:
         g = networkx.DiGraph()
         for name, node in self:
             g.add_node(name, node=node)
-            if not isinstance(node, Input):
-                g.add_edge(node.x, name)
+            g.add_edges_from((operand, name) for operand in node.operands)
         return g

@@ -4,6 +4,8 @@ The *scattering graph* says what is meant (`Input Pad Filter Subsample Modulus A
 program* says how it is computed (`Fft Fold Ifft Modulus Lowpass Average Unpad Output`). Both are graphs of these frozen
 dataclasses, so every pass is a rewrite from one graph to another. A node names its input; what a value looks like is
 inferred (`values.py`), what it means is written once (`interpret.py`), and each target has its own rules for emission.
+
+Programs of gradients (`adjoint.py`) have the transposed kinds besides, which `transposed.py` defines.
 """
 
 from __future__ import annotations
@@ -17,14 +19,29 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation; `x` is the name of the value it works on."""
+    """One operation; `x` is the name of the value it works on.
+
+    Attributes
+    ----------
+    kind : str
+        What it is called in print.
+    inputs : tuple of str
+        The fields that name values; all come first, and a name may be left empty only where it is the default.
+    """
 
     kind: ClassVar[str] = ""
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
     x: str
 
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The names of the values that it works on."""
+        return tuple(name for field in self.inputs if (name := getattr(self, field)))
+
     def attributes(self) -> dict[str, object]:
-        """What the node states besides its input, without what is at its default."""
-        return {f.name: v for f in fields(self)[1:] if (v := getattr(self, f.name)) != f.default}
+        """What the node states besides its inputs, without what is at its default."""
+        rest = fields(self)[len(self.inputs) :]
+        return {f.name: v for f in rest if (v := getattr(self, f.name)) != f.default}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +181,5 @@ class Lowpass(Node):
     taps: tuple[int, ...] = ()
 
 
-KINDS: dict[str, type[Node]] = {
-    c.kind: c for c in (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Output, Fft, Fold, Ifft, Lowpass)
-}
 SCATTERING_KINDS = (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Output)
 PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Output)

@@ -3,7 +3,7 @@
     graph {"J":3,"Q":[1,1],...}                    the spec, canonical JSON
     U0 = pad x widths=((32,32),) mode=reflect      # real 128 samples @0
 
-One node a line: `name = kind input attribute=value ...`; attributes at their default are left out, tuples are written
+One node a line: `name = kind inputs attribute=value ...`; attributes at their default are left out, tuples are written
 without spaces, what follows `#` is the inferred value and is for readers (the parser passes over it; `verify` checks).
 """
 
@@ -15,8 +15,9 @@ from dataclasses import fields
 
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import KINDS, Input, Node
+from scatc.ir.nodes import Input, Node
 from scatc.ir.spec import Spec
+from scatc.ir.transposed import KINDS
 from scatc.ir.values import infer
 
 _NAME = re.compile("[A-Za-z][A-Za-z0-9_]*", re.ASCII)
@@ -34,7 +35,7 @@ def print_graph(graph: Graph, *, comments: bool = True) -> str:
 
 def print_node(name: str, node: Node) -> str:
     """The line of one node, without its type."""
-    words = [name, "=", node.kind, *([node.x] if node.x else [])]
+    words = [name, "=", node.kind, *node.operands]
     return " ".join(words + [f"{key}={_print(value)}" for key, value in node.attributes().items()])
 
 
@@ -77,11 +78,10 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
     if kind not in KINDS:
         raise ValueError(f"there is no kind {kind!r}")
     inputs = [word for word in rest if "=" not in word]
-    if len(inputs) > 1:
-        raise ValueError("a node has one input")
-    if len(inputs) != (KINDS[kind] is not Input):
-        raise ValueError("it has no input" if inputs else "it needs an input")
-    types = {f.name: str(f.type) for f in fields(KINDS[kind])[1:]}
+    names = () if KINDS[kind] is Input else KINDS[kind].inputs
+    if len(inputs) != len(names):
+        raise ValueError(f"it has {len(names)} input(s), not {len(inputs)}")
+    types = {f.name: str(f.type) for f in fields(KINDS[kind])[len(KINDS[kind].inputs) :]}
     attributes: dict[str, object] = {}
     for key, _, value in (word.partition("=") for word in rest if "=" in word):
         if key not in types:

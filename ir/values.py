@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
@@ -26,6 +25,22 @@ from scatc.ir.nodes import (
     Unpad,
 )
 from scatc.ir.spec import Spec
+from scatc.ir.transposed import (
+    AverageT,
+    Blank,
+    Cotangent,
+    FftT,
+    FoldT,
+    Gradient,
+    IfftT,
+    Load,
+    LowpassT,
+    ModulusT,
+    PadT,
+    Store,
+    Sum,
+    UnpadT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +91,15 @@ def infer(graph: Graph) -> dict[str, Value]:
     """The value of every node of a graph, by name."""
     values: dict[str, Value] = {}
     for name, node in graph:
-        values[name] = infer_node(graph.spec, node, values.get(node.x))
+        values[name] = infer_node(graph.spec, node, *(values[operand] for operand in node.operands))
     return values
 
 
-def infer_node(spec: Spec, node: Node, x: Value | None) -> Value:
-    """The value of one node, given that of its input."""
+def infer_node(spec: Spec, node: Node, *operands: Value) -> Value:
+    """The value of one node, given those of its operands."""
     if isinstance(node, Input):
         return Value(spec.input_shape, spec.input_shape)
-    return _RULES[type(node)](spec, node, x)
+    return _RULES[type(node)](spec, node, *operands)
 
 
 def _pad(spec: Spec, node: Pad, x: Value) -> Value:
@@ -117,10 +132,6 @@ def _unpad(spec: Spec, node: Unpad, x: Value) -> Value:
     return replace(x, shape=tuple(b - a for a, b in node.kept))
 
 
-def _output(spec: Spec, node: Output, x: Value) -> Value:
-    return x
-
-
 def _fft(spec: Spec, node: Fft, x: Value) -> Value:
     shape = tuple(b - a for a, b in node.box) or x.shape
     return replace(x, shape=shape, real=False, spectrum=True, band=node.box)
@@ -150,16 +161,84 @@ def _lowpass(spec: Spec, node: Lowpass, x: Value) -> Value:
     return replace(x, shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
 
 
-_RULES: dict[type[Node], Callable[[Spec, Any, Any], Value]] = {
+def _grid(spec: Spec, level: int) -> tuple[int, ...]:
+    return tuple(n >> level for n in spec.padded_shape)
+
+
+def _cotangent(spec: Spec, node: Cotangent, x: Value) -> Value:
+    return Value(node.shape, x.grid, level=x.level, paths=len(node.paths))
+
+
+def _blank(spec: Spec, node: Blank, x: Value) -> Value:
+    grid = _grid(spec, node.level)
+    shape = tuple(b - a for a, b in node.box) or grid
+    return Value(shape, grid, real=False, level=node.level, spectrum=True, band=node.box, paths=x.paths)
+
+
+def _load(spec: Spec, node: Load, x: Value) -> Value:
+    grid = _grid(spec, node.level)
+    paths = x.paths * node.filters
+    return Value(grid, grid, real=False, level=node.level, paths=paths, components=node.components)
+
+
+def _first(spec: Spec, node: Node, x: Value, *others: Value) -> Value:
+    return x
+
+
+def _pad_t(spec: Spec, node: PadT, x: Value) -> Value:
+    return replace(x, shape=spec.input_shape, grid=spec.input_shape)
+
+
+def _fft_t(spec: Spec, node: FftT, x: Value) -> Value:
+    return replace(x, shape=x.grid, real=node.real, spectrum=False, band=())
+
+
+def _ifft_t(spec: Spec, node: IfftT, x: Value) -> Value:
+    shape = (*x.grid[:-1], x.grid[-1] // 2 + 1) if node.real else x.grid
+    return replace(x, shape=shape, real=False, spectrum=True)
+
+
+def _fold_t(spec: Spec, node: FoldT, x: Value, into: Value) -> Value:
+    return into
+
+
+def _modulus_t(spec: Spec, node: ModulusT, x: Value, u: Value, v: Value) -> Value:
+    return v
+
+
+def _average_t(spec: Spec, node: AverageT, x: Value, u: Value) -> Value:
+    return u
+
+
+def _upsampled(spec: Spec, node: UnpadT | LowpassT, x: Value) -> Value:
+    grid = _grid(spec, node.level)
+    return replace(x, shape=grid, grid=grid, level=node.level)
+
+
+_RULES: dict[type[Node], Callable[..., Value]] = {
     Pad: _pad,
     Filter: _filter,
     Subsample: _subsample,
     Modulus: _modulus,
     Average: _average,
     Unpad: _unpad,
-    Output: _output,
+    Output: _first,
     Fft: _fft,
     Fold: _fold,
     Ifft: _ifft,
     Lowpass: _lowpass,
+    Cotangent: _cotangent,
+    Gradient: _first,
+    Sum: _first,
+    Blank: _blank,
+    Store: _first,
+    Load: _load,
+    PadT: _pad_t,
+    FftT: _fft_t,
+    IfftT: _ifft_t,
+    FoldT: _fold_t,
+    ModulusT: _modulus_t,
+    AverageT: _average_t,
+    UnpadT: _upsampled,
+    LowpassT: _upsampled,
 }

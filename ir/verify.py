@@ -22,12 +22,46 @@ from scatc.ir.nodes import (
     Subsample,
     Unpad,
 )
+from scatc.ir.transposed import (
+    TRANSPOSED_KINDS,
+    AverageT,
+    Blank,
+    Cotangent,
+    FftT,
+    FoldT,
+    IfftT,
+    LowpassT,
+    ModulusT,
+    PadT,
+    Sum,
+    UnpadT,
+)
 from scatc.ir.values import Value, infer_node
 
-_KINDS = {"scattering": SCATTERING_KINDS, "program": PROGRAM_KINDS}
-_MODES = {Pad: ("reflect", "zero", "periodic"), Average: ("local", "global", "integral")}
+_KINDS = {
+    "scattering": SCATTERING_KINDS,
+    "program": PROGRAM_KINDS,
+    "gradient": (*PROGRAM_KINDS, *TRANSPOSED_KINDS),
+}
+_PADDINGS = ("reflect", "zero", "periodic")
+_MODES = {
+    Pad: _PADDINGS,
+    PadT: _PADDINGS,
+    Average: ("local", "global", "integral"),
+    AverageT: ("global", "integral"),
+}
 _METHODS = ("dense", "banded")
-_PER_AXIS = {Pad: ("widths",), Unpad: ("kept",), Fft: ("box",), Lowpass: ("kept", "methods", "taps")}
+_PER_AXIS = {
+    Pad: ("widths",),
+    PadT: ("widths",),
+    Unpad: ("kept",),
+    UnpadT: ("kept",),
+    Fft: ("box",),
+    FftT: ("box",),
+    Blank: ("box",),
+    Lowpass: ("kept", "methods", "taps"),
+    LowpassT: ("kept", "methods", "taps"),
+}
 _MAY_BE_EMPTY = ("box", "taps")
 
 
@@ -37,7 +71,7 @@ def verify(graph: Graph, level: str = "any") -> None:
     Parameters
     ----------
     graph : Graph
-    level : {'any', 'scattering', 'program'}
+    level : {'any', 'scattering', 'program', 'gradient'}
         Also check that only the kinds of that level occur.
 
     Raises
@@ -51,12 +85,17 @@ def verify(graph: Graph, level: str = "any") -> None:
     for name, node in graph:
         if level != "any" and not isinstance(node, _KINDS[level]):
             _fail(name, node, f"a {level} graph has no node of kind {node.kind}")
-        if not isinstance(node, Input) and node.x not in values:
-            _fail(name, node, f"{node.x!r} is not defined above")
-        x = values.get(node.x)
-        for problem in _problems(graph, node, x):
+        for operand in node.operands:
+            if operand not in values:
+                _fail(name, node, f"{operand!r} is not defined above")
+        if not isinstance(node, Input) and len(node.operands) != len(node.inputs):
+            _fail(name, node, "an input is missing")
+        operands = [values[operand] for operand in node.operands]
+        for problem in _problems(graph, node, values.get(node.x)):
             _fail(name, node, problem)
-        values[name] = infer_node(graph.spec, node, x)
+        values[name] = infer_node(graph.spec, node, *operands)
+        for problem in _transposed_problems(node, *operands):
+            _fail(name, node, problem)
     paths = [path for _, output in graph.outputs for path in output.paths]
     if len(paths) != len(set(paths)):
         raise CompileError("a path is output twice")
@@ -75,7 +114,7 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     if wrong := _form_problems(graph, node):
         return wrong
     found = []
-    if isinstance(node, Fold | Ifft) != x.spectrum:
+    if not isinstance(node, TRANSPOSED_KINDS) and isinstance(node, Fold | Ifft) != x.spectrum:
         found.append("it needs a spectrum" if not x.spectrum else "it needs samples, not a spectrum")
     if isinstance(node, Filter | Average) and not x.real:
         found.append("its input must be real")
@@ -115,13 +154,13 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
         entries = getattr(node, name)
         if len(entries) != graph.spec.dim and (entries or name not in _MAY_BE_EMPTY):
             found.append(f"its {name} must have {graph.spec.dim} entries, one for each axis")
-    if isinstance(node, Pad | Average) and node.mode not in _MODES[type(node)]:
+    if isinstance(node, Pad | Average | PadT | AverageT) and node.mode not in _MODES[type(node)]:
         found.append(f"its mode must be one of {', '.join(_MODES[type(node)])}")
-    if isinstance(node, Lowpass) and not set(node.methods) <= set(_METHODS):
+    if isinstance(node, Lowpass | LowpassT) and not set(node.methods) <= set(_METHODS):
         found.append(f"its methods must be of {', '.join(_METHODS)}")
-    if isinstance(node, Subsample | Fold | Lowpass) and node.by < 0:
+    if isinstance(node, Subsample | Fold | Lowpass | FoldT | LowpassT) and node.by < 0:
         found.append("its by must not be negative")
-    if isinstance(node, Filter | Fold):
+    if isinstance(node, Filter | Fold | FoldT):
         indices = (node.index,) if isinstance(node, Filter) else node.indices
         bank = banks(graph.spec).get(node.bank)
         if bank is None or any(not 0 <= i < len(bank) for i in indices):
@@ -129,6 +168,24 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
         if not indices:
             found.append("it names no filter")
     return found
+
+
+def _transposed_problems(node: Node, *operands: Value) -> list[str]:
+    """What is wrong with how the operands of a transposed kind go together."""
+    x, last = operands[0] if operands else None, operands[-1] if operands else None
+    if x is None or last is None:
+        return []
+    if isinstance(node, FftT | FoldT | IfftT) and x.spectrum == isinstance(node, IfftT):
+        return ["it needs samples, not a spectrum" if x.spectrum else "it needs a spectrum"]
+    if isinstance(node, Cotangent) and len(node.paths) != x.paths:
+        return [f"it names {len(node.paths)} paths for the {x.paths} rows of its input"]
+    if isinstance(node, Sum) and (x.shape, x.paths) != (last.shape, last.paths):
+        return [f"its inputs differ: {x} and {last}"]
+    if isinstance(node, ModulusT | AverageT) and x.paths != last.paths:
+        return [f"its inputs differ in their paths: {x} and {last}"]
+    if isinstance(node, FoldT) and last.paths * len(node.indices) != x.paths:
+        return [f"its {len(node.indices)} filters do not lead from {x} to {last}"]
+    return []
 
 
 def _fold_problems(graph: Graph, node: Fold, x: Value) -> list[str]:
