@@ -45,6 +45,8 @@ class FunctionalTarget:
         What the cost model assumes.
     frees : bool
         Whether values are deleted after their last use: without a compiler, the framework holds what a name holds.
+    compact : bool
+        Whether matrices of phi are made from vectors when they are used: tables are then small in what is exported.
     rules : Mapping
         What templates need to know of each node kind.
     """
@@ -53,6 +55,7 @@ class FunctionalTarget:
     requires: ClassVar[tuple[str, ...]]
     constants: ClassVar[Machine]
     frees: ClassVar[bool] = False
+    compact: ClassVar[bool] = False
     scheduled = False
     rules: ClassVar[Mapping[type[Node], Rule]] = RULES
 
@@ -66,7 +69,7 @@ class FunctionalTarget:
 
     def tables(self, program: Program, options: Options) -> Tables:
         """The filters, matrices and indices that emitted code needs."""
-        return make_tables(program, options)
+        return make_tables(program, options, self.compact)
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""

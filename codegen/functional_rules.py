@@ -11,7 +11,7 @@ from math import prod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from scatc.codegen.functional_tables import lowpass_table, windows
+from scatc.codegen.functional_tables import lowpass_table, toeplitz, windows
 from scatc.codegen.slices import index, shape_text, span, wrapped
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import frames
@@ -177,21 +177,32 @@ def _modulus(e: Emitter, name: str, node: Modulus, x: Value, y: Value) -> dict[s
 
 
 def _lowpass(e: Emitter, name: str, node: Lowpass, x: Value, y: Value) -> dict[str, object]:
-    """`steps`: a matrix product for each axis, last axis first; each reads the result of the one before."""
+    """`steps`: a matrix product for each axis, last axis first; each reads the result of the one before.
+
+    Where tables are compact, `phi` says how the matrix is made.
+    """
     source, shape, steps = node.x, list(x.shape), []
     for axis in reversed(range(e.dim)):
-        outputs = node.kept[axis][1] - node.kept[axis][0]
-        matrix, last = lowpass_table(node, axis), axis == e.dim - 1
+        table, last = lowpass_table(node, axis), axis == e.dim - 1
+        form = toeplitz(e.spec, node, axis)
+        phi = (
+            SimpleNamespace(table=table, rows=form.rows, step=form.step, width=form.width, transposed=last)
+            if e.target.compact
+            else None
+        )
+        matrix = "phi" if phi else table
         if node.methods[axis] == "dense":
-            steps.append(SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}"))
+            step = SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}")
         else:
-            steps.append(_banded_step(node, axis, source, matrix, shape, y.paths))
-        shape[axis], source = outputs, name
+            step = _banded_step(node, axis, source, matrix, shape, y.paths)
+        step.phi = phi
+        steps.append(step)
+        shape[axis], source = node.kept[axis][1] - node.kept[axis][0], name
     return {"steps": steps}
 
 
 def _banded_step(node: Lowpass, axis: int, source: str, matrix: str, shape: list[int], paths: int) -> SimpleNamespace:
-    """A product of frames with a small matrix: frame f gives half of block f and half of block f - 1."""
+    """A product of frames with a small matrix: frame f gives half of block f - 1, and half of block f."""
     layout = frames(node.kept[axis], node.by, node.taps[axis])
     last = axis == len(shape) - 1
     tail = ", :" * (len(shape) - 1 - axis)
@@ -204,8 +215,8 @@ def _banded_step(node: Lowpass, axis: int, source: str, matrix: str, shape: list
         span=f"..., {layout.base}:{layout.stop}{tail}",
         framed=shape_text(-1, paths, *before, layout.blocks + 1, layout.length, *behind),
         product=f"frames @ {matrix}" if last else f"{matrix} @ frames",
-        early=f"..., :-1, :{g}" + ("" if last else ", :"),
-        late=f"..., 1:, {g}:" + ("" if last else ", :"),
+        early=f"..., :-1, {g}:" + ("" if last else ", :"),
+        late=f"..., 1:, :{g}" + ("" if last else ", :"),
         joined=shape_text(-1, paths, *before, joined, *behind),
         kept="" if joined == outputs else f"..., :{outputs}{tail}",
     )

@@ -7,7 +7,7 @@ and values that low-pass alike share their matrices.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from scatc.codegen import Tables
 from scatc.ir.filters import Band, banks
 from scatc.ir.graph import Graph
-from scatc.ir.lowpass import banded_matrix, dense_matrix
+from scatc.ir.lowpass import frames, impulse_response
 from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
+from scatc.ir.spec import Spec
 from scatc.ir.values import Value
 
 
-def make_tables(program: Program, options: Options) -> Tables:
-    """All tables of a program, by the name that the emitted code uses."""
+def make_tables(program: Program, options: Options, compact: bool = False) -> Tables:
+    """All tables of a program, by the name that the emitted code uses; `compact` has vectors for matrices of phi."""
     tables: Tables = {}
     for name, node in program.graph:
         if type(node) in TABLES:
-            tables |= TABLES[type(node)](program, options, name, node)
+            tables |= TABLES[type(node)](program, options, name, node, compact)
     for group, rows in enumerate(output_rows(program)):
         if rows is not None:
             tables[f"out{group}_rows"] = rows
@@ -52,7 +53,7 @@ def filter_tables(program: Program) -> dict[str, str]:
     }
 
 
-def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
+def _fold(program: Program, options: Options, name: str, node: Fold, compact: bool) -> Tables:
     """`<name>_w`: the responses on the windows, shape ``(filters, *window)`` or ``(filters, components, *window)``.
 
     They carry the fold's factor, and the roots of the weights of the modulus behind it.
@@ -90,21 +91,57 @@ def modulus_weights(graph: Graph, fold: str) -> tuple[int, ...]:
 
 
 def lowpass_table(node: Lowpass, axis: int) -> str:
-    """The name of the matrix of an axis: within one program, the level says everything else."""
+    """The name of the table of an axis: within one program, the level says everything else."""
     return f"phi{node.level}_{node.methods[axis]}{axis}"
 
 
-def _lowpass(program: Program, options: Options, name: str, node: Lowpass) -> Tables:
-    """The matrix of each axis; of all axes but the last one it stands on the left of a product."""
+@dataclass(frozen=True, slots=True)
+class Toeplitz:
+    """A matrix whose rows read one vector; each begins `step` entries before the one above it.
+
+    The vector has ``width + rows * step`` entries: row r is ``vector[(rows - 1 - r) * step :][:width]``.
+    """
+
+    rows: int
+    step: int
+    width: int
+
+    def matrix(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The matrix, shape ``(rows, width)``."""
+        return np.stack([vector[(self.rows - 1 - r) * self.step :][: self.width] for r in range(self.rows)])
+
+
+def toeplitz(spec: Spec, node: Lowpass, axis: int) -> Toeplitz:
+    """The matrix of an axis: samples to outputs (dense), or a frame to the outputs of two blocks, the earlier first."""
+    start, stop = node.kept[axis]
+    if node.methods[axis] == "dense":
+        return Toeplitz(stop - start, 1 << node.by, banks(spec)["phi"].grid(node.level)[axis])
+    layout = frames(node.kept[axis], node.by, node.taps[axis])
+    return Toeplitz(2 * layout.outputs, 1 << node.by, layout.length)
+
+
+def _lowpass_vector(spec: Spec, node: Lowpass, axis: int) -> NDArray[np.float64]:
+    """What the rows of the matrix of an axis read: phi in time, backwards (banded: its taps, and zeros around them)."""
+    form = toeplitz(spec, node, axis)
+    h = impulse_response(spec, node.level, axis)
+    j = np.arange(form.width + form.rows * form.step)
+    if node.methods[axis] == "dense":
+        return h[((node.kept[axis][1] - 1) * form.step - j) % len(h)]
+    radius = node.taps[axis] // 2
+    distance = form.step * (form.rows // 2 - 1) + radius - j
+    return np.where(np.abs(distance) <= radius, h[distance % len(h)], 0.0)
+
+
+def _lowpass(program: Program, options: Options, name: str, node: Lowpass, compact: bool) -> Tables:
+    """The matrix of each axis, transposed for the last one, where it stands on the right; or the vector it reads."""
     spec = program.graph.spec
     tables: Tables = {}
-    for axis, (method, kept) in enumerate(zip(node.methods, node.kept, strict=True)):
-        if method == "dense":
-            a = dense_matrix(spec, node.level, axis, node.by, kept)
-        else:
-            a = banded_matrix(spec, node.level, axis, node.by, node.taps[axis])
-        a = a if axis == spec.dim - 1 else a.T
-        tables[lowpass_table(node, axis)] = np.ascontiguousarray(a.astype(options.dtype))
+    for axis in range(spec.dim):
+        table = _lowpass_vector(spec, node, axis)
+        if not compact:
+            table = toeplitz(spec, node, axis).matrix(table)
+            table = table.T if axis == spec.dim - 1 else table
+        tables[lowpass_table(node, axis)] = np.ascontiguousarray(table.astype(options.dtype))
     return tables
 
 
@@ -128,5 +165,5 @@ def output_rows(program: Program) -> list[NDArray[np.int32] | None]:
     return found
 
 
-TABLES: dict[type[Node], Callable[[Program, Options, str, Any], Tables]] = {Fold: _fold, Lowpass: _lowpass}
+TABLES: dict[type[Node], Callable[[Program, Options, str, Any, bool], Tables]] = {Fold: _fold, Lowpass: _lowpass}
 """By node kind; a target may put its own rules beside these."""

@@ -11,6 +11,7 @@ class JaxTarget(FunctionalTarget):
 
     name = "jax"
     requires = ("jax",)
+    compact = True
     constants = Machine("jax on a CPU", fft_rate=14e9, matmul_rate=80e9, bandwidth=12e9, call=1e-6, cache_bytes=1 << 40)
 
 
