@@ -9,6 +9,7 @@ MKL_STAMP := $(MKL_VENV)/.made
 TYPES := build/types
 
 export MPLBACKEND ?= Agg
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help test test-mkl demo lint format types examples docs clean
@@ -17,7 +18,7 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): EXTRAS := dev
-$(MKL_STAMP): EXTRAS := mkl,test
+$(MKL_STAMP): EXTRAS := mkl,torch,test
 
 # The stamp is written last, so an interrupted set-up is repeated, from an empty folder.
 $(STAMP) $(MKL_STAMP): pyproject.toml constraints.txt
@@ -27,8 +28,11 @@ $(STAMP) $(MKL_STAMP): pyproject.toml constraints.txt
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
+# Tests of a framework that is missing are skipped elsewhere; here all four must be there. The tests of one framework
+# stay on one worker (tests/conftest.py), so that not every worker loads all of them.
+test: export SCATC_TEST_FRAMEWORKS := torch tensorflow keras jax
 test: $(STAMP)  ## run the tests
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 # Where MKL has no wheels, the extra is empty (pyproject.toml). Where it has some, they must work: without this check the
 # tests would fall back on SciPy like a user's plans.

@@ -28,7 +28,7 @@ def Scattering1D(*args: Any, frontend: str = "numpy", **kwargs: Any) -> Any:
     RuntimeError
         If there is no such frontend.
     ImportError
-        If its framework is not installed, or scatc has no such frontend yet.
+        If its framework is not installed.
     """
     return _find("Scattering1D", frontend)(*args, **kwargs)
 
@@ -56,9 +56,15 @@ def _find(name: str, frontend: str) -> Any:
     try:
         module = importlib.import_module(f"scatc.{key}")
     except ModuleNotFoundError as error:
-        if error.name == f"scatc.{key}":
-            raise ImportError(f"frontend='{key}' is not built yet; there is frontend='numpy'.") from None
-        raise ImportError(f"frontend='{key}' needs {error.name}, which is not installed.") from error
+        missing = (error.name or key).partition(".")[0]
+        if missing == "scatc":
+            raise
+        package = f"'scatc[{missing}]'" if missing in FRONTENDS else missing
+        # Keras runs on one framework of three, and asks for the one that is set.
+        other = ", or set KERAS_BACKEND to another framework" if key == "keras" != missing else ""
+        raise ImportError(
+            f"frontend='{key}' needs {missing}, which is not installed: pip install {package}{other}"
+        ) from error
     if not hasattr(module, name):
         raise ImportError(f"{name} is not built yet for frontend='{key}'.")
     return getattr(module, name)

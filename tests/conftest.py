@@ -1,14 +1,20 @@
-"""Fixtures of the whole suite: the golden texts, a private cache folder and the settings of hypothesis."""
+"""Fixtures of the whole suite: the golden texts, a private cache folder and the settings of hypothesis.
+
+Tests of a framework (`tests/frameworks/test_<framework>_*.py`) are skipped where it is missing, unless the variable
+SCATC_TEST_FRAMEWORKS names it, as `make test` does: then nothing runs without it.
+"""
 
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import FRAMEWORKS
 
 GOLDEN_TEXT = Path(__file__).parent / "golden_text"
 
@@ -19,6 +25,24 @@ settings.load_profile("scatc")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden_text/ with what the code says")
+
+
+def pytest_configure() -> None:
+    asked = os.environ.get("SCATC_TEST_FRAMEWORKS", "").split()
+    missing = [name for name in asked if importlib.util.find_spec(name) is None]
+    if missing:
+        raise pytest.UsageError(
+            f"SCATC_TEST_FRAMEWORKS asks for {', '.join(missing)}, not installed: "
+            f"pip install 'scatc[{','.join(missing)}]', or unset it to skip their tests"
+        )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one framework on one worker (`--dist loadgroup`): each takes a while to load, and memory."""
+    for item in items:
+        if item.path.parent.name == "frameworks":
+            for name in set(FRAMEWORKS) & set(item.path.stem.split("_")):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,9 @@ GOLDEN = Path(__file__).resolve().parent / "golden"
 #: The compiler's stages in the order in which they may import: each knows itself and those to its left.
 ROOMS = ("ir", "codegen", "runtime", "scatc")
 
+#: What tests may be about that need not be there, by the names of module, frontend and extra alike.
+FRAMEWORKS = ("torch", "tensorflow", "keras", "jax")
+
 
 class GoldenCase(NamedTuple):
     """One transform computed by Kymatio's development version (commit 11552ed5) in float64.

@@ -5,12 +5,13 @@ The rules about files are read off the source text: what a rarely run branch imp
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import pytest
-from support import ROOMS, ROOT, imported_modules, python, room_files
+from support import FRAMEWORKS, ROOMS, ROOT, imported_modules, python, room_files
 
 #: What each room may import of the outside world without asking whether it is there. `ir` and `codegen` run on numpy,
 #: scipy and one pure-Python helper each; only `runtime` knows of folders and locks.
@@ -23,7 +24,7 @@ REQUIRED = {
 
 #: Optional modules, each with the names of the files or folders that are about it.
 ABOUT = {
-    "torch": {"torch", "triton"},
+    "torch": {"torch", "triton", "synthesis"},
     "triton": {"triton"},
     "tensorflow": {"tensorflow"},
     "keras": {"keras"},
@@ -76,6 +77,21 @@ def test_the_outside_world_enters_by_the_right_doors(path: Path) -> None:
 
 def test_importing_scatc_loads_no_framework(tmp_path: Path) -> None:
     code = f"import sys, json, scatc; print(json.dumps([m for m in {LATE!r} if m in sys.modules]))"
+    assert json.loads(python("-c", code, cwd=tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_importing_one_framework_loads_no_other(name: str, tmp_path: Path) -> None:
+    """What a framework itself loads is not ours to choose: TensorFlow loads Keras and, where it is installed, JAX."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    code = f"""
+import json, sys
+import {name}
+before = set(sys.modules)
+import scatc.{name}
+print(json.dumps(sorted({set(ABOUT)!r} & (set(sys.modules) - before))))
+"""
     assert json.loads(python("-c", code, cwd=tmp_path)) == []
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOMS, ROOT, python
+from support import FRAMEWORKS, ROOMS, ROOT, python
 
 SOURCES = (*ROOMS, "pyproject.toml", "README.md", "LICENSE")
 
@@ -31,6 +32,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python("-m", "build", "--no-isolation", "--outdir", folder / "dist", copy, cwd=folder)
     (built,) = (folder / "dist").glob("*.whl")
     return built
+
+
+def extras_within(name: str, extras: dict[str, list[str]]) -> set[str]:
+    """Return the extras that one brings along, itself included."""
+    found = {name}
+    for requirement in extras[name]:
+        if requirement.startswith("scatc["):
+            for inner in requirement.removeprefix("scatc[").removesuffix("]").split(","):
+                found |= extras_within(inner, extras)
+    return found
+
+
+def test_all_means_all_and_developers_get_every_framework() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert extras_within("all", extras) == set(extras) - {"test", "dev"}
+    assert {*FRAMEWORKS, "test", "sklearn", "plot", "demo"} <= extras_within("dev", extras)
+    assert not set(FRAMEWORKS) & extras_within("test", extras)
 
 
 def installed_path(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import FRAMEWORKS, relative_error
 
 import scatc
 from scatc import entry
@@ -34,6 +35,21 @@ def test_instances_of_the_public_class(name: str, arguments: tuple[Any, ...], fr
     np.testing.assert_array_equal(S(x), getattr(on_numpy, name)(*arguments)(x))
 
 
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+@pytest.mark.parametrize("frontend", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in FRAMEWORKS])
+def test_instances_of_every_framework(name: str, arguments: tuple[Any, ...], frontend: str) -> None:
+    framework = pytest.importorskip(frontend)
+    cls = getattr(importlib.import_module(f"scatc.{frontend}"), name)
+    # Layers of Keras learn the shape from their input.
+    S = getattr(entry, name)(*arguments[: 1 if frontend == "keras" else None], frontend=frontend.upper())
+    assert type(S) is cls
+    assert (cls.__name__, cls.__module__) == (name, f"scatc.{frontend}")
+    on_arrays = getattr(on_numpy, name)(*arguments)
+    x = np.random.default_rng(0).standard_normal((2, *np.atleast_1d(on_arrays.shape))).astype(np.float32)
+    y = S(framework.from_numpy(x) if frontend == "torch" else x)
+    assert relative_error(y, on_arrays(x)) < 1e-5
+
+
 def test_numpy_is_the_default_and_scatc_has_the_names() -> None:
     S = scatc.Scattering1D(2, shape=(10,))
     assert isinstance(S, on_numpy.Scattering1D)
@@ -55,18 +71,34 @@ def test_what_is_not_built_yet_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "message"),
-    [("scatc.torch", "frontend='torch' is not built yet"), ("torch", "frontend='torch' needs torch, which is not")],
+    ("frontend", "missing", "hint"),
+    [
+        ("torch", "torch", "pip install 'scatc[torch]'"),
+        ("sklearn", "sklearn", "pip install 'scatc[sklearn]'"),
+        ("jax", "jaxlib", "pip install jaxlib"),
+        ("keras", "keras", "pip install 'scatc[keras]'"),
+        ("keras", "jax.numpy", "pip install 'scatc[jax]', or set KERAS_BACKEND to another framework"),
+    ],
 )
-def test_a_missing_framework(monkeypatch: pytest.MonkeyPatch, missing: str, message: str) -> None:
+def test_a_missing_framework(monkeypatch: pytest.MonkeyPatch, frontend: str, missing: str, hint: str) -> None:
     def fail(name: str) -> Any:
-        assert name == "scatc.torch"
+        assert name == f"scatc.{frontend}"
         raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
 
     monkeypatch.setattr(entry.importlib, "import_module", fail)
-    with pytest.raises(ImportError, match=message) as caught:
-        entry.Scattering1D(2, 10, frontend="Torch")
-    assert "\n" not in str(caught.value)
+    with pytest.raises(ImportError) as caught:
+        entry.Scattering1D(2, 10, frontend=frontend.capitalize())
+    framework = missing.partition(".")[0]
+    assert str(caught.value) == f"frontend='{frontend}' needs {framework}, which is not installed: {hint}"
+
+
+def test_a_module_of_ours_that_is_missing_is_no_framework(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> Any:
+        raise ModuleNotFoundError("No module named 'scatc.dropin'", name="scatc.dropin")
+
+    monkeypatch.setattr(entry.importlib, "import_module", fail)
+    with pytest.raises(ModuleNotFoundError, match=r"scatc\.dropin"):
+        entry.Scattering1D(2, 10)
 
 
 def test_errors_of_the_class_pass_through() -> None:
