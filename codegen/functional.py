@@ -105,34 +105,35 @@ class Emitter:
 
     def module(self, options: Options, tables: Tables, version: str) -> str:
         """The source text of the program."""
+        template = templates(self.target.name).get_template("module.py.j2")
+        return template.render(**self.context(options, tables, version))
+
+    def context(self, options: Options, tables: Tables, version: str) -> dict[str, Any]:
+        """What the template of the module is told."""
         spec, sections = self.spec, self.sections()
-        return (
-            templates(self.target.name)
-            .get_template("module.py.j2")
-            .render(
-                title=f"{self.dim}D scattering, {len(self.program.places)} paths.",
-                version=version,
-                dtype=options.dtype,
-                cplx="complex64" if options.dtype == "float32" else "complex128",
-                digest=spec.digest,
-                spec=spec,
-                tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
-                dim=self.dim,
-                axes=sample_axes(self.dim),
-                x_shape=shape_text("n", *spec.input_shape),
-                powers=spec.integral_powers if spec.average == "integral" else (),
-                kinds={node.kind for _, node in self.graph},
-                mirrors=any(isinstance(node, Fft) and node.box for _, node in self.graph),
-                roots=self._roots(),
-                components=self.components,
-                trunk=SimpleNamespace(body=sections[None], results=self.results(None)),
-                branches=[
-                    SimpleNamespace(name=name, x=self.graph[name].x, body=sections[name], results=self.results(name))
-                    for name in self.program.branches
-                ],
-                outs=self._outs(),
-            )
-        )
+        return {
+            "title": f"{self.dim}D scattering, {len(self.program.places)} paths.",
+            "version": version,
+            "dtype": options.dtype,
+            "cplx": "complex64" if options.dtype == "float32" else "complex128",
+            "digest": spec.digest,
+            "spec": spec,
+            "tables": [f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
+            "dim": self.dim,
+            "axes": sample_axes(self.dim),
+            "x_shape": shape_text("n", *spec.input_shape),
+            "powers": spec.integral_powers if spec.average == "integral" else (),
+            "kinds": {node.kind for _, node in self.graph},
+            "mirrors": any(isinstance(node, Fft) and node.box for _, node in self.graph),
+            "roots": self._roots(),
+            "components": self.components,
+            "trunk": SimpleNamespace(body=sections[None], results=self.results(None)),
+            "branches": [
+                SimpleNamespace(name=name, x=self.graph[name].x, body=sections[name], results=self.results(name))
+                for name in self.program.branches
+            ],
+            "outs": self._outs(),
+        }
 
     def sections(self) -> dict[str | None, str]:
         """The code of the trunk (key None) and of each branch."""
