@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import FRAMEWORKS
 
 GOLDEN_TEXT = Path(__file__).parent / "golden_text"
 
@@ -41,8 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one framework on one worker (`--dist loadgroup`): each takes a while to load, and memory."""
     for item in items:
         if item.path.parent.name == "frameworks":
-            for name in set(FRAMEWORKS) & set(item.path.stem.split("_")):
-                item.add_marker(pytest.mark.xdist_group(name))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem.split("_")[1]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,3 +50,16 @@ def test_the_golden_fixture_says_what_to_run(pytester: pytest.Pytester) -> None:
     assert pytester.runpytest_subprocess().ret == 0
     pytester.makepyfile(test_page=source.format("one\nthree"))
     pytester.runpytest_subprocess().stdout.fnmatch_lines(["-two", "+three", command])
+
+
+def test_a_framework_that_is_asked_for_must_be_there(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeconftest((Path(__file__).parent / "conftest.py").read_text(encoding="utf-8"))
+    pytester.makepyfile(test_page="def test_it(): pass")
+    monkeypatch.setenv("SCATC_TEST_FRAMEWORKS", "numpy no_such_framework")
+    stopped = pytester.runpytest_subprocess()
+    assert stopped.ret == pytest.ExitCode.USAGE_ERROR
+    stopped.stderr.fnmatch_lines(["*SCATC_TEST_FRAMEWORKS asks for no_such_framework, not installed*"])
+    monkeypatch.setenv("SCATC_TEST_FRAMEWORKS", "numpy")
+    assert pytester.runpytest_subprocess().ret == 0
