@@ -192,7 +192,7 @@ def _lowpass(e: Emitter, name: str, node: Lowpass, x: Value, y: Value) -> dict[s
         )
         matrix = "phi" if phi else table
         if node.methods[axis] == "dense":
-            step = SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}")
+            step = SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}", x=source)
         else:
             step = _banded_step(node, axis, source, matrix, shape, y.paths)
         step.phi = phi

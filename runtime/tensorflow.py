@@ -1,0 +1,93 @@
+"""Plans for TensorFlow: graph ops behind a `tf.function` that is traced once, whatever the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from scatc.runtime.plan import Compiled, Plan
+
+
+class TensorFlowPlan(Plan):
+    """A plan that is called on TensorFlow's tensors and variables, or on arrays."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        super().__init__(compiled)
+        with tf.init_scope():  # outside of the graph that is being traced, if one is: all graphs share the tables
+            tables = {name: tf.constant(table) for name, table in compiled.tables.items()}
+        vars(self._module).update(tables)
+        signature = [tf.TensorSpec((None, *self.spec.input_shape), self.dtype, name="x")]
+        self._run = tf.function(self._module.run, input_signature=signature, autograph=False)
+
+    def __call__(self, x: Any) -> Any:
+        """Transform signals.
+
+        Within a `tf.function` this becomes part of its graph, which XLA can compile. Called on values, a graph of its
+        own runs, which was traced once for all batch sizes. Each branch of the transform is computed again when its
+        gradient is, so nothing of it is stored.
+
+        Parameters
+        ----------
+        x : tf.Tensor, tf.Variable or array_like, shape ``batch + spec.input_shape``
+            Of any real dtype (converted to the plan's); any number of leading batch axes, which may be unknown.
+
+        Returns
+        -------
+        tf.Tensor, shape ``batch + (paths, *samples)``
+            Rows in the order of `meta()`; in 3D ``batch + (paths, powers)``. Where paths differ in their number of
+            samples (no averaging): a dict of path to tensor, shape ``batch + samples``.
+
+        Raises
+        ------
+        TypeError
+            If x is complex or not numeric.
+        ValueError
+            If the last axes of x are not `spec.input_shape`.
+        """
+        tensor = self._checked(x)
+        axes = self.spec.dim
+        flat = tf.reshape(tensor, (-1, *self.spec.input_shape)) if tensor.shape.rank != axes + 1 else tensor
+        outs = self._run(flat)
+        if self.spec.average != "none":
+            return _with_batch(outs[0], tensor, axes)
+        found = {
+            path: _with_batch(out[:, row], tensor, axes)
+            for out, (_, paths) in zip(outs, self._program.outputs, strict=True)
+            for row, path in enumerate(paths)
+        }
+        return {path: found[path] for path in self.paths}
+
+    def _checked(self, x: Any) -> Any:
+        tensor = tf.convert_to_tensor(x if tf.is_tensor(x) or isinstance(x, tf.Variable) else np.asarray(x))
+        if tensor.dtype.is_complex:
+            raise TypeError(
+                f"x is complex ({tensor.dtype.name}): scattering of complex signals is not supported, pass x.real"
+            )
+        if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+            raise TypeError(f"x has dtype {tensor.dtype.name}: it must be a tensor of real numbers")
+        shape, expected = tensor.shape, self.spec.input_shape
+        if shape.rank is None:
+            found = tf.shape(tensor)[-len(expected) :]
+            with tf.control_dependencies([tf.debugging.assert_equal(found, expected, "x has another shape")]):
+                return tf.cast(tensor, self.dtype)
+        axes = max(shape.rank - len(expected), 0)
+        if not shape[axes:].is_compatible_with(expected):
+            self.check_shape(tuple(shape))
+        return tf.cast(tf.ensure_shape(tensor, (*shape[:axes], *expected)), self.dtype)
+
+
+def _with_batch(out: Any, x: Any, axes: int) -> Any:
+    """Give an output of shape ``(n, ...)`` the batch axes of x, which has so many axes of samples."""
+    if x.shape.rank == axes + 1:
+        return out
+    if x.shape.rank is None:
+        return tf.reshape(out, tf.concat([tf.shape(x)[:-axes], out.shape[1:]], 0))
+    batch, rest = x.shape[:-axes], out.shape[1:]
+    if batch.is_fully_defined():
+        return tf.reshape(out, batch + rest)
+    return tf.ensure_shape(tf.reshape(out, tf.concat([tf.shape(x)[:-axes], rest], 0)), batch + rest)
+
+
+PLAN = TensorFlowPlan
