@@ -32,22 +32,25 @@ class Target(Protocol):
     scheduled : bool
         Whether emitted code has loops and an arena. Where it has none, the framework holds memory and threads, and
         `memory_limit` and `workers` are refused.
+    saves : tuple of str
+        What a forward run can keep for its gradient (`scatc.ir.adjoint.SAVES`).
     """
 
     name: str
     requires: tuple[str, ...]
     scheduled: bool
+    saves: tuple[str, ...]
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model, given the name of the FFT library."""
         ...
 
-    def memory(self, options: Options) -> MemoryModel:
-        """What emitted code allocates."""
+    def memory(self, options: Options, *, vector: bool = False) -> MemoryModel:
+        """What emitted code allocates; `vector` is for programs of gradients, and those that store for them."""
         ...
 
-    def tables(self, program: Program, options: Options) -> Tables:
-        """The filters, matrices and indices that emitted code needs."""
+    def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
+        """The filters, matrices and indices that emitted code needs; those of a program that shares names are known."""
         ...
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:

@@ -57,17 +57,18 @@ class FunctionalTarget:
     frees: ClassVar[bool] = False
     compact: ClassVar[bool] = False
     scheduled = False
+    saves: ClassVar[tuple[str, ...]] = ("inputs",)
     rules: ClassVar[Mapping[type[Node], Rule]] = RULES
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model; the framework has FFTs of its own."""
         return self.constants
 
-    def memory(self, options: Options) -> NoArena:
+    def memory(self, options: Options, *, vector: bool = False) -> NoArena:
         """What emitted code allocates by itself: nothing."""
         return NoArena()
 
-    def tables(self, program: Program, options: Options) -> Tables:
+    def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The filters, matrices and indices that emitted code needs."""
         return make_tables(program, options, self.compact)
 

@@ -4,13 +4,16 @@
 
 Every value v of the forward graph that leads to an output has a cotangent gv, the sum over v's readers of what their
 transposes make of theirs. The graph that results runs depth first both ways: below each fold the forward values are
-computed again (or loaded, see `SAVES`), used and forgotten, and what the branch contributes is added to the cotangent of
-the spectrum it began from. A modulus is the only kind that is not linear (integrals of powers apart): its derivative is
-the phase, and 0 at 0, where it has none.
+computed again (or loaded, see `SAVES`), used and forgotten, and what the branch contributes is added to the cotangent
+of the spectrum it began from. A modulus is the only kind that is not linear (integrals of powers apart): its derivative
+is the phase, and 0 at 0, where it has none.
 """
 
 from __future__ import annotations
 
+from math import inf
+
+from scatc.ir.cost import graph_costs
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import (
     Average,
@@ -25,6 +28,7 @@ from scatc.ir.nodes import (
     Pad,
     Unpad,
 )
+from scatc.ir.options import Options
 from scatc.ir.transposed import (
     AverageT,
     Blank,
@@ -45,6 +49,12 @@ from scatc.ir.values import infer
 
 SAVES: dict[str, int | None] = {"inputs": 0, "first_order": 1, "all": None}
 """What a forward run keeps for its gradient: the orders whose wavelet coefficients are stored (None: all orders)."""
+
+STORE_BANDWIDTH = 4e9
+"""Bytes per second at which what is kept is written: to fresh memory, beyond the cache."""
+
+MOST_KEPT = 8
+"""What is kept may be so many times as large as input and output together."""
 
 
 def storing(graph: Graph, save: str) -> Graph:
@@ -74,6 +84,23 @@ def adjoint(graph: Graph, save: str = "inputs") -> Graph:
         Forward values keep their names; the cotangent of `v` is called `gv`.
     """
     return _Adjoint(graph, save).run()
+
+
+def cheapest_save(graph: Graph, options: Options) -> str:
+    """What a forward run should keep: what makes both runs quickest, within a bound on memory.
+
+    Keeping costs a write and a read; it spares the fold and the inverse FFT, and below that what only they need.
+    """
+    values = infer(graph)
+    io = sum(values[name].samples for name, node in graph if isinstance(node, Input | Output)) * options.itemsize
+    best, least = "inputs", inf
+    for save in SAVES:
+        kept = sum(values[name].samples for name in _slots(graph, save)) * 2 * options.itemsize
+        costs = graph_costs(adjoint(graph, save), options.machine, options.itemsize).values()
+        seconds = sum(cost.seconds for cost in costs) + kept / STORE_BANDWIDTH
+        if kept <= MOST_KEPT * io and seconds < least:
+            best, least = save, seconds
+    return best
 
 
 def _orders(graph: Graph) -> dict[str, int]:

@@ -11,6 +11,7 @@ from math import log2, prod
 
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Unpad
+from scatc.ir.transposed import FftT, FoldT, IfftT, LowpassT, ModulusT
 from scatc.ir.values import Value, infer
 
 
@@ -95,6 +96,10 @@ def node_cost(node: Node, x: Value | None, y: Value, machine: Machine, itemsize:
         window = prod(node.widths or x.shape) * len(node.indices) * y.components
         moved = _bytes(y, itemsize) + x.paths * window * 4.0 * itemsize
         flops = x.paths * window * (6.0 if y.components > 1 else 2.0)
+    if isinstance(node, FoldT):  # the product with the filters is written, and read again to be summed
+        window = prod(node.widths or y.grid) * len(node.indices) * x.components
+        moved = _bytes(x, itemsize) + y.paths * window * 6.0 * itemsize
+        flops = y.paths * window * 8.0
     seconds = flops / rate + moved / machine.bandwidth + calls * machine.call
     return Cost(flops, moved, calls, seconds)
 
@@ -107,21 +112,26 @@ def _arithmetic(node: Node, x: Value, y: Value, machine: Machine) -> tuple[float
     """Flops, the rate at which they run, and library calls."""
     if isinstance(node, Fft):
         return x.paths * fft_flops(x.shape, real=node.real), machine.fft_rate, 2
-    if isinstance(node, Ifft):
-        return y.paths * y.components * fft_flops(y.shape, real=node.real), machine.fft_rate, 1
-    if isinstance(node, Lowpass):
-        return x.paths * lowpass_flops(node, x), machine.matmul_rate, 2 * len(node.methods)
+    if isinstance(node, FftT):
+        return y.paths * fft_flops(y.shape, real=node.real), machine.fft_rate, 6
+    if isinstance(node, Ifft | IfftT):
+        return y.paths * y.components * fft_flops(y.grid, real=node.real), machine.fft_rate, 1
+    if isinstance(node, Lowpass | LowpassT):
+        whole = x if isinstance(node, Lowpass) else y
+        return x.paths * lowpass_flops(node, whole), machine.matmul_rate, 2 * len(node.methods)
     if isinstance(node, Modulus):
         return 4.0 * x.samples, machine.bandwidth, 1
+    if isinstance(node, ModulusT):
+        return 8.0 * y.samples, machine.bandwidth, 4
     if isinstance(node, Average):
         return float(x.samples * max(len(node.powers), 1)), machine.bandwidth, max(2 * len(node.powers), 1)
     if isinstance(node, Fold):
         aliases = [-(-w // m) + node.half for w, m in zip(node.widths or x.grid, y.grid, strict=True)]
         return 0.0, machine.bandwidth, 2 + (prod(aliases) if node.half else sum(aliases) - len(aliases))
-    return 0.0, machine.bandwidth, {Pad: 2, Unpad: 0, Output: 1}.get(type(node), 1)
+    return 0.0, machine.bandwidth, {Pad: 2, Unpad: 0, Output: 1, FoldT: 4}.get(type(node), 1)
 
 
-def lowpass_flops(node: Lowpass, x: Value) -> float:
+def lowpass_flops(node: Lowpass | LowpassT, x: Value) -> float:
     """Flops of a low-pass for one path: a matrix product per axis, last axis first."""
     shape = list(x.shape)
     total = 0.0

@@ -25,6 +25,8 @@ class Options:
         Threads that share a call.
     machine : Machine
         What the cost model assumes.
+    save : str or None
+        What a forward run keeps for its gradient, one of `scatc.ir.adjoint.SAVES`; None: as the cost model has it.
     """
 
     dtype: str = "float32"
@@ -32,6 +34,7 @@ class Options:
     memory_limit: int | None = None
     workers: int = 1
     machine: Machine = field(default_factory=Machine)
+    save: str | None = None
 
     @property
     def tolerance(self) -> float:

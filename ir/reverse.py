@@ -1,7 +1,7 @@
 """The oracle of gradients: a float64 reverse sweep through a scattering graph, node by node, as calculus says.
 
-It shares nothing with the programs of gradients that `adjoint.py` makes, and knows no spectra: a filter is transposed by
-the conjugate filter, a subsampling by putting zeros between samples, a modulus by the phase.
+It shares nothing with the programs of gradients that `adjoint.py` makes, and knows no spectra: a filter is transposed
+by the conjugate filter, a subsampling by putting zeros between samples, a modulus by the phase.
 """
 
 from __future__ import annotations

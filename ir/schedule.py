@@ -2,7 +2,8 @@
 
 A `Program` is a batched graph with loops. Every fold may split its filters into chunks; everything below it runs inside
 that loop, so at any moment only one chain of ancestors is alive. Buffers of values whose lives do not overlap share
-memory in one arena per worker.
+memory in one arena per worker. Programs of gradients are no different: what a branch adds to the cotangent of its
+parent's spectrum it adds inside its loop, to a buffer that lives outside.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import ceil
+from math import ceil, prod
 from typing import Protocol
 
 from scatc.ir.cost import Cost, graph_costs
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import Fold, Ifft, Input, Node, Output, Unpad
+from scatc.ir.nodes import Average, Fold, Ifft, Input, Lowpass, Node, Unpad
 from scatc.ir.options import Options
 from scatc.ir.text import print_node
+from scatc.ir.transposed import AverageT, Cotangent, FoldT, IfftT, Load, ModulusT, Store, Sum
 from scatc.ir.values import Value, infer
 
 ALIGNMENT = 64
@@ -31,11 +33,15 @@ MOST_BUDGETS = 2
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of a node for one row: in the arena, held outside of it while the value lives, and during the step only."""
+    """Bytes of a node for one row: in the arena or held outside of it while the value lives, and during the step only.
+
+    What a step needs in the arena (`step`) counts for each row of its input.
+    """
 
     arena: int = 0
     held: int = 0
     scratch: int = 0
+    step: int = 0
 
 
 class MemoryModel(Protocol):
@@ -57,10 +63,11 @@ class Program:
     batch : int
         Most signals of a batch that one worker transforms at a time.
     chunks : Mapping of str to int
-        For each fold, how many of its filters run together.
+        For each fold (or load), how many of its filters run together.
     workers : int
     offsets : Mapping of str to int
-        Where in the arena each value lives, in bytes for one signal (a chunk of n signals uses n times as much).
+        Where in the arena each value lives (or what its step needs), in bytes for one signal (a chunk of n signals uses
+        n times as much).
     arena, outside : int
         Bytes for one signal: of the arena, and of the most that lives outside of it at one time.
     rows : Mapping of str to int
@@ -98,6 +105,7 @@ class Program:
         from scatc.ir.paths import all_paths
 
         shapes = {p: self.values[name].shape for name, output in self.graph.outputs for p in output.paths}
+        shapes |= {p: node.shape for _, node in self.graph if isinstance(node, Cotangent) for p in node.paths}
         groups: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for path in all_paths(self.graph.spec):
             if path in shapes:
@@ -110,13 +118,25 @@ class Program:
         return {p: (g, row) for g, (_, paths) in enumerate(self.outputs) for row, p in enumerate(paths)}
 
     @cached_property
+    def slots(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of what each slot keeps of one signal: filters of each fold, components if several, samples."""
+        found: dict[int, tuple[int, ...]] = {}
+        for name, node in self.graph:
+            if isinstance(node, Store | Load):
+                value = self.values[name]
+                counts = [filters(self.graph[fold]) for fold in self.within[name]]
+                found[node.slot] = (*counts, *[value.components] * (value.components > 1), *value.shape)
+        return tuple(found[slot] for slot in sorted(found))
+
+    @cached_property
     def around(self) -> dict[str, tuple[str, ...]]:
         """Of each node: the folds in whose loops it runs, itself included if it is one, outermost first."""
-        found: dict[str, tuple[str, ...]] = {}
-        for name, node in self.graph:
-            outer = found.get(node.x, ())
-            found[name] = (*outer, name) if isinstance(node, Fold) else outer
-        return found
+        return _loops(self.graph)[0]
+
+    @cached_property
+    def within(self) -> dict[str, tuple[str, ...]]:
+        """Of each node: the folds over whose filters its value has rows, outermost first."""
+        return _loops(self.graph)[1]
 
     @cached_property
     def branches(self) -> tuple[str, ...]:
@@ -124,7 +144,7 @@ class Program:
         return tuple(
             name
             for name, node in self.graph
-            if isinstance(node, Fold) and not node.half and self.around[name] == (name,)
+            if filters(node) and not (isinstance(node, Fold) and node.half) and self.around[name] == (name,)
         )
 
     def branch(self, name: str) -> str | None:
@@ -132,22 +152,47 @@ class Program:
         first = self.around[name][:1]
         return first[0] if first and first[0] in self.branches else None
 
+    @cached_property
+    def rest(self) -> frozenset[str]:
+        """The nodes of the trunk that run after the branches."""
+        trunk: list[str] = []
+        for name in reversed(self.graph.nodes):
+            if self.branch(name) is not None:
+                return frozenset(trunk)
+            trunk.append(name)
+        return frozenset()
+
     def __str__(self) -> str:
         """The schedule as text: loops indented, each value's place in the arena behind it."""
         lines = [f"program batch={self.batch} workers={self.workers} arena={self.arena} outside={self.outside}"]
         for name, node in self.graph:
             depth = sum(self.split(fold) for fold in self.around[name])
-            if isinstance(node, Fold) and self.split(name):
-                count = len(node.indices)
-                lines.append(f"{'  ' * depth}for {self.chunks[name]} of {count} filters of {name}:")
+            if self.split(name):
+                lines.append(f"{'  ' * depth}for {self.chunks[name]} of {filters(node)} filters of {name}:")
             place = f"  # arena +{self.offsets[name]}" if name in self.offsets else ""
             lines.append(f"{'  ' * (depth + 1)}{print_node(name, node)}{place}")
         return "\n".join(lines) + "\n"
 
     def split(self, fold: str) -> bool:
         """Whether a fold's filters run in chunks: branches always may, so that workers can share one."""
-        node = self.graph[fold]
-        return isinstance(node, Fold) and (self.chunks[fold] < len(node.indices) or fold in self.branches)
+        count = filters(self.graph[fold])
+        return count > 0 and (self.chunks[fold] < count or fold in self.branches)
+
+
+def filters(node: Node) -> int:
+    """Over how many filters a node opens a loop; 0 for a node that opens none."""
+    return len(node.indices) if isinstance(node, Fold) else node.filters if isinstance(node, Load) else 0
+
+
+def _loops(graph: Graph) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Of each node: the loops that its code runs in, and those over whose filters its value has rows."""
+    around: dict[str, tuple[str, ...]] = {}
+    within: dict[str, tuple[str, ...]] = {}
+    for name, node in graph:
+        outer = max((within[operand] for operand in node.operands), key=len, default=())
+        around[name] = (*outer, name) if filters(node) else outer
+        within[name] = within[node.into] if isinstance(node, FoldT) else around[name]
+    return around, within
 
 
 def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
@@ -192,32 +237,34 @@ def _batch(one: Program, budget: int, signals: int) -> int:
 
 
 def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> dict[str, int]:
-    """Of each fold, how many filters keep the live values of one signal within a budget of bytes."""
+    """Of each loop, how many filters keep the live values of one signal within a budget of bytes."""
     chunks: dict[str, int] = {}
-    rows: dict[str, int] = {}
+    around, within = _loops(graph)
     for name, node in graph:
-        rows[name] = rows.get(node.x, 1)
-        if isinstance(node, Fold):
-            count = len(node.indices)
-            fit = budget // max(rows[name] * _unit(graph, footprints, name), 1)
-            together = min(max(fit, 1), count)
+        if count := filters(node):
+            rows = prod(chunks[fold] for fold in around[name][:-1])
+            unit = sum(_lasting(graph[n], footprints[n]) for n in graph.nodes if within[n] == around[name])
+            together = min(max(budget // max(rows * unit, 1), 1), count)
             chunks[name] = -(-count // -(-count // together))  # equal chunks
-            rows[name] *= chunks[name]
     return chunks
+
+
+def _lasting(node: Node, footprint: Footprint) -> int:
+    """Bytes of a value for one filter, those of averages, which are small and soon gone, not counted."""
+    return 0 if isinstance(node, Lowpass | Average) else footprint.arena + footprint.held
 
 
 def arrange(graph: Graph, batch: int, chunks: Mapping[str, int], workers: int, memory: MemoryModel) -> Program:
     """The program of a graph whose loops are sized: rows, lifetimes and places in the arena follow from that."""
     footprints = _footprints(graph, memory)
-    rows: dict[str, int] = {}
-    for name, node in graph:
-        rows[name] = rows.get(node.x, 1) * chunks.get(name, 1)
+    within = _loops(graph)[1]
+    rows = {name: prod(chunks[fold] for fold in within[name]) for name in graph.nodes}
     dies = _last_uses(graph)
     offsets, arena, outside = _place(graph, footprints, rows, dies)
     deaths: dict[str, tuple[str, ...]] = {}
     order = list(graph.nodes)
     for name in order:
-        if footprints[name].held or isinstance(graph[name], Unpad):
+        if footprints[name].held or isinstance(graph[name], Unpad | Sum | AverageT):  # these may be views
             deaths[order[dies[name]]] = (*deaths.get(order[dies[name]], ()), name)
     return Program(graph, batch, chunks, workers, offsets, arena, outside, rows, deaths)
 
@@ -228,17 +275,6 @@ def _footprints(graph: Graph, memory: MemoryModel) -> dict[str, Footprint]:
         name: Footprint() if isinstance(node, Input) else memory.footprint(node, values[node.x], values[name])
         for name, node in graph
     }
-
-
-def _unit(graph: Graph, footprints: Mapping[str, Footprint], fold: str) -> int:
-    """Bytes alive for one filter of a fold: its own buffers down to the next spectrum."""
-    total, name = 0, fold
-    while True:
-        total += footprints[name].arena + footprints[name].held
-        below = [user for user in graph.users[name] if not isinstance(graph[user], Output | Fold)]
-        if not below:
-            return max(total, 1)
-        name = below[-1]
 
 
 def _place(
@@ -259,14 +295,15 @@ def _place(
             held[name] = r * foot.held
         parents = rows.get(graph[name].x, 1)
         outside = max(outside, sum(held.values()) + max(r, parents) * foot.scratch)
-        if foot.arena:
-            size = -(-r * foot.arena // ALIGNMENT) * ALIGNMENT
+        if needed := r * foot.arena or parents * foot.step:
+            size = -(-needed // ALIGNMENT) * ALIGNMENT
             start = 0
             for a, b, _ in sorted(live):
                 if a - start >= size:
                     break
                 start = max(start, b)
-            live.append((start, start + size, name))
+            if foot.arena:
+                live.append((start, start + size, name))
             offsets[name] = start
             arena = max(arena, start + size)
     return offsets, arena, outside
@@ -275,24 +312,26 @@ def _place(
 def _last_uses(graph: Graph) -> dict[str, int]:
     """The position of the last step at which each value must still be there.
 
-    A fold reads its spectrum in every round of its loop, and an inverse FFT may stand in its fold's memory: such a
-    value lives to the end of what its reader lives for, or of the reader's loop.
+    What a loop reads that was made outside of it is read in every round: it lives to the loop's end. A value in whose
+    memory its reader stands lives as long as the reader.
     """
     position = {name: i for i, name in enumerate(graph.nodes)}
-    end = dict(position)  # the last position inside the subtree of each node
-    for name in reversed(list(graph.nodes)):
-        for user in graph.users[name]:
-            end[name] = max(end[name], end[user])
+    around, within = _loops(graph)
+    ends = {fold: position[name] for name in graph.nodes for fold in around[name]}
     dies: dict[str, int] = {}
     for name in reversed(list(graph.nodes)):
         last = position[name]
         for user in graph.users[name]:
-            reader = graph[user]
-            if isinstance(reader, Fold):
-                last = max(last, end[user])
-            elif isinstance(reader, Unpad) or (isinstance(reader, Ifft) and not reader.real):
-                last = max(last, dies[user])  # the reader is a view of it, or stands in its memory
-            else:
-                last = max(last, position[user])
+            inner = around[user][len(within[name]) :]
+            last = max(last, ends[inner[0]] if inner else position[user])
+            if name in _reused(graph[user]):
+                last = max(last, dies[user])
         dies[name] = last
     return dies
+
+
+def _reused(node: Node) -> tuple[str, ...]:
+    """The operands in whose memory a node's value may stand."""
+    if isinstance(node, Unpad | Sum | AverageT) or (isinstance(node, Ifft | IfftT) and not node.real):
+        return (node.x,)
+    return (node.v,) if isinstance(node, ModulusT) else (node.into,) if isinstance(node, FoldT) else ()

@@ -1,27 +1,24 @@
-"""Plans for numpy: the input is checked, the batch cut into chunks, and each worker given its scratch memory."""
+"""Plans for numpy: arrays are checked and brought to shape, volumes scaled to where squares can be taken."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scatc.ir.schedule import ALIGNMENT
-from scatc.runtime import blas, fft
+from scatc.ir.paths import Path
+from scatc.runtime.code import Code, GradientCode
+from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
-from scatc.runtime.workers import run_chunks
 
 Array = NDArray[Any]
 
 LARGEST_PEAK = 1e6
 """Samples of a volume between the inverse of this and this need no scaling, in single precision either."""
-
-SHORTEST_CALL = 20e-6
-"""Seconds. Where library calls are shorter, workers would wait for the interpreter's lock: one does all the work."""
 
 
 class NumpyPlan(Plan):
@@ -36,8 +33,27 @@ class NumpyPlan(Plan):
     def __init__(self, compiled: Compiled) -> None:
         super().__init__(compiled)
         self.workers = compiled.program.workers
-        vars(self._module).update(compiled.tables)
-        self._arenas: deque[NDArray[np.uint8]] = deque(maxlen=self.workers)  # its steps are atomic: no lock, fork safe
+        self._code = Code(compiled, self._module)
+
+    @cached_property
+    def save_mode(self) -> str:
+        """What `forward` keeps for `vjp`: 'inputs', 'first_order' or 'all'."""
+        return save_mode(self._compiled)
+
+    @cached_property
+    def _storing(self) -> Code:
+        compiled = keeping(self._compiled, self.save_mode)
+        return self._code if compiled is self._compiled else Code(compiled)
+
+    @cached_property
+    def _gradient(self) -> GradientCode:
+        """From the input alone."""
+        return GradientCode(gradient(self._compiled, "inputs"))
+
+    @cached_property
+    def _saved_gradient(self) -> GradientCode:
+        """From what `forward` kept."""
+        return self._gradient if self.save_mode == "inputs" else GradientCode(gradient(self._compiled, self.save_mode))
 
     def __call__(self, x: ArrayLike) -> Any:
         """Transform signals.
@@ -60,15 +76,60 @@ class NumpyPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         """
-        array = self._checked(x)
-        shape = self.spec.input_shape
-        batch = array.shape[: array.ndim - len(shape)]
-        count = math.prod(batch)
-        signals = array.reshape(count, *shape)
-        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in self._program.outputs]
-        if count and any(out.size for out in outs):
-            with blas.single_thread():
-                self._in_range(signals, outs)
+        array = self._checked("x", x)
+        batch = self.check_shape(array.shape)
+        return self.from_groups(self.run_groups(array)[0], batch)
+
+    def forward(self, x: ArrayLike) -> tuple[Any, list[Array]]:
+        """Transform signals, and keep what the gradient at x needs.
+
+        Parameters
+        ----------
+        x : array_like, shape ``batch + spec.input_shape``
+
+        Returns
+        -------
+        y : array or dict
+            As a call returns it.
+        saved : list of array
+            For `vjp`, with the same x: empty if nothing but x is kept (`save_mode`).
+        """
+        array = self._checked("x", x)
+        batch = self.check_shape(array.shape)
+        outs, saved = self.run_groups(array, store=True)
+        return self.from_groups(outs, batch), saved
+
+    def vjp(self, x: ArrayLike, g: ArrayLike | Mapping[Path, ArrayLike], saved: Sequence[Array] = ()) -> Array:
+        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x.
+
+        The derivative of a modulus, and of a power of one, counts as 0 where it is 0.
+
+        Parameters
+        ----------
+        x : array_like, shape ``batch + spec.input_shape``
+        g : array_like, or dict of path to array_like
+            Shaped as what a call returns.
+        saved : list of array, optional
+            What `forward` returned for the same x. Without it everything is computed again.
+
+        Returns
+        -------
+        array, shape of x
+            In the plan's dtype.
+
+        Raises
+        ------
+        TypeError
+            If x or g is complex or not numeric.
+        ValueError
+            If x or g is not of the right shape.
+        """
+        array = self._checked("x", x)
+        batch = self.check_shape(array.shape)
+        return self.vjp_groups(array, self._grouped(g, batch), saved)
+
+    def from_groups(self, outs: Sequence[Any], batch: tuple[int, ...]) -> Any:
+        """What a call returns, of the arrays that the program writes: one for each shape of coefficients."""
         if self.spec.average != "none":
             return outs[0].reshape(batch + outs[0].shape[1:])
         found = {
@@ -78,97 +139,115 @@ class NumpyPlan(Plan):
         }
         return {path: found[path] for path in self.paths}
 
-    def _checked(self, x: ArrayLike) -> Array:
+    def _grouped(self, g: Any, batch: tuple[int, ...]) -> list[Array]:
+        """Cotangents as arrays, one for each shape of coefficients."""
+        count = math.prod(batch)
+        if self.spec.average != "none":
+            (samples, paths) = self._program.outputs[0]
+            array = self._checked("g", g)
+            if array.shape != (expected := (*batch, len(paths), *samples)):
+                raise ValueError(f"g has shape {array.shape}: it must be that of the output, {expected}")
+            return [array.reshape(count, len(paths), *samples)]
+        if not isinstance(g, Mapping) or set(g) != set(self.paths):
+            raise ValueError("g must be a dict with the paths of the output, which plan.paths lists")
+        groups = []
+        for samples, paths in self._program.outputs:
+            rows = [self._checked("g", g[path]) for path in paths]
+            for path, row in zip(paths, rows, strict=True):
+                if row.shape != (*batch, *samples):
+                    raise ValueError(
+                        f"g[{path}] has shape {row.shape}: it must be that of the output, {batch + samples}"
+                    )
+            groups.append(np.stack([row.reshape(count, *samples) for row in rows], axis=1))
+        return groups
+
+    def _checked(self, name: str, x: ArrayLike) -> Array:
         array = np.asarray(x)
         if array.dtype.kind == "c":
             raise TypeError(
-                f"x is complex ({array.dtype}): scattering of complex signals is not supported, pass x.real"
+                f"{name} is complex ({array.dtype}): scattering of complex signals is not supported, pass {name}.real"
             )
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"x has dtype {array.dtype}: it must be an array of real numbers")
-        self.check_shape(array.shape)
+            raise TypeError(f"{name} has dtype {array.dtype}: it must be an array of real numbers")
         return array
 
-    def _in_range(self, signals: Array, outs: list[Array]) -> None:
-        """Run, in 3D on signals scaled to where squares, which the norm over m takes, stay within the numbers' range.
+    def run_groups(self, x: Array, *, store: bool = False) -> tuple[list[Array], list[Array]]:
+        """Transform an array that was checked: the program's output arrays, and what it keeps if it is to `store`."""
+        code = self._storing if store else self._code
+        signals = x.reshape(-1, *self.spec.input_shape) if x.size else x.reshape(0, *self.spec.input_shape)
+        count = len(signals)
+        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in code.program.outputs]
+        saved = [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in code.program.slots]
+        if count and any(out.size for out in outs):
+            scales = self._scales(signals)
+            code(_scaled(signals, scales, self.dtype), [*outs, *saved])
+            if scales is not None:
+                with np.errstate(over="ignore", under="ignore"):
+                    outs[0] *= self._powers(scales)
+        return outs, saved
 
-        Each signal is divided by a power of two, which is exact, and its integrals of powers are multiplied back.
+    def vjp_groups(self, x: Array, gs: Sequence[Array], saved: Sequence[Array] = ()) -> Array:
+        """The gradient for cotangents of the program's output arrays; see `vjp`."""
+        code = self._saved_gradient if len(saved) else self._gradient
+        signals = x.reshape(-1, *self.spec.input_shape) if x.size else x.reshape(0, *self.spec.input_shape)
+        gradient = np.zeros(signals.shape, self.dtype)
+        if len(signals) and any(g.size for g in gs):
+            scales = self._scales(signals)
+            gs = [np.asarray(g, self.dtype) for g in gs]
+            if scales is None:
+                code(signals, [*gs, *saved], gradient)
+            else:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
+                factors = self._powers(scales) / scales[:, None, None]
+                with np.errstate(over="ignore", under="ignore"):
+                    gs = [(gs[0] * factors).astype(self.dtype)]
+                code(_scaled(signals, scales, self.dtype), [*gs, *saved], gradient)
+        return gradient.reshape(x.shape)
+
+    def _scales(self, signals: Array) -> Array | None:
+        """In 3D, powers of two by which signals are divided so that squares, which the norm over m takes, stay within
+        the numbers' range; to divide by them is exact, and integrals of powers are multiplied back. None: no need.
         """
         if self.spec.average != "integral":
-            self._run(signals, outs)
-            return
+            return None
         highest, lowest = (extreme(signals, axis=(-3, -2, -1)).astype(np.float64) for extreme in (np.max, np.min))
         peaks = np.maximum(highest, -lowest)
         usual = (peaks == 0) | ~np.isfinite(peaks) | ((peaks > 1 / LARGEST_PEAK) & (peaks < LARGEST_PEAK))
         if usual.all():
-            self._run(signals, outs)
-            return
-        scales = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
-        self._run((signals / scales[:, None, None, None]).astype(self.dtype), outs)
-        with np.errstate(over="ignore", under="ignore"):
-            outs[0] *= scales[:, None, None] ** np.array(self.spec.integral_powers)
+            return None
+        scales: Array = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
+        return scales
 
-    def _run(self, signals: Array, outs: list[Array]) -> None:
-        """Share the work: by chunks of the batch or, where there are too few, by branches of the transform."""
-        count, workers = len(signals), self.workers
-        size = max(1, min(self._program.batch, -(-count // workers)))
-        if size * self._program.seconds_a_call < SHORTEST_CALL:
-            workers, size = 1, min(self._program.batch, count)
-        chunks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
-        choice = fft.choose()
-        arenas: dict[int, NDArray[np.uint8]] = {}
+    def _powers(self, scales: Array) -> Array:
+        """What integrals of powers are multiplied by, shape ``(count, 1, powers)``."""
+        return np.asarray(scales[:, None, None] ** np.array(self.spec.integral_powers))
 
-        def arena(worker: int) -> NDArray[np.uint8]:
-            if worker not in arenas:
-                arenas[worker] = self._take_arena()
-            return arenas[worker]
+    def ir(self, of: str = "forward") -> str:
+        """The spectral program as text, one node a line; `of` may be 'vjp', for that of the gradient."""
+        return str(self._part(of).program.graph)
 
-        def whole(worker: int, chunk: slice) -> None:
-            with choice.context(), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
-                self._module.run(self._converted(signals[chunk]), [out[chunk] for out in outs], arena(worker))
+    def schedule(self, of: str = "forward") -> str:
+        """The loops, and where each value lives, as text; `of` may be 'vjp'."""
+        return str(self._part(of).program)
 
-        def part(worker: int, task: tuple[Callable[..., None], tuple[Any, ...], slice]) -> None:
-            branch, (n, spectrum, chunk_outs), filters = task
-            with choice.context(), np.errstate(all="ignore"):
-                branch(n, spectrum, chunk_outs, arena(worker), filters)
+    def source(self, of: str = "forward") -> str:
+        """The source text that runs, to the letter; `of` may be 'vjp'."""
+        return self._part(of).source
 
-        try:
-            if len(chunks) >= workers:
-                run_chunks(whole, chunks, workers)
-                return
-            for chunk in chunks:
-                chunk_outs = [out[chunk] for out in outs]
-                with choice.context(workers), np.errstate(all="ignore"):
-                    n, spectrum = self._module.trunk(self._converted(signals[chunk]), chunk_outs, arena(0))
-                shared = (n, spectrum, chunk_outs)
-                run_chunks(part, [(branch, shared, f) for branch, f in self._parts()], workers)
-        finally:
-            self._arenas.extend(arenas.values())
+    def _part(self, of: str) -> Code:
+        if of not in ("forward", "vjp"):
+            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+        return self._code if of == "forward" else self._saved_gradient
 
-    def _parts(self) -> Iterator[tuple[Callable[..., None], slice]]:
-        """The branches, cut so that each worker can have a share of each."""
-        for branch, count, chunk in self._module.BRANCHES:
-            size = min(chunk, -(-count // self.workers))
-            for a in range(0, count, size):
-                yield branch, slice(a, min(a + size, count))
+    def working_bytes(self, of: str = "forward") -> int:
+        """The most bytes that a call allocates besides its output (and its input, if that must be converted).
 
-    def _converted(self, x: Array) -> Array:
-        return np.ascontiguousarray(x, self.dtype)
+        With `of` 'vjp', what `vjp` allocates.
+        """
+        return self._part(of).program.working_bytes
 
-    def _take_arena(self) -> NDArray[np.uint8]:
-        """One worker's scratch memory, kept between calls."""
-        try:
-            return self._arenas.pop()
-        except IndexError:
-            pass
-        size = self._program.arena * self._program.batch
-        raw = np.empty(size + ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
-        return raw[start : start + size]
 
-    def working_bytes(self) -> int:
-        """The most bytes that a call allocates besides its output (and its input, if that must be converted)."""
-        return self._program.working_bytes
+def _scaled(signals: Array, scales: Array | None, dtype: Any) -> Array:
+    return signals if scales is None else (signals / scales[:, None, None, None]).astype(dtype)
 
 
 PLAN = NumpyPlan

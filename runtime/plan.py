@@ -40,6 +40,7 @@ class Compiled:
     options: Options
     tables: Tables
     source: str
+    version: str = ""
     record: Record = field(default_factory=Record)
 
 

@@ -68,4 +68,4 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         source = target.emit(program, options, entry.arrays, version)
     except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise EntryError(f"this is not a plan: {error}") from error
-    return Compiled(header["target"], program, options, entry.arrays, source, record)
+    return Compiled(header["target"], program, options, entry.arrays, source, version, record)

@@ -8,7 +8,7 @@ import numbers
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any
@@ -48,6 +48,7 @@ def compile(
     memory_limit: int | None = None,
     workers: int | None = None,
     select: Select | None = None,
+    save: str | None = None,
     cache: bool = True,
 ) -> Plan:
     """Compile a transform.
@@ -66,6 +67,10 @@ def compile(
         Threads that share a call, at most 1024; by default one for each core (or ``SCATC_WORKERS``).
     select : callable or iterable of paths, optional
         Which paths to output: a predicate on rows of `Plan.meta`, or the paths. Nothing else is computed.
+    save : {'inputs', 'first_order', 'all'}, optional
+        What a forward run keeps for its gradient: nothing but the input, the wavelet coefficients of order 1, or those
+        of all orders; the rest is computed again. By default what is predicted to be quickest within a bound on memory.
+        JAX and TensorFlow differentiate by themselves: they keep the input, and nothing else can be asked for.
     cache : bool, optional
         Whether plans may come from, and go to, the memory and disk caches.
 
@@ -86,12 +91,16 @@ def compile(
     emitter = find_target(target)
     if not emitter.scheduled:
         _refuse(target, memory_limit=memory_limit, workers=workers)
+    if save is not None and save not in emitter.saves:
+        allowed = ", ".join(map(repr, emitter.saves))
+        raise CompileError(f"save={save!r} is not possible with target={target!r}: save must be {allowed} or None")
     options = Options(
         dtype=_dtype(dtype),
         select=_selection(spec, select),
         memory_limit=_positive("memory_limit", memory_limit),
         workers=_workers(workers) or default_workers(),
         machine=emitter.machine(fft.provider()),
+        save=save,
     )
     if not cache:
         return make_plan(_compile(spec, emitter, options))
@@ -120,7 +129,7 @@ def _compile(spec: Spec, target: Target, options: Options) -> Compiled:
     tables = target.tables(program, options)
     source = target.emit(program, options, tables, __version__)
     record = Record("compiled", time.perf_counter() - start, tuple(records))
-    return Compiled(target.name, program, options, tables, source, record)
+    return Compiled(target.name, program, options, tables, source, __version__, record)
 
 
 def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Compiled:
@@ -133,14 +142,7 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
         except EntryError:
             pass  # of another layout: compiled anew and replaced below
         else:
-            return Compiled(
-                compiled.target,
-                compiled.program,
-                compiled.options,
-                compiled.tables,
-                compiled.source,
-                Record("read from the disk cache", time.perf_counter() - start),
-            )
+            return replace(compiled, record=Record("read from the disk cache", time.perf_counter() - start))
     compiled = _compile(spec, target, options)
     if sum(table.nbytes for table in compiled.tables.values()) <= LARGEST_ENTRY:
         disk.store(key, to_entry(compiled))

@@ -7,6 +7,7 @@ from scatc.codegen.numpy.emitter import emit
 from scatc.codegen.numpy.machine import MACHINES
 from scatc.codegen.numpy.memory import NumpyMemory
 from scatc.codegen.numpy.tables import make_tables
+from scatc.ir.adjoint import SAVES
 from scatc.ir.cost import Machine
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -18,18 +19,19 @@ class NumpyTarget:
     name = "numpy"
     requires = ("numpy", "scipy")
     scheduled = True
+    saves = tuple(SAVES)
 
     def machine(self, fft: str) -> Machine:
         """The machine of a provider; a user's own backend is taken for scipy's."""
         return MACHINES.get(fft, MACHINES["scipy"])
 
-    def memory(self, options: Options) -> NumpyMemory:
-        """What emitted code allocates."""
-        return NumpyMemory(options.itemsize, options.machine.fft_in_place)
+    def memory(self, options: Options, *, vector: bool = False) -> NumpyMemory:
+        """What emitted code allocates; `vector` is for programs of gradients, and those that store for them."""
+        return NumpyMemory(options.itemsize, options.machine.fft_in_place, vector)
 
-    def tables(self, program: Program, options: Options) -> Tables:
+    def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The filters, matrices and indices that emitted code needs."""
-        return make_tables(program, options)
+        return make_tables(program, options, known or {})
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""

@@ -7,6 +7,7 @@ being a signal and a path.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from types import SimpleNamespace
@@ -15,15 +16,23 @@ from typing import Any
 import jinja2
 
 from scatc.codegen import Tables
-from scatc.codegen.numpy.rules import RULES
+from scatc.codegen.numpy import rules, transposed
 from scatc.codegen.slices import shape_text
 from scatc.ir.cost import graph_costs
-from scatc.ir.nodes import Fold, Input, Node
+from scatc.ir.nodes import Fft, Fold, Input, Node
 from scatc.ir.options import Options
-from scatc.ir.schedule import Program
+from scatc.ir.schedule import Program, filters
 from scatc.ir.text import print_node
+from scatc.ir.transposed import Blank, FoldT, Gradient
+
+RULES = rules.RULES | transposed.RULES
 
 INDENT = "    "
+REST = "rest"
+"""The section behind the branches; no node is called so."""
+
+FLOORS = {"float32": 1e-25, "float64": 1e-200}
+"""U below it counts as 0 where the derivative of a power of it would be infinite."""
 
 
 @lru_cache(maxsize=1)
@@ -32,8 +41,17 @@ def _templates() -> jinja2.Environment:
     return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 
 
+@lru_cache(maxsize=1)
+def _macros() -> dict[str, Callable[..., str]]:
+    """The macro of each node kind."""
+    found: dict[str, Callable[..., str]] = {}
+    for file in ("nodes.py.j2", "transposed.py.j2"):
+        found |= vars(_templates().get_template(file).module)
+    return found
+
+
 def emit(program: Program, options: Options, tables: Tables, version: str) -> str:
-    """The source of a program.
+    """The source of a program, forward or of a gradient.
 
     Parameters
     ----------
@@ -45,40 +63,72 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
         The package's version, for the header.
     """
     spec = program.graph.spec
-    outs = [f"out{g}" for g in range(len(program.outputs))]
     emitter = Emitter(program, options)
     sections = emitter.sections()
     costs = _branch_costs(program, options)
+    common: dict[str, Any] = {
+        "version": version,
+        "dtype": options.dtype,
+        "cplx": "complex64" if options.dtype == "float32" else "complex128",
+        "digest": spec.digest,
+        "spec": spec,
+        "batch": program.batch,
+        "arena": program.arena,
+        "tables": [f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
+        "x_shape": shape_text("n", *spec.input_shape),
+        "trunk": "\n".join(sections[None]),
+        "gathers": emitter.gathers,
+        "branches": [
+            SimpleNamespace(
+                name=name,
+                body="\n".join(sections[name]),
+                count=emitter.filters(name),
+                chunk=program.chunks[name],
+            )
+            for name in sorted(program.branches, key=lambda name: -costs[name])
+        ],
+    }
+    shapes = [shape_text("n", len(paths), *shape) for shape, paths in program.outputs]
+    slots = [shape_text("n", *slot) for slot in program.slots]
+    if emitter.backwards:
+        return _emit_vjp(emitter, common, shapes, slots, sections[REST])
+    outs = [f"out{g}: {shape}" for g, shape in enumerate(shapes)] + _slot_lines(slots)
+    spectrum = next((node.x for name in program.branches for node in [program.graph[name]]), "None")
+    title = f"{spec.dim}D scattering, {len(program.places)} paths."
+    template = _templates().get_template("module.py.j2")
+    return template.render(title=title, out_lines=outs, outs=_names(outs), spectrum=spectrum, **common)
+
+
+def _emit_vjp(emitter: Emitter, common: dict[str, Any], shapes: list[str], slots: list[str], rest: list[str]) -> str:
+    program = emitter.program
+    gs = [f"g{g}: {shape}" for g, shape in enumerate(shapes)] + _slot_lines(slots)
+    blanks = [name for name, node in program.graph if isinstance(node, Blank) and program.branch(name) is None]
+    spectra = [name for name, node in program.graph if isinstance(node, Fft) and program.branch(name) is None]
+    title = f"The gradient of {emitter.spec.dim}D scattering, {len(program.places)} paths."
     return (
         _templates()
-        .get_template("module.py.j2")
+        .get_template("vjp.py.j2")
         .render(
-            title=f"{spec.dim}D scattering, {len(program.places)} paths.",
-            version=version,
-            dtype=options.dtype,
-            cplx="complex64" if options.dtype == "float32" else "complex128",
-            digest=spec.digest,
-            spec=spec,
-            batch=program.batch,
-            arena=program.arena,
-            tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
-            x_shape=shape_text("n", *spec.input_shape),
-            out_shapes=[shape_text("n", len(paths), *shape) for shape, paths in program.outputs],
-            outs=", ".join(outs) + ("," if len(outs) == 1 else ""),
-            trunk="\n".join(sections[None]),
-            spectrum=program.graph[program.branches[0]].x if program.branches else "None",
-            gathers=emitter.gathers,
-            branches=[
-                SimpleNamespace(
-                    name=name,
-                    body="\n".join(sections[name]),
-                    count=emitter.filters(name),
-                    chunk=program.chunks[name],
-                )
-                for name in sorted(program.branches, key=lambda name: -costs[name])
-            ],
+            title=title,
+            gs_lines=gs,
+            gs=_names(gs),
+            spectrum=spectra[0] if program.branches and spectra else "None",
+            total=blanks[0] if program.branches else "None",
+            rest="\n".join(rest),
+            floor=FLOORS[emitter.options.dtype],
+            **common,
         )
     )
+
+
+def _slot_lines(slots: list[str]) -> list[str]:
+    return [f"saved{slot}: {shape}, complex" for slot, shape in enumerate(slots)]
+
+
+def _names(lines: list[str]) -> str:
+    """The targets of an unpacking assignment."""
+    names = [line.partition(":")[0] for line in lines]
+    return ", ".join(names) + ("," if len(names) == 1 else "")
 
 
 def _branch_costs(program: Program, options: Options) -> dict[str | None, float]:
@@ -96,8 +146,10 @@ class Emitter:
     def __init__(self, program: Program, options: Options) -> None:
         self.program, self.options = program, options
         self.graph, self.values, self.spec = program.graph, program.values, program.graph.spec
-        self.macros: Any = _templates().get_template("nodes.py.j2").module
-        self._sections: dict[str | None, list[str]] = {None: []}
+        self.macros = _macros()
+        self._sections: dict[str | None, list[str]] = {None: [], REST: []}
+        self.backwards = any(isinstance(node, Gradient) for _, node in self.graph)
+        self.vector = self.backwards or bool(program.slots)
         self.lines: list[str] = []
         self.depth = 1
         self.gathers = False
@@ -105,32 +157,37 @@ class Emitter:
         self.suffix = {1: "", 2: "2", 3: "n"}[self.spec.dim]
         self.axes = f", axes={axes}" if self.spec.dim == 3 else ""
         self.last_axes = axes if len(axes) > 1 else -1
-        # Folds with several components are written with their inverse FFT and modulus, as one loop over components.
-        self.componentwise = {n for n, v in self.values.items() if v.components > 1 and isinstance(self.graph[n], Fold)}
+        # Folds with several components are written with their inverse FFT and modulus, as one loop over components,
+        # unless something else wants to see all components.
+        several = {n for n, v in self.values.items() if v.components > 1 and isinstance(self.graph[n], Fold)}
+        self.componentwise = set() if self.vector else several
         inverses = {user for fold in self.componentwise for user in self.graph.users[fold]}
         self._written_with_fold = inverses | {user for inverse in inverses for user in self.graph.users[inverse]}
 
     def sections(self) -> dict[str | None, list[str]]:
-        """The lines of the trunk (key None) and of each branch."""
+        """The lines of the trunk (key None), of each branch and of what comes behind them."""
         for name, node in self.graph:
             if isinstance(node, Input) or name in self._written_with_fold:
                 continue
-            branch = self.program.branch(name)
+            branch = self._section(name)
             self.lines = self._sections.setdefault(branch, [])
-            opens = isinstance(node, Fold) and self.program.split(name) and name != branch
+            opens = self.program.split(name) and name != branch
             self.depth = self._depth(name) - opens
             self.write(f"# {print_node(name, node)}")
-            if isinstance(node, Fold) and self.program.split(name):
+            if self.program.split(name):
                 self._open(name, node)
             if isinstance(node, Fold) and name in self.componentwise:
                 self._components(name, node)
             else:
                 self.node(name, node)
             for value in reversed(self.program.deaths.get(name, ())):  # deepest loop first
-                if self.program.branch(value) == branch:
+                if self._section(value) == branch:
                     self.depth = self._depth(value)
                     self.write(f"del {value}")
         return self._sections
+
+    def _section(self, name: str) -> str | None:
+        return REST if name in self.program.rest and self.backwards else self.program.branch(name)
 
     def _depth(self, name: str) -> int:
         """Indentation of the code behind a node: a branch's own chunks are its caller's loop."""
@@ -145,12 +202,17 @@ class Emitter:
         """The code of one node."""
         x = self.values[node.x]
         context = RULES[type(node)](self, name, node, x, self.values[name])
-        macro = "fold_half" if isinstance(node, Fold) and node.half else node.kind
-        self.write(getattr(self.macros, macro)(SimpleNamespace(name=name, x=node.x, **context)))
+        macro = {"fold": "fold_half", "fold_t": "fold_half_t"}[node.kind] if getattr(node, "half", False) else node.kind
+        self.write(self.macros[macro](SimpleNamespace(name=name, x=self.place(node.x), **context)))
+
+    def place(self, name: str) -> str:
+        """The variable that holds a value: what is added up stands where the sum began."""
+        node = self.graph[name]
+        return self.place(node.into) if isinstance(node, FoldT) else name
 
     def rows(self, name: str) -> str:
         """The number of rows of a value, as text."""
-        folds = self.program.around[name]
+        folds = self.program.within[name]
         split = [f for f in folds if self.program.split(f)]
         whole = 1
         for f in folds[folds.index(split[-1]) + 1 if split else 0 :]:
@@ -164,18 +226,16 @@ class Emitter:
 
     def filters(self, fold: str) -> int:
         """The number of filters of a fold."""
-        node = self.graph[fold]
-        assert isinstance(node, Fold)
-        return len(node.indices)
+        return filters(self.graph[fold])
 
     def chunk(self, fold: str) -> str:
         """The variable that holds the slice of filters of a split fold."""
         split = [f for f in self.program.around[fold] if self.program.split(f)]
         return f"f{len(split)}"
 
-    def _open(self, name: str, node: Fold) -> None:
+    def _open(self, name: str, node: Node) -> None:
         """Begin the loop over chunks of a fold's filters; a branch's caller has it."""
-        count, chunk, var = len(node.indices), self.program.chunks[name], self.chunk(name)
+        count, chunk, var = self.filters(name), self.program.chunks[name], self.chunk(name)
         if name not in self.program.branches:
             self.write(f"for {var} in {_chunks(count, chunk)}:")
             self.depth += 1
@@ -196,7 +256,7 @@ class Emitter:
         self.depth += 1
         self.node(name, node)
         self.node(inverse, self.graph[inverse])
-        self.write(self.macros.square(SimpleNamespace(name=modulus, x=inverse)))
+        self.write(self.macros["square"](SimpleNamespace(name=modulus, x=inverse)))
         self.depth -= 1
         self.write(f"np.sqrt({modulus}, out={modulus})")
 

@@ -7,8 +7,10 @@ from math import prod
 
 from scatc.codegen.numpy.folding import buffers
 from scatc.ir.cost import frame_outputs
+from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
 from scatc.ir.schedule import Footprint
+from scatc.ir.transposed import AverageT, Blank, Cotangent, FftT, FoldT, IfftT, Load, LowpassT, PadT, UnpadT
 from scatc.ir.values import Value
 
 
@@ -21,11 +23,14 @@ class NumpyMemory:
     itemsize : int
         Bytes of a real number.
     fft_in_place : bool
-        Whether complex inverse FFTs reuse their input's memory.
+        Whether complex FFTs reuse their input's memory.
+    vector : bool
+        Whether all components of a wavelet are held at once.
     """
 
     itemsize: int
     fft_in_place: bool
+    vector: bool = False
 
     def footprint(self, node: Node, x: Value, y: Value) -> Footprint:
         """The footprint of a node for one row of its input and one filter."""
@@ -41,17 +46,60 @@ class NumpyMemory:
             return Footprint(arena=size * cplx, scratch=half * cplx + copied)
         if isinstance(node, Fold):
             return self._fold(node, x, y)
-        if isinstance(node, Ifft):
+        if isinstance(node, Ifft | IfftT):
             if node.real:
-                return Footprint(held=size * real)
-            return Footprint(held=0 if self.fft_in_place else size * cplx)
+                return Footprint(held=size * (cplx if isinstance(node, IfftT) else real))
+            return Footprint(held=0 if self.fft_in_place else size * cplx * self._together(y))
         if isinstance(node, Modulus):
             return Footprint(arena=size * real * (1 if x.components == 1 else 2))
         if isinstance(node, Lowpass):
             return Footprint(held=size * real, scratch=self._lowpass_scratch(node, x) * real)
         if isinstance(node, Average):
             return Footprint(held=size * real, scratch=prod(x.shape) * real * (node.mode == "integral"))
+        return self._transposed(node, x, y)
+
+    def _together(self, value: Value) -> int:
+        """Components that are held at once."""
+        return value.components if self.vector else 1
+
+    def _transposed(self, node: Node, x: Value, y: Value) -> Footprint:
+        real, cplx, size = self.itemsize, 2 * self.itemsize, prod(y.shape)
+        half = prod(y.shape[:-1]) * (y.shape[-1] // 2 + 1)
+        match node:
+            case Load():
+                return Footprint(arena=size * cplx * y.components)
+            case Blank():
+                return Footprint(held=size * cplx) if y.paths == 1 else Footprint(arena=size * cplx)
+            case Cotangent() | UnpadT():
+                return Footprint(held=size * real)
+            case PadT():
+                return Footprint(held=size * real, scratch=prod(x.shape[:-1]) * y.shape[-1] * real * (len(y.shape) > 1))
+            case FftT():
+                return Footprint(held=size * real, scratch=half * cplx)
+            case AverageT(mode="integral"):
+                return Footprint(arena=size * real, scratch=size * real)
+            case LowpassT():
+                return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
+            case FoldT(half=False):
+                widths = prod(node.widths or y.grid) * cplx
+                conjugate = widths * x.components * (len(y.shape) == 3)
+                return Footprint(step=widths * x.components, scratch=widths + conjugate)
+            case FoldT():
+                return Footprint(scratch=prod(node.widths or y.grid) * cplx)
         return Footprint()
+
+    def _lowpass_t_scratch(self, node: LowpassT, x: Value, y: Value) -> int:
+        """Numbers in the largest intermediate of a transposed low-pass, its own result excepted."""
+        shape, largest = list(x.shape), 0
+        for axis, (n, method) in enumerate(zip(y.shape, node.methods, strict=True)):
+            others = prod(shape) // max(shape[axis], 1)
+            held = prod(shape) if axis else 0  # the previous axis's result is still there
+            if method == "banded":
+                layout = frames(node.kept[axis], node.by, node.taps[axis])
+                held += others * (layout.blocks + 1) * (2 * layout.outputs + layout.length)
+            shape[axis] = n
+            largest = max(largest, held)
+        return largest
 
     def _fold(self, node: Fold, x: Value, y: Value) -> Footprint:
         cplx = 2 * self.itemsize
@@ -60,7 +108,8 @@ class NumpyMemory:
             return Footprint(held=prod(y.shape) * cplx, scratch=prod(widths) * cplx)
         gathered = len(set(node.starts)) > 1
         stages = sum(map(prod, buffers(widths, y.grid).values()))
-        return Footprint(arena=(prod(y.grid) + stages) * cplx, scratch=prod(widths) * cplx * gathered)
+        together = cplx * self._together(y)
+        return Footprint(arena=(prod(y.grid) + stages) * together, scratch=prod(widths) * cplx * gathered)
 
     def _lowpass_scratch(self, node: Lowpass, x: Value) -> int:
         """Numbers in the largest intermediate of a low-pass, its own result excepted."""

@@ -53,34 +53,41 @@ def _fold(e: Emitter, name: str, node: Fold, x: Value, y: Value) -> dict[str, ob
     split = e.program.split(name)
     chunk = e.chunk(name) if split else ":"
     filters = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
-    component = ", m" if y.components > 1 else ", 0"
+    # in a vector, components have an axis of their own, behind that of filters
+    vector = [y.components] * (e.vector and y.components > 1)
+    component = "" if vector else ", m" if y.components > 1 else ", 0"
     gathered = len(set(node.starts)) > 1
     e.gathers |= gathered
-    stages, place = [], e.program.rows[name] * prod(y.grid)
+    stages, place = [], e.program.rows[name] * prod((*vector, *y.grid))
     for stage, shape in buffers(widths, y.grid).items():
         offset = e.offset(name, 2 * e.options.itemsize * place)
-        stages.append(SimpleNamespace(name=stage, shape=shape_text(e.rows(node.x), filters, *shape), offset=offset))
-        place += e.program.rows[name] * prod(shape)
+        stages.append(
+            SimpleNamespace(name=stage, shape=shape_text(e.rows(node.x), filters, *vector, *shape), offset=offset)
+        )
+        place += e.program.rows[name] * prod((*vector, *shape))
     into = stages[0].name if stages else name
     fills = bool(stages) or widths == y.grid
     return {
-        "shape": shape_text(e.rows(node.x), filters, *y.grid),
+        "shape": shape_text(e.rows(node.x), filters, *vector, *y.grid),
         "offset": e.offset(name),
         "stages": stages,
+        "spread": "[:, :, None]" if vector else "",
         "gathered": gathered,
         "window": shape_text(*widths),
         "window_axes": shape_text(*range(1, e.spec.dim + 1)),
         "starts": ", ".join(f"{name}_start{a}" + (f"[{chunk}]" if split else "") for a in range(e.spec.dim)),
         "target": into if fills else f"{into}[{index(*(span(0, w) for w in widths))}]",
         "w": f"{name}_w[{chunk}{component}]",
-        "pieces": _pieces(e, node, x, into, fills, f"{name}_w[{chunk}{component}"),
+        "pieces": _pieces(e, node, x, into, fills, f"{name}_w[{chunk}{component}", bool(vector)),
         "tails": tails(widths, y.grid),
         "steps": list(steps(widths, y.grid, name)),
-        "flat": ", ".join(map(str, (e.rows(name), *y.grid))),
+        "flat": ", ".join(map(str, (e.rows(name), *vector, *y.grid))),
     }
 
 
-def _pieces(e: Emitter, node: Fold, x: Value, into: str, fills: bool, w: str) -> list[tuple[str, str, str]]:
+def _pieces(
+    e: Emitter, node: Fold, x: Value, into: str, fills: bool, w: str, vector: bool
+) -> list[tuple[str, str, str]]:
     """(target, read, filter) of each part of a window, the same for all filters, that lies in one run.
 
     A box in natural order holds any window in one part; a spectrum in FFT order may hold it in two on each axis.
@@ -93,10 +100,10 @@ def _pieces(e: Emitter, node: Fold, x: Value, into: str, fills: bool, w: str) ->
         runs.append([(span(p, p + c), ":" if c == held else span(f, f + c)) for p, f, c in parts])
     pieces = []
     for run in product(*runs):
-        targets, read = [t for t, _ in run], ", ".join((":", "None", *(r for _, r in run)))
+        targets, read = [t for t, _ in run], ", ".join((":", *["None"] * (1 + vector), *(r for _, r in run)))
         whole = all(len(parts) == 1 for parts in runs)
         target = into if whole and fills else f"{into}[{index(*targets)}]"
-        pieces.append((target, read, w + ("]" if whole else f", {', '.join(targets)}]")))
+        pieces.append((target, read, w + ("]" if whole else f"{', :' * vector}, {', '.join(targets)}]")))
     return pieces
 
 
@@ -121,7 +128,13 @@ def _ifft(e: Emitter, name: str, node: Ifft, x: Value, y: Value) -> dict[str, ob
 
 
 def _modulus(e: Emitter, name: str, node: Modulus, x: Value, y: Value) -> dict[str, object]:
-    return {"shape": shape_text(e.rows(name), *y.shape), "offset": e.offset(name)}
+    size = e.program.rows[name] * prod(y.shape) * e.options.itemsize
+    return {
+        "shape": shape_text(e.rows(name), *y.shape),
+        "offset": e.offset(name),
+        "components": x.components,
+        "square": e.offset(name, size),
+    }
 
 
 def _lowpass(e: Emitter, name: str, node: Lowpass, x: Value, y: Value) -> dict[str, object]:

@@ -15,21 +15,41 @@ from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import banded_matrix, dense_matrix
 from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output, Pad
 from scatc.ir.options import Options
-from scatc.ir.schedule import Program
+from scatc.ir.schedule import Program, filters
 from scatc.ir.spec import Spec
+from scatc.ir.transposed import Cotangent, FoldT, LowpassT, ModulusT
+
+SHARED = ("w", "start0", "start1", "start2", "a0", "a1", "a2")
+"""The tables that are the same in all programs of one plan, by the ends of their names."""
 
 
-def make_tables(program: Program, options: Options) -> Tables:
-    """All tables of a program, by the name that the emitted code uses."""
+def make_tables(program: Program, options: Options, known: Tables) -> Tables:
+    """All tables of a program, by the name that the emitted code uses.
+
+    Parameters
+    ----------
+    program : Program
+    options : Options
+    known : dict of str to array
+        The tables of another program of the same plan, which need not be made again.
+    """
     tables: Tables = {}
     for name, node in program.graph:
-        if type(node) in _RULES:
-            tables |= {
-                f"{name}_{key}": table for key, table in _RULES[type(node)](program, options, name, node).items()
-            }
+        owner = table_name(node.x if isinstance(node, FoldT) else name)
+        if type(node) not in _RULES or f"{owner}_w" in tables:
+            continue
+        found = {key: known[f"{owner}_{key}"] for key in SHARED if f"{owner}_{key}" in known}
+        if not found:
+            found = _RULES[type(node)](program, options, name, node)
+        tables |= {f"{owner}_{key}": table for key, table in found.items()}
     for table in tables.values():
         freeze(table)
     return tables
+
+
+def table_name(name: str) -> str:
+    """The node whose tables a node reads: a transposed one reads those of what it transposes."""
+    return name.removeprefix("g").removesuffix("_t")
 
 
 def freeze(table: NDArray[Any]) -> None:
@@ -48,10 +68,10 @@ def _pad(program: Program, options: Options, name: str, node: Pad) -> Tables:
     }
 
 
-def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
+def _fold(program: Program, options: Options, name: str, node: Fold | FoldT) -> Tables:
     """`w`: responses on the windows, scaled so that no FFT needs to; `start<axis>`: where gathered windows begin."""
     spec = program.graph.spec
-    x = program.values[node.x]
+    x = program.values[node.into if isinstance(node, FoldT) else node.x]
     bank = banks(spec)[node.bank]
     widths = node.widths or x.grid
     starts = node.starts or ((0,) * spec.dim,) * len(node.indices)
@@ -59,7 +79,7 @@ def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
     boxes = [tuple(Band(s, s + w) for s, w in zip(start, widths, strict=True)) for start in starts]
     w = np.stack([bank.window(i, node.level, box) * scale for i, box in zip(node.indices, boxes, strict=True)])
     if node.components:
-        w = w[:, list(node.components)] * np.sqrt(_weights(program, name)).reshape(-1, *(1,) * spec.dim)
+        w = w[:, list(node.components)] * np.sqrt(_weights(program, name, node)).reshape(-1, *(1,) * spec.dim)
     if node.half:
         tables: Tables = {"w": np.ascontiguousarray(w[0, 0].astype(options.dtype))}
     else:  # complex even where the response is real: numpy multiplies like with like fastest
@@ -71,15 +91,19 @@ def _fold(program: Program, options: Options, name: str, node: Fold) -> Tables:
     return tables
 
 
-def _weights(program: Program, fold: str) -> NDArray[np.float64]:
+def _weights(program: Program, fold: str, node: Fold | FoldT) -> NDArray[np.float64]:
     """The weights of the modulus behind a fold."""
     graph = program.graph
-    modulus = graph[graph.users[graph.users[fold][0]][0]]
-    assert isinstance(modulus, Modulus)
+    near = (
+        [graph[graph[node.x].x]]
+        if isinstance(node, FoldT)
+        else map(graph.__getitem__, graph.users[graph.users[fold][0]])
+    )
+    (modulus,) = (reader for reader in near if isinstance(reader, Modulus | ModulusT))
     return np.array(modulus.weights, dtype=np.float64)
 
 
-def _lowpass(program: Program, options: Options, name: str, node: Lowpass) -> Tables:
+def _lowpass(program: Program, options: Options, name: str, node: Lowpass | LowpassT) -> Tables:
     """`a<axis>`: the matrix of an axis, stored so that the emitted product needs no transpose."""
     spec: Spec = program.graph.spec
     tables: Tables = {}
@@ -93,7 +117,7 @@ def _lowpass(program: Program, options: Options, name: str, node: Lowpass) -> Ta
     return tables
 
 
-def _output(program: Program, options: Options, name: str, node: Output) -> Tables:
+def _output(program: Program, options: Options, name: str, node: Output | Cotangent) -> Tables:
     """`rows`: the output row of each path, one axis for each fold above."""
     _, rows, shape = output_rows(program, name)
     table = np.array(rows, dtype=np.intp).reshape(shape)
@@ -103,8 +127,8 @@ def _output(program: Program, options: Options, name: str, node: Output) -> Tabl
 def output_rows(program: Program, name: str) -> tuple[int, list[int], tuple[int, ...]]:
     """Of an output node: the output array it writes, its rows there, and their shape (an axis for each fold above)."""
     node = program.graph[name]
-    assert isinstance(node, Output)
-    shape = tuple(len(fold.indices) for f in program.around[name] if isinstance(fold := program.graph[f], Fold))
+    assert isinstance(node, Output | Cotangent)
+    shape = tuple(filters(program.graph[fold]) for fold in program.within[name])
     group = program.places[node.paths[0]][0]  # paths of one node have one shape, so one output array
     return group, [program.places[p][1] for p in node.paths], shape
 
@@ -115,12 +139,15 @@ def is_slice(rows: list[int]) -> bool:
 
 
 def _split_above(program: Program, name: str) -> bool:
-    return any(program.split(fold) for fold in program.around[name])
+    return any(program.split(fold) for fold in program.within[name])
 
 
 _RULES: dict[type[Node], Callable[[Program, Options, str, Any], Tables]] = {
     Pad: _pad,
     Fold: _fold,
+    FoldT: _fold,
     Lowpass: _lowpass,
+    LowpassT: _lowpass,
     Output: _output,
+    Cotangent: _output,
 }

@@ -16,7 +16,8 @@ from samples import SPECS, assert_same, noise
 from scatc.ir.nodes import Fold, Input
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
-from scatc.runtime import numpy as plan_module
+from scatc.runtime import code as plan_module
+from scatc.runtime.numpy import NumpyPlan
 from scatc.runtime.plan import Plan
 
 LARGER = [
@@ -62,7 +63,7 @@ def program_of(plan: Plan) -> Program:
 def retimed(plan: Plan, seconds_a_call: float) -> Plan:
     """The same plan, its calls predicted to take so long."""
     program = dataclasses.replace(program_of(plan), seconds_a_call=seconds_a_call)
-    return plan_module.NumpyPlan(dataclasses.replace(plan._compiled, program=program))
+    return NumpyPlan(dataclasses.replace(plan._compiled, program=program))
 
 
 def assert_close(got: dict[Any, Array], wanted: dict[Any, Array]) -> None:
@@ -121,7 +122,7 @@ def test_parts_cover_every_filter_once(spec: Spec, workers: int) -> None:
     plan = fresh(spec, workers=workers)
     limits = {function: (count, chunk) for function, count, chunk in plan._module.BRANCHES}
     seen: dict[Any, list[int]] = {function: [] for function in limits}
-    for function, filters in plan._parts():
+    for function, filters in plan._code._parts():
         count, chunk = limits[function]
         assert 0 <= filters.start < filters.stop <= count
         assert filters.stop - filters.start <= min(chunk, -(-count // workers))
@@ -207,7 +208,7 @@ def test_no_two_threads_have_one_arena(spec: Spec, watched: Callable[[Plan], set
     assert 1 <= len(seen) <= 4  # kept from call to call
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(plan, inputs * 10))
-    assert len(plan._arenas) <= 4
+    assert len(plan._code._arenas) <= 4
 
 
 @ALL
@@ -229,7 +230,7 @@ def test_what_a_branch_raises_reaches_the_caller(spec: Spec, monkeypatch: pytest
                 with pytest.raises(ZeroDivisionError, match="in a branch"):
                     plan(batch)
         assert_same(plan(x), wanted)
-    assert 1 <= len(plan._arenas) <= 4
+    assert 1 <= len(plan._code._arenas) <= 4
 
 
 @pytest.mark.usefixtures("shares_all")

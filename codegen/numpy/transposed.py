@@ -1,0 +1,296 @@
+"""What the macro of each transposed node kind needs: names, shapes and slices, as text (see `rules.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise, product
+from math import prod
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from scatc.codegen.numpy.tables import is_slice, output_rows, table_name
+from scatc.codegen.slices import alias_runs, backwards, hermitian_copies, index, shape_text, span, wrapped
+from scatc.ir.geometry import Padding, extension_index
+from scatc.ir.lowpass import frames
+from scatc.ir.nodes import Node
+from scatc.ir.transposed import (
+    AverageT,
+    Blank,
+    Cotangent,
+    FftT,
+    FoldT,
+    Gradient,
+    IfftT,
+    Load,
+    LowpassT,
+    ModulusT,
+    PadT,
+    Store,
+    Sum,
+    UnpadT,
+)
+from scatc.ir.values import Value
+
+if TYPE_CHECKING:
+    from scatc.codegen.numpy.emitter import Emitter
+
+
+def _picks(e: Emitter, name: str) -> list[str]:
+    """The index of each fold around a node, as text: the slice of its chunk, or all."""
+    return [e.chunk(fold) if e.program.split(fold) else ":" for fold in e.program.within[name]]
+
+
+def _cotangent(e: Emitter, name: str, node: Cotangent, x: Value, y: Value) -> dict[str, object]:
+    group, rows, shape = output_rows(e.program, name)
+    around = e.program.within[name]
+    table = f"{table_name(name)}_rows"
+    if any(map(e.program.split, around)):
+        where = f"{table}[{', '.join(_picks(e, name))}]" + (".reshape(-1)" if len(shape) > 1 else "")
+    else:
+        where = span(rows[0], rows[-1] + 1) if is_slice(rows) else table + ".reshape(-1)" * (len(shape) > 1)
+    return {"g": f"g{group}", "rows": where, "shape": shape_text(e.rows(name), *y.shape)}
+
+
+def _stored(e: Emitter, name: str, y: Value) -> dict[str, object]:
+    """Where one worker's share of a slot lies: an axis for each fold, one for components, then samples."""
+    counts = []
+    for fold, pick in zip(e.program.within[name], _picks(e, name), strict=True):
+        counts.append(str(e.filters(fold)) if pick == ":" else f"{pick}.stop - {pick}.start")
+    components = [y.components] * (y.components > 1)
+    return {
+        "picks": ", ".join([":", *_picks(e, name)]),
+        "shape": shape_text("n", *counts, *components, *y.shape),
+        "flat": shape_text(e.rows(name), *components, *y.shape),
+    }
+
+
+def _store(e: Emitter, name: str, node: Store, x: Value, y: Value) -> dict[str, object]:
+    return {"slot": f"saved{node.slot}", **_stored(e, name, y)}
+
+
+def _load(e: Emitter, name: str, node: Load, x: Value, y: Value) -> dict[str, object]:
+    return {"slot": f"saved{node.slot}", "offset": e.offset(name), **_stored(e, name, y)}
+
+
+def _blank(e: Emitter, name: str, node: Blank, x: Value, y: Value) -> dict[str, object]:
+    return {
+        "shape": shape_text(e.rows(name), *y.shape),
+        "offset": e.offset(name) if name in e.program.offsets else None,
+    }
+
+
+def _pad_t(e: Emitter, name: str, node: PadT, x: Value, y: Value) -> dict[str, object]:
+    """One step an axis, the last first: the samples themselves, then each run of padding that repeats some."""
+    steps, source = [], node.x
+    for axis in reversed(range(e.spec.dim)):
+        n, (left, right) = y.shape[axis], node.widths[axis]
+        tail = [":"] * (e.spec.dim - 1 - axis)
+        repeats = extension_index(n, left, right, cast(Padding, node.mode))
+        runs = [(index(t, *tail), index(s, *tail)) for t, s in _repeats(repeats, left, n)]
+        steps.append(SimpleNamespace(x=source, kept=index(span(left, left + n), *tail), runs=runs))
+        source = name
+    return {"steps": steps}
+
+
+def _repeats(repeats: np.ndarray[Any, Any], left: int, n: int) -> Iterator[tuple[str, str]]:
+    """(samples, padding) of each run of padding that repeats samples in order, or backwards."""
+    for first, stop in ((0, left), (left + n, len(repeats))):
+        cuts = [first]
+        for i in range(first + 1, stop):
+            steps = repeats[i] - repeats[i - 1], repeats[i - 1] - repeats[i - 2] if i - 1 > cuts[-1] else None
+            if abs(steps[0]) != 1 or steps[1] not in (None, steps[0]):
+                cuts.append(i)
+        for a, b in pairwise([*cuts, stop]):
+            low, high = sorted((int(repeats[a]), int(repeats[b - 1])))
+            if a < b and low >= 0:  # -1 stands for zeros
+                yield span(low, high + 1), span(a, b) if repeats[a] == low else backwards(b - 1, b - a)
+
+
+def _fft_t(e: Emitter, name: str, node: FftT, x: Value, y: Value) -> dict[str, object]:
+    box = node.box or tuple((0, n) for n in x.grid)
+    n = x.grid[-1]
+    return {
+        "inverse": f"irfft{e.suffix}",
+        "lengths": str(n) if e.spec.dim == 1 else str(y.shape),
+        "axes": e.axes,
+        "shape": shape_text(e.rows(name), *x.grid[:-1], n // 2 + 1),
+        "copies": list(hermitian_copies(box, x.grid)),
+        "edges": ["0", *([str(n // 2)] if n % 2 == 0 else [])],
+        "mean_axes": e.last_axes if node.centred else None,
+    }
+
+
+def _ifft_t(e: Emitter, name: str, node: IfftT, x: Value, y: Value) -> dict[str, object]:
+    kind = "rfft" if node.real else "fft"
+    return {
+        "real": node.real,
+        "forward": f"{kind}{e.suffix}",
+        "axes": e.axes,
+        "inner": span(1, (x.grid[-1] + 1) // 2),
+    }
+
+
+def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str, object]:
+    if node.half:
+        return _fold_half_t(e, node, x, y)
+    widths = node.widths or y.grid
+    fold = e.program.around[name][-1]
+    split = e.program.split(fold)
+    chunk = e.chunk(fold) if split else ":"
+    count = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
+    vector = [x.components] * (x.components > 1)
+    lead = (e.rows(name), count, *vector)
+    table = table_name(node.x)
+    gathered = len(set(node.starts)) > 1
+    starts = node.starts[0] if node.starts else (0,) * e.spec.dim
+    return {
+        "into": e.place(node.into),
+        "spread": shape_text(*lead, *x.shape),
+        "shape": shape_text(*lead, *widths),
+        "offset": e.offset(name),
+        "w": f"{table}_w[{chunk}{'' if vector else ', 0'}",
+        "conjugate": e.spec.dim == 3,
+        "pieces": _pieces(node, x, widths, starts, bool(vector)),
+        "axes": (1, 2) if vector else 1,
+        "single": not vector and not gathered and e.program.chunks[fold] == 1,
+        "places": [] if gathered else _places(node, y, widths, starts),
+        "starts": [f"{table}_start{axis}[{chunk}].tolist()" for axis in range(e.spec.dim)] if gathered else [],
+        "window": index(*(f"s{axis} : s{axis} + {w}" for axis, w in enumerate(widths))),
+        "component_axis": 1 if vector else None,
+    }
+
+
+def _pieces(
+    node: FoldT, x: Value, widths: tuple[int, ...], starts: tuple[int, ...], vector: bool
+) -> list[tuple[str, str, str]]:
+    """(product, spectrum, filter) of each part of a window that one period of the subsampled spectrum covers."""
+    runs = []
+    for start, width, length in zip(starts, widths, x.shape, strict=True):
+        first = 0 if node.shifted else start
+        parts = list(wrapped((first, first + width), length))
+        runs.append([(span(p, p + c), ":" if c == length else span(f, f + c)) for p, f, c in parts])
+    whole = all(len(parts) == 1 for parts in runs)
+    lead = ", :" if vector else ""
+    return [
+        (
+            index(*(t for t, _ in run)),
+            index(*(s for _, s in run)),
+            "]" if whole else f"{lead}, {', '.join(t for t, _ in run)}]",
+        )
+        for run in product(*runs)
+    ]
+
+
+def _places(node: FoldT, y: Value, widths: tuple[int, ...], starts: tuple[int, ...]) -> list[tuple[str, str]]:
+    """(spectrum, window) of each run in which a window lies in the cotangent of the spectrum."""
+    runs = []
+    for axis, (start, width) in enumerate(zip(starts, widths, strict=True)):
+        if y.band:
+            low = y.band[axis][0]
+            runs.append([(span(start - low, start - low + width), ":")])
+        else:
+            parts = wrapped((start, start + width), y.grid[axis])
+            runs.append([(span(f, f + c), span(p, p + c)) for p, f, c in parts])
+    return [(index(*(t for t, _ in run)), index(*(s for _, s in run))) for run in product(*runs)]
+
+
+def _fold_half_t(e: Emitter, node: FoldT, x: Value, y: Value) -> dict[str, object]:
+    widths = node.widths or y.grid
+    start = node.starts[0] if node.starts else (0,) * e.spec.dim
+    low = [a for a, _ in y.band] if y.band else [0] * e.spec.dim
+    runs = [
+        list(alias_runs(s, w, n >> node.by, keep)) for s, w, n, keep in zip(start, widths, y.grid, x.shape, strict=True)
+    ]
+    return {
+        "into": e.place(node.into),
+        "w": f"{table_name(node.x)}_w",
+        "read": index(*(span(s - a, s - a + w) for s, a, w in zip(start, low, widths, strict=True))),
+        "aliases": [(index(*(t for t, _ in r)), index(*(s for _, s in r))) for r in product(*runs)],
+    }
+
+
+def _modulus_t(e: Emitter, name: str, node: ModulusT, x: Value, y: Value) -> dict[str, object]:
+    return {"u": node.u, "v": node.v, "spread": "[:, None]" if y.components > 1 else ""}
+
+
+def _average_t(e: Emitter, name: str, node: AverageT, x: Value, y: Value) -> dict[str, object]:
+    shape = shape_text(e.rows(name), *y.shape)
+    ones = ", None" * e.spec.dim
+    return {
+        "u": node.u,
+        "mode": node.mode,
+        "shape": shape,
+        "offset": e.offset(name) if name in e.program.offsets else None,
+        "powers": [(q, f"[:, {i}{ones}]") for i, q in enumerate(node.powers)],
+    }
+
+
+def _unpad_t(e: Emitter, name: str, node: UnpadT, x: Value, y: Value) -> dict[str, object]:
+    return {"shape": shape_text(e.rows(name), *y.shape), "kept": index(*(span(a, b) for a, b in node.kept))}
+
+
+def _lowpass_t(e: Emitter, name: str, node: LowpassT, x: Value, y: Value) -> dict[str, object]:
+    """The steps of `_lowpass` backwards: first axis first, each with its matrix transposed."""
+    source, shape, steps = node.x, [b - a for a, b in node.kept], []
+    for axis in range(e.spec.dim):
+        outputs, n, last = shape[axis], y.shape[axis], axis == e.spec.dim - 1
+        matrix = f"{table_name(name)}_a{axis}.T"
+        if node.methods[axis] == "dense":
+            steps.append(SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}"))
+        else:
+            layout = frames(node.kept[axis], node.by, node.taps[axis])
+            g, joined = layout.outputs, layout.blocks * layout.outputs
+            tail = ", :" * (e.spec.dim - 1 - axis)
+            lead, rest = [e.rows(name), *shape[:axis]], shape[axis + 1 :]
+            early, late = (f"..., :-1, :{g}", f"..., 1:, {g}:") if last else (f"..., :-1, :{g}, :", f"..., 1:, {g}:, :")
+            steps.append(
+                SimpleNamespace(
+                    dense="",
+                    x=source,
+                    joined="" if joined == outputs else shape_text(*lead, joined, *rest),
+                    outputs=f"..., :{outputs}{tail}",
+                    blocks=shape_text(*lead, layout.blocks, g, *rest),
+                    halves=shape_text(*lead, layout.blocks + 1, 2 * g, *rest),
+                    early=early,
+                    late=late,
+                    product=f"halves @ {matrix}" if last else f"{matrix} @ halves",
+                    whole=shape_text(*lead, n, *rest),
+                    span=f"..., {layout.base}:{layout.stop}{tail}",
+                    framed=shape_text(*lead, (layout.blocks + 1) * layout.length, *rest),
+                )
+            )
+        shape[axis], source = n, name
+    return {"steps": steps}
+
+
+def _sum(e: Emitter, name: str, node: Sum, x: Value, y: Value) -> dict[str, object]:
+    return {"y": node.y}
+
+
+def _gradient(e: Emitter, name: str, node: Gradient, x: Value, y: Value) -> dict[str, object]:
+    return {"shape": shape_text("n", *y.shape)}
+
+
+RULES: dict[type[Node], Callable[[Emitter, str, Any, Value, Value], dict[str, object]]] = {
+    Cotangent: _cotangent,
+    Gradient: _gradient,
+    Sum: _sum,
+    Blank: _blank,
+    Store: _store,
+    Load: _load,
+    PadT: _pad_t,
+    FftT: _fft_t,
+    IfftT: _ifft_t,
+    FoldT: _fold_t,
+    ModulusT: _modulus_t,
+    AverageT: _average_t,
+    UnpadT: _unpad_t,
+    LowpassT: _lowpass_t,
+}
+
+
+def product_bins(node: FoldT, x: Value, y: Value) -> int:
+    """Bins of the product of a cotangent with filters, for one row."""
+    return 0 if node.half else prod(node.widths or y.grid) * x.components
