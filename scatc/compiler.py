@@ -1,43 +1,27 @@
-"""The driver: a spec and a target in, a plan out."""
+"""What users call: a spec, a target and options in, a plan out."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import numbers
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
-from functools import lru_cache
-from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 
-import scatc.codegen
-import scatc.ir
-from scatc.codegen import Target, find_target
+from scatc.codegen import find_target
 from scatc.ir.errors import CompileError
-from scatc.ir.lower import lower
 from scatc.ir.options import TOLERANCE, Options
-from scatc.ir.passes import run_passes
 from scatc.ir.paths import Path, PathRow, path_table
-from scatc.ir.schedule import schedule
 from scatc.ir.spec import Spec
 from scatc.runtime import fft
-from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
-from scatc.runtime.plan import Compiled, Plan, Record, make_plan
-from scatc.runtime.store import EntryError, from_entry, read_entry, to_entry
+from scatc.runtime.driver import build, find_plan, installed_version
+from scatc.runtime.plan import Plan, Record, make_plan
+from scatc.runtime.store import from_entry, read_entry
 from scatc.runtime.workers import MOST_WORKERS, default_workers
-from scatc.version import __version__
 
 Select = Callable[[PathRow], bool] | Iterable[Path]
-
-LARGEST_ENTRY = 1 << 27
-"""Bytes of tables beyond which a plan is not kept on disk: to read them back takes about as long as to make them."""
-
-_PLANS: MemoryCache[Plan] = MemoryCache(64)
 
 
 def compile(
@@ -102,10 +86,7 @@ def compile(
         machine=emitter.machine(fft.provider()),
         save=save,
     )
-    if not cache:
-        return make_plan(_compile(spec, emitter, options))
-    key = _key(spec, emitter, options)
-    return _PLANS.get_or_create(key, lambda: make_plan(_through_disk(key, spec, emitter, options)))
+    return find_plan(spec, emitter, options) if cache else make_plan(build(spec, emitter, options))
 
 
 def load(path: str | os.PathLike[str]) -> Plan:
@@ -118,61 +99,8 @@ def load(path: str | os.PathLike[str]) -> Plan:
     """
     start = time.perf_counter()
     entry = read_entry(path)
-    compiled = from_entry(entry, __version__, Record(f"read from {os.fspath(path)}", time.perf_counter() - start))
-    return make_plan(compiled)
-
-
-def _compile(spec: Spec, target: Target, options: Options) -> Compiled:
-    start = time.perf_counter()
-    graph, records = run_passes(lower(spec), options)
-    program = schedule(graph, options, target.memory(options))
-    tables = target.tables(program, options)
-    source = target.emit(program, options, tables, __version__)
-    record = Record("compiled", time.perf_counter() - start, tuple(records))
-    return Compiled(target.name, program, options, tables, source, __version__, record)
-
-
-def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Compiled:
-    start = time.perf_counter()
-    disk = DiskCache()
-    entry = disk.load(key)
-    if entry is not None:
-        try:
-            compiled = from_entry(entry, __version__, Record())
-        except EntryError:
-            pass  # of another layout: compiled anew and replaced below
-        else:
-            return replace(compiled, record=Record("read from the disk cache", time.perf_counter() - start))
-    compiled = _compile(spec, target, options)
-    if sum(table.nbytes for table in compiled.tables.values()) <= LARGEST_ENTRY:
-        disk.store(key, to_entry(compiled))
-    return compiled
-
-
-@lru_cache(maxsize=1)
-def _code_digest() -> str:
-    """A digest of the compiler's own text: tables made by other code do not fit the source that this code emits."""
-    digest = hashlib.sha256()
-    for room in (scatc.ir, scatc.codegen):
-        folder = FilePath(next(iter(room.__path__)))
-        for file in sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".j2")):
-            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _key(spec: Spec, target: Target, options: Options) -> str:
-    kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
-    versions = {"scatc": __version__, "code": _code_digest()} | {name: _version(name) for name in target.requires}
-    return cache_key(spec=spec.to_json(), target=target.name, options=kept, versions=versions)
-
-
-@lru_cache
-def _version(distribution: str) -> str:
-    """The installed version of a distribution; none where it is missing, which is said when the plan is made."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    record = Record(f"read from {os.fspath(path)}", time.perf_counter() - start)
+    return make_plan(from_entry(entry, installed_version("scatc"), record))
 
 
 def _refuse(target: str, **given: Any) -> None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
-from scatc.compiler import _compile
 from scatc.ir.cost import Machine
 from scatc.ir.options import Options
 from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
+from scatc.runtime.driver import build
 from scatc.version import __version__
 
 # Not that of the computer on which the test runs.
@@ -39,7 +39,7 @@ TINY = {
 @pytest.mark.parametrize("name", TINY)
 def test_golden_text(name: str, golden: Callable[[str, str], None]) -> None:
     spec, more = TINY[name]
-    source = _compile(spec, find_target("numpy"), Options(machine=MACHINE, **more)).source  # type: ignore[arg-type]
+    source = build(spec, find_target("numpy"), Options(machine=MACHINE, **more)).source  # type: ignore[arg-type]
     assert len(source.splitlines()) < 200
     golden(f"codegen/numpy_{name}", source.replace(f"scatc {__version__} ", "scatc "))
 
@@ -51,7 +51,7 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     options = Options(dtype=data.draw(st.sampled_from(["float32", "float64"])), workers=1)
     machine = Machine(cache_bytes=data.draw(st.sampled_from([1, 1 << 12, 1 << 20])))
     options = Options(dtype=options.dtype, machine=machine)
-    compiled = _compile(spec, find_target("numpy"), options)
+    compiled = build(spec, find_target("numpy"), options)
     source, graph = compiled.source, compiled.program.graph
     tree = ast.parse(source)
     assert source.endswith("\n")

@@ -14,9 +14,9 @@ from compiled import assert_agrees, fresh
 from samples import ALL, SPEC, assert_identical, assert_same, noise
 from support import python
 
-from scatc import compiler
 from scatc.compiler import compile as compile_plan
 from scatc.ir.spec import Spec
+from scatc.runtime import driver
 from scatc.runtime.cache import DiskCache, Entry
 
 
@@ -24,7 +24,7 @@ from scatc.runtime.cache import DiskCache, Entry
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty disk cache, and an empty one in memory."""
     monkeypatch.setenv("SCATC_CACHE_DIR", str(tmp_path / "cache"))
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     return tmp_path / "cache"
 
 
@@ -48,7 +48,7 @@ def test_the_memory_cache_gives_the_same_plan(cache: Path) -> None:
 def test_the_disk_cache_gives_an_equal_plan(spec: Spec, cache: Path) -> None:
     plan = compile_plan(spec)
     assert "made      compiled in " in plan.report()
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     again = compile_plan(spec)
     assert again is not plan
     assert "made      read from the disk cache in " in again.report()
@@ -67,12 +67,12 @@ def test_a_damaged_entry_is_rebuilt_with_a_warning(cache: Path) -> None:
     (path,) = entries(cache)
     data = path.read_bytes()
     path.write_bytes(data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     with pytest.warns(RuntimeWarning, match="a scatc cache entry is dropped and rebuilt"):
         plan = compile_plan(SPEC)
     assert_same(plan(noise(SPEC)), wanted)
     assert entries(cache) == [path]
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     assert "read from the disk cache" in compile_plan(SPEC).report()
 
 
@@ -80,9 +80,9 @@ def test_an_entry_that_is_no_plan_is_replaced(cache: Path) -> None:
     compile_plan(SPEC)
     (path,) = entries(cache)
     DiskCache().store(path.stem, Entry({"header": "{}"}, {}))
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     assert "made      compiled in " in compile_plan(SPEC).report()
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     assert "read from the disk cache" in compile_plan(SPEC).report()
 
 
@@ -100,7 +100,7 @@ def test_without_caches_nothing_is_written(cache: Path, monkeypatch: pytest.Monk
 def test_a_cache_that_cannot_be_written_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCATC_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    compiler._PLANS.clear()
+    driver.PLANS.clear()
     with pytest.warns(RuntimeWarning, match="goes on without its disk cache"):
         plan = compile_plan(SPEC)
     assert_agrees(plan, noise(SPEC))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from strategies import selections, signal, signals, specs
 
 from scatc.codegen import find_target
-from scatc.compiler import _compile
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, SpecError
 from scatc.ir.filters import banks
@@ -26,6 +25,7 @@ from scatc.ir.paths import all_paths, bank_name
 from scatc.ir.schedule import schedule
 from scatc.ir.spec import Spec
 from scatc.ir.values import infer
+from scatc.runtime.driver import build
 from scatc.runtime.numpy import NumpyPlan
 from scatc.runtime.plan import Compiled, Plan
 
@@ -81,7 +81,7 @@ def test_any_memory_limit_and_number_of_workers(data: st.DataObject) -> None:
 def assemble(spec: Spec, dtype: str, machine: Machine, workers: int = 1) -> Plan:
     """A plan for a machine of our choice."""
     options = Options(dtype=dtype, workers=workers, machine=machine)
-    return NumpyPlan(_compile(spec, find_target("numpy"), options))
+    return NumpyPlan(build(spec, find_target("numpy"), options))
 
 
 @given(data=st.data())

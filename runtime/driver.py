@@ -1,0 +1,90 @@
+"""A spec, a target and options in, a plan out, by way of the caches."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import time
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path as FilePath
+
+import scatc.codegen
+import scatc.ir
+from scatc.codegen import Target
+from scatc.ir.lower import lower
+from scatc.ir.options import Options
+from scatc.ir.passes import run_passes
+from scatc.ir.schedule import schedule
+from scatc.ir.spec import Spec
+from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
+from scatc.runtime.plan import Compiled, Plan, Record, make_plan
+from scatc.runtime.store import EntryError, from_entry, to_entry
+
+LARGEST_ENTRY = 1 << 27
+"""Bytes of tables beyond which a plan is not kept on disk: to read them back takes about as long as to make them."""
+
+PLANS: MemoryCache[Plan] = MemoryCache(64)
+
+
+def find_plan(spec: Spec, target: Target, options: Options) -> Plan:
+    """The plan of a spec: out of memory, from the disk, or compiled."""
+    key = _key(spec, target, options)
+    return PLANS.get_or_create(key, lambda: make_plan(_through_disk(key, spec, target, options)))
+
+
+def build(spec: Spec, target: Target, options: Options) -> Compiled:
+    """Compile a spec."""
+    start = time.perf_counter()
+    graph, records = run_passes(lower(spec), options)
+    program = schedule(graph, options, target.memory(options))
+    tables = target.tables(program, options)
+    version = installed_version("scatc")
+    source = target.emit(program, options, tables, version)
+    record = Record("compiled", time.perf_counter() - start, tuple(records))
+    return Compiled(target.name, program, options, tables, source, version, record)
+
+
+def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Compiled:
+    start = time.perf_counter()
+    disk = DiskCache()
+    entry = disk.load(key)
+    if entry is not None:
+        try:
+            compiled = from_entry(entry, installed_version("scatc"), Record())
+        except EntryError:
+            pass  # of another layout: compiled anew and replaced below
+        else:
+            return replace(compiled, record=Record("read from the disk cache", time.perf_counter() - start))
+    compiled = build(spec, target, options)
+    if sum(table.nbytes for table in compiled.tables.values()) <= LARGEST_ENTRY:
+        disk.store(key, to_entry(compiled))
+    return compiled
+
+
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """A digest of the compiler's own text: tables made by other code do not fit the source that this code emits."""
+    digest = hashlib.sha256()
+    for room in (scatc.ir, scatc.codegen):
+        folder = FilePath(next(iter(room.__path__)))
+        for file in sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".j2")):
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(spec: Spec, target: Target, options: Options) -> str:
+    kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
+    versions = {name: installed_version(name) for name in ("scatc", *target.requires)}
+    return cache_key(
+        spec=spec.to_json(), target=target.name, options=kept, versions=versions | {"code": _code_digest()}
+    )
+
+
+@lru_cache
+def installed_version(distribution: str) -> str:
+    """The installed version of a distribution; none where it is missing, which is said when a plan is made."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
