@@ -41,12 +41,12 @@ def _pad(e: Emitter, name: str, node: Pad, x: Value, y: Value) -> dict[str, obje
     steps = []
     for axis, n, width in zip(sample_axes(e.dim), x.shape, node.widths, strict=True):
         if node.mode != "zero" and width != (0, 0):
-            runs = list(_runs(extension_index(n, *width, cast(Padding, node.mode)).tolist()))
-            steps.append(SimpleNamespace(axis=axis, parts=[_part(e.dim, axis, run, n) for run in runs]))
+            found = runs(extension_index(n, *width, cast(Padding, node.mode)).tolist())
+            steps.append(SimpleNamespace(axis=axis, parts=[_part(e.dim, axis, run, n) for run in found]))
     return {"mode": node.mode, "widths": node.widths, "steps": steps}
 
 
-def _runs(indices: list[int]) -> Iterator[tuple[int, int, bool]]:
+def runs(indices: list[int]) -> Iterator[tuple[int, int, bool]]:
     """Cut indices into the longest runs that rise or fall by one: (lowest, number, falling)."""
     start = 0
     while start < len(indices):

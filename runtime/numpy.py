@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,12 @@ class NumpyPlan(Plan):
         self.workers = compiled.program.workers
         self._code = Code(compiled, self._module)
 
+    def with_workers(self, workers: int) -> NumpyPlan:
+        """The same plan for another number of workers; it shares its tables with this one."""
+        program = replace(self._compiled.program, workers=workers)
+        options = replace(self._compiled.options, workers=workers)
+        return NumpyPlan(replace(self._compiled, program=program, options=options))
+
     @cached_property
     def save_mode(self) -> str:
         """What `forward` keeps for `vjp`: 'inputs', 'first_order' or 'all'."""
@@ -44,6 +51,11 @@ class NumpyPlan(Plan):
     def _storing(self) -> Code:
         compiled = keeping(self._compiled, self.save_mode)
         return self._code if compiled is self._compiled else Code(compiled)
+
+    @property
+    def slots(self) -> tuple[tuple[int, ...], ...]:
+        """The shape, for one signal, of each array that `forward` keeps."""
+        return self._storing.program.slots
 
     @cached_property
     def _gradient(self) -> GradientCode:

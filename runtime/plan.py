@@ -80,6 +80,11 @@ class Plan:
         """The paths that are output, in order."""
         return tuple(row.path for row in self.meta())
 
+    @property
+    def groups(self) -> tuple[tuple[tuple[int, ...], tuple[Path, ...]], ...]:
+        """The arrays that programs write, one for each shape of coefficients: this shape, and the paths."""
+        return self._program.outputs
+
     def meta(self, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
         """The table of paths, one row for each row of the output, in its order.
 

@@ -1,0 +1,290 @@
+"""Plans for torch: tensors of any device in, tensors out, differentiable; on CPU tensors the numpy program runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scatc.codegen import find_target
+from scatc.ir.options import Options
+from scatc.ir.spec import Spec
+from scatc.ir.transposed import Store
+from scatc.runtime import fft, torch_ops
+from scatc.runtime.derived import gradient, keeping, save_mode
+from scatc.runtime.driver import find_plan
+from scatc.runtime.load import load_source
+from scatc.runtime.numpy import NumpyPlan
+from scatc.runtime.plan import Compiled, Plan
+from scatc.runtime.torch_ops import Programs, Tensors
+from scatc.runtime.workers import default_workers
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class TorchPlan(Plan):
+    """A plan that is called on torch tensors.
+
+    On CPU tensors the numpy program of the same transform does the work, without copies; on other devices the emitted
+    source. Either way torch sees one operator, with its derivatives (`scatc.runtime.torch_ops`).
+    """
+
+    def __init__(self, compiled: Compiled) -> None:
+        super().__init__(compiled)
+        options = compiled.options
+        self.key = torch_ops.key(self.spec, options.dtype, options.select, options.save)
+        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+        torch_ops.PROGRAMS.get_or_create(self.key, lambda: TransformPrograms(self.spec, options, self))
+
+    def __call__(self, x: Tensor) -> Any:
+        """Transform signals.
+
+        Parameters
+        ----------
+        x : Tensor, shape ``batch + spec.input_shape``
+            On any device, strided in any way, of any real dtype (converted to the plan's); any number of leading batch
+            axes.
+
+        Returns
+        -------
+        Tensor, shape ``batch + (paths, *samples)``
+            On the device of x. Rows in the order of `meta()`; in 3D ``batch + (paths, powers)``. Where paths differ in
+            their number of samples (no averaging): a dict of path to tensor, shape ``batch + samples``.
+
+        Raises
+        ------
+        TypeError
+            If x is not a tensor, or complex.
+        ValueError
+            If the last axes of x are not `spec.input_shape`.
+        """
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"x is {type(x).__name__}, not a torch tensor: pass torch.as_tensor(x), or compile with target='numpy'"
+            )
+        if x.is_complex():
+            raise TypeError(f"x is complex ({x.dtype}): scattering of complex signals is not supported, pass x.real")
+        self.check_shape(tuple(x.shape))
+        outs = torch_ops.OPS.forward(x.to(DTYPES[self.dtype.name]), [], self.key, False)
+        return self.from_groups(outs)
+
+    def from_groups(self, outs: Tensors) -> Any:
+        """What a call returns, of the tensors that the operator does: one for each shape of coefficients."""
+        if self.spec.average != "none":
+            return outs[0]
+        found = {
+            path: out.select(-1 - self.spec.dim, row)
+            for out, (_, paths) in zip(outs, self.groups, strict=True)
+            for row, path in enumerate(paths)
+        }
+        return {path: found[path] for path in self.paths}
+
+    # The tables, in as few tensors as can be.
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[str, int, tuple[int, ...]]]:
+        """Of each table: its kind, where it begins in the flat tensor of its kind, its shape."""
+        places, ends = {}, {"real": 0, "index": 0}
+        tables = self._compiled.tables
+        for name in sorted(tables, key=lambda name: (tables[name].dtype.kind != "c", name)):  # complex ones aligned
+            table = tables[name]
+            kind = "index" if table.dtype.kind == "i" else "real"
+            places[name] = (table.dtype.kind, ends[kind], table.shape)
+            ends[kind] += table.size * (2 if table.dtype.kind == "c" else 1)
+        return places
+
+    def flat_tables(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """All tables in two arrays: numbers (complex ones as pairs), and indices."""
+        tables = {name: self._compiled.tables[name] for name in self._places}
+        numbers = [t.view(self.dtype).reshape(-1) for t in tables.values() if t.dtype.kind != "i"]
+        indices = [t.reshape(-1) for t in tables.values() if t.dtype.kind == "i"]
+        return np.concatenate([np.empty(0, self.dtype), *numbers]), np.concatenate([np.empty(0, np.int32), *indices])
+
+    def tables(self, device: torch.device, flat: Tensors = ()) -> dict[str, Tensor]:
+        """The tables by name: parts of flat tensors, or what this plan itself keeps on the device."""
+        if not flat and device in self._on_device:
+            return self._on_device[device]
+        numbers, indices = flat or (torch.from_numpy(array).to(device) for array in self.flat_tables())
+        found = {}
+        for name, (kind, start, shape) in self._places.items():
+            size = int(np.prod(shape))
+            if kind == "i":
+                found[name] = indices[start : start + size].view(shape)
+            elif kind == "c":
+                found[name] = torch.view_as_complex(numbers[start : start + 2 * size].view(*shape, 2))
+            else:
+                found[name] = numbers[start : start + size].view(shape)
+        if not flat:
+            self._on_device[device] = found
+        return found
+
+    # What is emitted: the transform, the same with what it keeps for its gradient, and the gradient.
+
+    @cached_property
+    def save_mode(self) -> str:
+        """What the forward run keeps for the gradient, on devices that run this source."""
+        return save_mode(self._compiled)
+
+    @cached_property
+    def _keeping(self) -> Compiled:
+        return keeping(self._compiled, self.save_mode)
+
+    @cached_property
+    def _storing(self) -> ModuleType:
+        kept = self._keeping
+        return self._module if kept is self._compiled else load_source(kept.source, self.target)
+
+    @cached_property
+    def _vjp(self) -> Compiled:
+        return gradient(self._compiled, self.save_mode)
+
+    @cached_property
+    def _gradient(self) -> ModuleType:
+        return load_source(self._vjp.source, self.target)
+
+    @cached_property
+    def _gradient_alone(self) -> ModuleType:
+        """The gradient from the input alone."""
+        if self.save_mode == "inputs":
+            return self._gradient
+        return load_source(gradient(self._compiled, "inputs").source, self.target)
+
+    @cached_property
+    def slots(self) -> list[tuple[int, ...]]:
+        """The shape, for one signal, of each tensor that is kept: complex numbers as pairs."""
+        program = self._keeping.program
+        components = any(value.components > 1 for value in program.values.values())
+        stored = [(node.slot, program.values[name]) for name, node in program.graph if isinstance(node, Store)]
+        return [(v.paths, *[v.components] * components, *v.shape, 2) for _, v in sorted(stored, key=lambda s: s[0])]
+
+    def run(self, x: Tensor, tables: Tensors = (), *, store: bool = False) -> list[Tensor]:
+        """The emitted code, for x of shape ``(n, *spec.input_shape)``: outputs, and if it is to `store` what it keeps.
+
+        Without `store`, torch can differentiate this by itself.
+        """
+        saved: dict[int, Tensor] = {}
+        module = self._storing if store else self._module
+        outs: list[Tensor] = module.run(x, self.tables(x.device, tables), saved if store else None)
+        return outs + [torch.view_as_real(saved[slot]) for slot in sorted(saved)]
+
+    def vjp(self, x: Tensor, g: Tensors, saved: Tensors = (), tables: Tensors = ()) -> Tensor:
+        """The emitted code of the gradient, for x of shape ``(n, *spec.input_shape)`` and cotangents of its outputs."""
+        module = self._gradient if saved else self._gradient_alone
+        kept = {slot: torch.view_as_complex(t) for slot, t in enumerate(saved)}
+        gradient: Tensor = module.vjp(x, g, self.tables(x.device, tables), kept)
+        return gradient
+
+    def ir(self, of: str = "forward") -> str:
+        """The spectral program as text, one node a line; `of` may be 'vjp', for that of the gradient."""
+        return str(self._part(of).program.graph)
+
+    def source(self, of: str = "forward") -> str:
+        """The source text that runs on other devices than CPUs, to the letter; `of` may be 'vjp'."""
+        return self._part(of).source
+
+    def _part(self, of: str) -> Compiled:
+        if of not in ("forward", "vjp"):
+            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+        return self._compiled if of == "forward" else self._vjp
+
+    def report(self) -> str:
+        """Arithmetic, traffic, memory, loops and passes, as text."""
+        head, _, rest = super().report().partition("\n\n")
+        cpu = f"cpu       the numpy program, {torch.get_num_threads()} workers; other devices: this source"
+        return f"{head}\n{cpu}\n\n{rest}"
+
+
+class TransformPrograms(Programs):
+    """The programs of one transform, each found or compiled when it is first needed.
+
+    Parameters
+    ----------
+    spec : Spec
+    options : Options
+        Of which dtype, select and save count.
+    plan : TorchPlan, optional
+        The plan, if it is there already.
+    """
+
+    def __init__(self, spec: Spec, options: Options, plan: TorchPlan | None = None) -> None:
+        self.spec, self.axes = spec, spec.dim
+        self._options = options
+        self._numpy: dict[int, NumpyPlan] = {}
+        if plan is not None:
+            self.plan = plan
+
+    @cached_property
+    def plan(self) -> TorchPlan:
+        """For devices other than CPUs, and for second derivatives."""
+        plan = self._find("torch")
+        assert isinstance(plan, TorchPlan)
+        return plan
+
+    @property
+    def numpy(self) -> NumpyPlan:
+        """For CPU tensors, with as many workers as torch has threads."""
+        workers = torch.get_num_threads()
+        plan = self._numpy.get(workers)
+        if plan is None:
+            found = self._find("numpy")
+            assert isinstance(found, NumpyPlan)
+            plan = self._numpy[workers] = found if found.workers == workers else found.with_workers(workers)
+        return plan
+
+    def _find(self, target: str) -> Plan:
+        emitter, workers = find_target(target), default_workers()
+        options = Options(
+            dtype=self._options.dtype,
+            select=self._options.select,
+            workers=workers,
+            machine=emitter.machine(fft.provider()),
+            save=self._options.save,
+        )
+        return find_plan(self.spec, emitter, options)
+
+    @cached_property
+    def groups(self) -> list[tuple[int, ...]]:  # type: ignore[override]
+        """The shape of each output for one signal."""
+        plan: Plan = vars(self).get("plan") or self.numpy
+        return [(len(paths), *samples) for samples, paths in plan.groups]
+
+    def slots(self, device: torch.device) -> list[tuple[int, ...]]:
+        """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device."""
+        return [(*slot, 2) for slot in self.numpy.slots] if device.type == "cpu" else self.plan.slots
+
+    def forward(self, x: Tensor, tables: Tensors, store: bool) -> list[Tensor]:
+        """The outputs for a batch of signals and, if it is to `store`, what is kept."""
+        if x.device.type != "cpu":
+            return self.plan.run(x, tables, store=store)
+        outs, saved = self.numpy.run_groups(x.resolve_neg().numpy(), store=store)
+        return [*map(torch.from_numpy, outs), *(torch.view_as_real(torch.from_numpy(kept)) for kept in saved)]
+
+    def vjp(self, x: Tensor, tables: Tensors, g: Tensors, saved: Tensors) -> Tensor:
+        """The gradient for cotangents of the outputs."""
+        if x.device.type != "cpu":
+            return self.plan.vjp(x, g, saved, tables)
+        kept = [torch.view_as_complex(t.contiguous()).numpy() for t in saved]
+        gs: Sequence[Any] = [t.resolve_neg().numpy() for t in g]
+        return torch.from_numpy(self.numpy.vjp_groups(x.resolve_neg().numpy(), gs, kept))
+
+    def run(self, x: Tensor, tables: Tensors) -> list[Tensor]:
+        """The outputs, by operators that torch can differentiate."""
+        return self.plan.run(x, tables)
+
+
+def programs(key: str) -> TransformPrograms:
+    """The programs of a transform that `scatc.runtime.torch_ops.key` describes."""
+    fields = json.loads(key)
+    spec = Spec.from_json(json.dumps(fields["spec"]))
+    select = None if fields["select"] is None else frozenset(map(tuple, fields["select"]))
+    return TransformPrograms(spec, Options(dtype=fields["dtype"], select=select, save=fields["save"]))
+
+
+PLAN = TorchPlan
