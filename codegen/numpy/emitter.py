@@ -34,6 +34,10 @@ REST = "rest"
 FLOORS = {"float32": 1e-25, "float64": 1e-200}
 """U below it counts as 0 where the derivative of a power of it would be infinite."""
 
+HEADROOM = 1e4
+"""Cotangents of U are at most so many times the largest cotangent of an output: filters have an L1 norm of about 1, and
+a U has few children."""
+
 
 @lru_cache(maxsize=1)
 def _templates() -> jinja2.Environment:
@@ -116,6 +120,8 @@ def _emit_vjp(emitter: Emitter, common: dict[str, Any], shapes: list[str], slots
             total=blanks[0] if program.branches else "None",
             rest="\n".join(rest),
             floor=FLOORS[emitter.options.dtype],
+            headroom=HEADROOM,
+            count=len(shapes),
             **common,
         )
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from scatc.codegen.numpy.folding import buffers
+from scatc.codegen.numpy.transposed import pieces_of
 from scatc.ir.cost import frame_outputs
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
@@ -81,9 +82,9 @@ class NumpyMemory:
             case LowpassT():
                 return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
             case FoldT(half=False):
-                widths = prod(node.widths or y.grid) * cplx
-                conjugate = widths * x.components * (len(y.shape) == 3)
-                return Footprint(step=widths * x.components, scratch=widths + conjugate)
+                largest = max(prod(piece.sizes) for piece in pieces_of(node, x, y)) * cplx
+                conjugate = largest * x.components * (len(y.shape) == 3)
+                return Footprint(step=largest * x.components, scratch=largest + conjugate)
             case FoldT():
                 return Footprint(scratch=prod(node.widths or y.grid) * cplx)
         return Footprint()

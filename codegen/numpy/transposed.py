@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
-from math import prod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -133,9 +132,9 @@ def _ifft_t(e: Emitter, name: str, node: IfftT, x: Value, y: Value) -> dict[str,
 
 
 def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str, object]:
+    """Piece by piece of the window, so that products stay small: each piece is multiplied, summed and added at once."""
     if node.half:
         return _fold_half_t(e, node, x, y)
-    widths = node.widths or y.grid
     fold = e.program.around[name][-1]
     split = e.program.split(fold)
     chunk = e.chunk(fold) if split else ":"
@@ -144,56 +143,66 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
     lead = (e.rows(name), count, *vector)
     table = table_name(node.x)
     gathered = len(set(node.starts)) > 1
-    starts = node.starts[0] if node.starts else (0,) * e.spec.dim
+    pieces = []
+    for piece in pieces_of(node, x, y):
+        whole = piece.sizes == (node.widths or y.grid)
+        taps = "" if whole else ", :" * len(vector) + ", " + ", ".join(piece.window)
+        w = f"{table}_w[{chunk}{'' if vector else ', 0'}{taps}]"
+        pieces.append(
+            SimpleNamespace(
+                shape=shape_text(*lead, *piece.sizes),
+                read=index(*piece.spectrum),
+                w=f"np.conjugate({w})" if e.spec.dim == 3 else w,
+                place=index(*piece.moved) if gathered else index(*piece.place),
+            )
+        )
     return {
         "into": e.place(node.into),
         "spread": shape_text(*lead, *x.shape),
-        "shape": shape_text(*lead, *widths),
         "offset": e.offset(name),
-        "w": f"{table}_w[{chunk}{'' if vector else ', 0'}",
-        "conjugate": e.spec.dim == 3,
-        "pieces": _pieces(node, x, widths, starts, bool(vector)),
+        "pieces": pieces,
         "axes": (1, 2) if vector else 1,
-        "single": not vector and not gathered and e.program.chunks[fold] == 1,
-        "places": [] if gathered else _places(node, y, widths, starts),
+        "single": not vector and e.program.chunks[fold] == 1,
         "starts": [f"{table}_start{axis}[{chunk}].tolist()" for axis in range(e.spec.dim)] if gathered else [],
-        "window": index(*(f"s{axis} : s{axis} + {w}" for axis, w in enumerate(widths))),
         "component_axis": 1 if vector else None,
     }
 
 
-def _pieces(
-    node: FoldT, x: Value, widths: tuple[int, ...], starts: tuple[int, ...], vector: bool
-) -> list[tuple[str, str, str]]:
-    """(product, spectrum, filter) of each part of a window that one period of the subsampled spectrum covers."""
-    runs = []
-    for start, width, length in zip(starts, widths, x.shape, strict=True):
+def pieces_of(node: FoldT, x: Value, y: Value) -> list[SimpleNamespace]:
+    """The parts of a window that lie in one run both of the subsampled spectrum and of the cotangent they are added to.
+
+    Of each: `sizes`; and as slices, one an axis, its `window`, where it lies in the `spectrum` of x, its `place` in the
+    cotangent, and that place if the window's own start (`s0`, `s1`, ..) is added (`moved`).
+    """
+    widths = node.widths or y.grid
+    starts = node.starts[0] if node.starts else (0,) * len(widths)
+    gathered = len(set(node.starts)) > 1
+    axes = []
+    for axis, (start, width, length, n) in enumerate(zip(starts, widths, x.shape, y.grid, strict=True)):
         first = 0 if node.shifted else start
-        parts = list(wrapped((first, first + width), length))
-        runs.append([(span(p, p + c), ":" if c == length else span(f, f + c)) for p, f, c in parts])
-    whole = all(len(parts) == 1 for parts in runs)
-    lead = ", :" if vector else ""
-    return [
-        (
-            index(*(t for t, _ in run)),
-            index(*(s for _, s in run)),
-            "]" if whole else f"{lead}, {', '.join(t for t, _ in run)}]",
-        )
-        for run in product(*runs)
-    ]
-
-
-def _places(node: FoldT, y: Value, widths: tuple[int, ...], starts: tuple[int, ...]) -> list[tuple[str, str]]:
-    """(spectrum, window) of each run in which a window lies in the cotangent of the spectrum."""
-    runs = []
-    for axis, (start, width) in enumerate(zip(starts, widths, strict=True)):
-        if y.band:
-            low = y.band[axis][0]
-            runs.append([(span(start - low, start - low + width), ":")])
-        else:
-            parts = wrapped((start, start + width), y.grid[axis])
-            runs.append([(span(f, f + c), span(p, p + c)) for p, f, c in parts])
-    return [(index(*(t for t, _ in run)), index(*(s for _, s in run))) for run in product(*runs)]
+        low = y.band[axis][0] if y.band else 0
+        runs = list(wrapped((first, first + width), length))
+        places = [(0, start - low, width)] if y.band or gathered else list(wrapped((start, start + width), n))
+        cuts = sorted({0, width, *(p for p, _, _ in runs), *(p for p, _, _ in places)})
+        parts = []
+        for a, b in pairwise(cuts):
+            source = next(f + a - p for p, f, c in runs if p <= a < p + c)
+            place = next(f + a - p for p, f, c in places if p <= a < p + c)
+            parts.append(
+                SimpleNamespace(
+                    size=b - a,
+                    window=":" if b - a == width else span(a, b),
+                    spectrum=":" if b - a == length else span(source, source + b - a),
+                    place=span(place, place + b - a),
+                    moved=f"s{axis} + {a} : s{axis} + {b}" if a else f"s{axis} : s{axis} + {b}",
+                )
+            )
+        axes.append(parts)
+    found = []
+    for parts in product(*axes):
+        texts = {key: [getattr(part, key) for part in parts] for key in ("window", "spectrum", "place", "moved")}
+        found.append(SimpleNamespace(sizes=tuple(part.size for part in parts), **texts))
+    return found
 
 
 def _fold_half_t(e: Emitter, node: FoldT, x: Value, y: Value) -> dict[str, object]:
@@ -212,7 +221,7 @@ def _fold_half_t(e: Emitter, node: FoldT, x: Value, y: Value) -> dict[str, objec
 
 
 def _modulus_t(e: Emitter, name: str, node: ModulusT, x: Value, y: Value) -> dict[str, object]:
-    return {"u": node.u, "v": node.v, "spread": "[:, None]" if y.components > 1 else ""}
+    return {"u": node.u, "v": node.v, "spread": "[:, None]" if y.components > 1 else "", "safe": e.spec.dim == 3}
 
 
 def _average_t(e: Emitter, name: str, node: AverageT, x: Value, y: Value) -> dict[str, object]:
@@ -289,8 +298,3 @@ RULES: dict[type[Node], Callable[[Emitter, str, Any, Value, Value], dict[str, ob
     UnpadT: _unpad_t,
     LowpassT: _lowpass_t,
 }
-
-
-def product_bins(node: FoldT, x: Value, y: Value) -> int:
-    """Bins of the product of a cotangent with filters, for one row."""
-    return 0 if node.half else prod(node.widths or y.grid) * x.components
