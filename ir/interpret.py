@@ -292,7 +292,9 @@ def _fold_t(spec: Spec, node: FoldT, x: Array, into: Array, value: Value) -> Arr
 
 def _modulus_t(spec: Spec, node: ModulusT, x: Array, u: Array, v: Array, value: Value) -> Array:
     weights = np.reshape(node.weights or (1,) * v.shape[2], (-1,) + (1,) * spec.dim)
-    return np.asarray(weights * v * np.divide(x, u, out=np.zeros(np.broadcast_shapes(x.shape, u.shape)), where=u > 0))
+    safe = np.where(u > 0, u, 1)
+    phase = v.real / safe + 1j * (v.imag / safe)  # by parts: 1 / u may be infinite
+    return np.asarray(np.where(u > 0, weights * phase * x, 0))
 
 
 def _average_t(spec: Spec, node: AverageT, x: Array, u: Array, value: Value) -> Array:

@@ -89,7 +89,9 @@ def _subsample(spec: Spec, node: Subsample, g: Array, x: Array, y: Array) -> Arr
 
 def _modulus(spec: Spec, node: Modulus, g: Array, x: Array, y: Array) -> Array:
     weights = np.reshape(node.weights or (1,) * x.shape[2], (-1,) + (1,) * spec.dim)
-    return np.where(y > 0, weights * x * g / np.where(y > 0, y, 1), 0)
+    safe = np.where(y > 0, y, 1)
+    phase = x.real / safe + 1j * (x.imag / safe)  # by parts: 1 / y may be infinite
+    return np.where(y > 0, weights * phase * g, 0)
 
 
 def _average(spec: Spec, node: Average, g: Array, x: Array, y: Array) -> Array:
