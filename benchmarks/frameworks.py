@@ -4,9 +4,9 @@
     python benchmarks/frameworks.py --cases 2d --rounds 5 --json result.json
     python benchmarks/frameworks.py --frameworks torch tensorflow jax     # ours on all three, beside the incumbent
 
-Per case and framework: the medians of forward (without gradients) and of forward and backward (the gradient of the sum
-of the squares of all coefficients), the median of the ratios of neighbouring runs, the peak memory of a first forward
-and backward, and how far the results differ, order by order, and the gradients. Nothing is asserted.
+Per case and framework: the medians of forward (without gradients) and of forward and backward, the median of the ratios
+of neighbouring runs, the peak memory of a first forward and backward, and how far the results differ, order by order,
+and the gradients. Nothing is asserted.
 """
 
 from __future__ import annotations

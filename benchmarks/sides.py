@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +16,14 @@ from cases import Case
 Calls = dict[str, Callable[[], Any]]
 """What is timed, by name: ``"forward"`` and, where there are gradients, ``"gradient"``.
 
-The second is forward and backward: the gradient with respect to x of the sum of the squares of all coefficients.
+The second is forward and backward: the transform, and the gradient with respect to x of the sum of all coefficients,
+each times a fixed number (`cotangent`). So nothing but the transform takes time or memory.
 """
+
+
+def cotangent(shape: Sequence[int]) -> np.ndarray:
+    """Return the numbers by which coefficients are multiplied, the same for every side."""
+    return np.random.default_rng(1).standard_normal(tuple(shape), dtype=np.float32)
 
 
 class Side(Protocol):
@@ -91,11 +97,15 @@ class Torch(Ours):
     def prepare(self, case: Case, x: np.ndarray) -> Calls:
         import torch
 
+        import scatc
+
         scattering = build("scatc.torch", case)
-        self.calls = torch_calls(scattering, torch.from_numpy(x))
-        # What is compiled at a first call is part of building; an empty batch takes no workspace.
-        for call in torch_calls(scattering, torch.from_numpy(x[:0])).values():
-            call()
+        # What a first call would compile is part of building. On CPU tensors the numpy plan of the transform runs, and
+        # the caches hand the same one to whoever asks.
+        plan: Any = scatc.compile(scattering.spec)
+        plan.slots, plan.source("vjp")
+        g = cotangent((case.batch, *scattering.array_shape()))
+        self.calls = torch_calls(scattering, torch.from_numpy(x), torch.from_numpy(g))
         return self.calls
 
 
@@ -116,16 +126,18 @@ class TensorFlow(Ours):
 
         scattering = build("scatc.tensorflow", case)
 
-        def squares(x: Any) -> Any:
+        g = tf.constant(cotangent((case.batch, *scattering.array_shape())))
+
+        def both(x: Any, g: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                loss = tf.reduce_sum(tf.square(scattering(x)))
-            return tape.gradient(loss, x)
+                y = scattering(x)
+            return y, tape.gradient(y, x, g)
 
         tensor = tf.constant(x)
         forward = tf.function(scattering).get_concrete_function(tensor)
-        gradient = tf.function(squares).get_concrete_function(tensor)
-        self.calls = {"forward": lambda: forward(tensor).numpy(), "gradient": lambda: gradient(tensor).numpy()}
+        gradient = tf.function(both).get_concrete_function(tensor, g)
+        self.calls = awaited(lambda: forward(tensor), lambda: gradient(tensor, g)[1], lambda y: y.numpy())
         return self.calls
 
 
@@ -145,18 +157,25 @@ class JAX(Ours):
         import jax.numpy as jnp
 
         scattering = build("scatc.jax", case)
-        array = jnp.asarray(x)
+        array, g = jnp.asarray(x), jnp.asarray(cotangent((case.batch, *scattering.array_shape())))
+
+        def both(x: Any, g: Any) -> Any:
+            y, pull = jax.vjp(scattering.scattering, x)
+            return y, pull(g)[0]
+
         forward = jax.jit(scattering.scattering).lower(array).compile()
-        gradient = jax.jit(jax.grad(lambda x: jnp.sum(jnp.square(scattering(x))))).lower(array).compile()
-        self.calls = {
-            "forward": lambda: forward(array).block_until_ready(),
-            "gradient": lambda: gradient(array).block_until_ready(),
-        }
+        gradient = jax.jit(both).lower(array, g).compile()
+        self.calls = awaited(lambda: forward(array), lambda: gradient(array, g)[1], lambda y: y.block_until_ready())
         return self.calls
 
 
-def torch_calls(scattering: Any, x: Any, weights: Any = None) -> Calls:
-    """Return the calls of a torch module, ours or the incumbent's; the squares can be of weighted coefficients."""
+def awaited(forward: Callable[[], Any], gradient: Callable[[], Any], wait: Callable[[Any], Any]) -> Calls:
+    """Return calls of a framework that runs them later: each waits for its result."""
+    return {"forward": lambda: wait(forward()), "gradient": lambda: wait(gradient())}
+
+
+def torch_calls(scattering: Any, x: Any, g: Any) -> Calls:
+    """Return the calls of a torch module, ours or the incumbent's."""
     import torch
 
     leaf = x.detach().requires_grad_()
@@ -166,10 +185,7 @@ def torch_calls(scattering: Any, x: Any, weights: Any = None) -> Calls:
             return scattering(x)
 
     def gradient() -> Any:
-        y = scattering(leaf)
-        if weights is not None:
-            y = y * weights
-        return torch.autograd.grad(y.square().sum(), leaf)[0]
+        return torch.autograd.grad(scattering(leaf), leaf, g)[0]
 
     return {"forward": forward, "gradient": gradient}
 
@@ -187,17 +203,20 @@ class Kymatio:
         self.scattering: Any = None
         self.case: Case | None = None
         self.x: Any = None
+        self.g: Any = None
 
     def prepare(self, case: Case, x: np.ndarray) -> Calls:
         self.case, self.x = case, self.torch.from_numpy(x)
         self.scattering = build("kymatio.torch", case)
-        return torch_calls(self.scattering, self.x)
+        with self.torch.no_grad():
+            shape = self.scattering(self.x[:1]).shape[1:]
+        self.g = self.torch.from_numpy(cotangent((case.batch, *shape)))
+        return torch_calls(self.scattering, self.x, self.g)
 
     def result(self, *, gradient: bool) -> dict[str, np.ndarray]:
-        assert self.case is not None
         scale = self._scale()
-        calls = torch_calls(self.scattering, self.x, scale)
-        coefficients = (calls["forward"]() * (1 if scale is None else scale)).numpy()
+        calls = torch_calls(self.scattering, self.x, self.g * scale)
+        coefficients = (calls["forward"]() * scale).numpy()
         found = {"coefficients": coefficients, "order": self._order(coefficients.shape[1])}
         if gradient:
             found["gradient"] = calls["gradient"]().numpy()
@@ -209,7 +228,7 @@ class Kymatio:
         In 1D, 0.3.0 averages where it should sum when it subsamples a spectrum, once for each j of a path.
         """
         if self.case is None or self.case.dim != 1:
-            return None
+            return 1
         scale = 2.0 ** np.nansum(self.scattering.meta()["j"], axis=1)
         return self.torch.from_numpy(scale[:, None].astype(np.float32))
 

@@ -126,7 +126,7 @@ def ratio_of_best(seconds: Seconds, ours: str) -> float:
 def differences(case: Case, sides: Sequence[Remote], *, gradient: bool = False) -> dict[str, dict[str, float]]:
     """Return ``||ours - theirs|| / ||theirs||`` of each of our sides, as the last prepared case gives them.
 
-    Keys are the orders and, if asked for, ``"gradient"``: that of the sum of the squares of all coefficients.
+    Keys are the orders and, if asked for, ``"gradient"``.
     """
     stored = {}
     with tempfile.TemporaryDirectory() as folder:
