@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scatc.codegen import find_target
+from scatc.ir.lower import lower
 from scatc.ir.options import Options
+from scatc.ir.passes.select_paths import select_paths
+from scatc.ir.paths import Path
+from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
 from scatc.ir.transposed import Store
 from scatc.runtime import fft, torch_ops
@@ -26,7 +30,14 @@ from scatc.runtime.plan import Compiled, Plan
 from scatc.runtime.torch_ops import Programs, Tensors
 from scatc.runtime.workers import default_workers
 
+Outputs = tuple[tuple[tuple[int, ...], tuple[Path, ...]], ...]
+
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def numpy_runs(device: torch.device) -> bool:
+    """Whether tensors of a device are transformed by the numpy program, not by the emitted source."""
+    return device.type == "cpu"
 
 
 class TorchPlan(Plan):
@@ -91,7 +102,8 @@ class TorchPlan(Plan):
     @cached_property
     def _places(self) -> dict[str, tuple[str, int, tuple[int, ...]]]:
         """Of each table: its kind, where it begins in the flat tensor of its kind, its shape."""
-        places, ends = {}, {"real": 0, "index": 0}
+        places: dict[str, tuple[str, int, tuple[int, ...]]] = {}
+        ends = {"real": 0, "index": 0}
         tables = self._compiled.tables
         for name in sorted(tables, key=lambda name: (tables[name].dtype.kind != "c", name)):  # complex ones aligned
             table = tables[name]
@@ -250,26 +262,41 @@ class TransformPrograms(Programs):
         return find_plan(self.spec, emitter, options)
 
     @cached_property
+    def _outputs(self) -> Outputs:
+        """The outputs: what each path has, and which paths; nothing is compiled to know that."""
+        plans: list[Plan] = [*self._numpy.values(), *(vars(self)[name] for name in ("plan",) if name in vars(self))]
+        if plans:
+            return plans[0].groups
+        graph = select_paths(lower(self.spec), self._options)
+        return Program(graph, 1, {}, 1).outputs
+
+    @cached_property
     def groups(self) -> list[tuple[int, ...]]:  # type: ignore[override]
         """The shape of each output for one signal."""
-        plan: Plan = vars(self).get("plan") or self.numpy
-        return [(len(paths), *samples) for samples, paths in plan.groups]
+        return [(len(paths), *samples) for samples, paths in self._outputs]
+
+    @cached_property
+    def paths(self) -> list[tuple[Path, ...]]:  # type: ignore[override]
+        """The paths of each output."""
+        return [paths for _, paths in self._outputs]
 
     def slots(self, device: torch.device) -> list[tuple[int, ...]]:
         """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device."""
-        return [(*slot, 2) for slot in self.numpy.slots] if device.type == "cpu" else self.plan.slots
+        return [(*slot, 2) for slot in self.numpy.slots] if numpy_runs(device) else self.plan.slots
 
     def forward(self, x: Tensor, tables: Tensors, store: bool) -> list[Tensor]:
         """The outputs for a batch of signals and, if it is to `store`, what is kept."""
-        if x.device.type != "cpu":
-            return self.plan.run(x, tables, store=store)
+        if not numpy_runs(x.device):
+            with torch_ops.plainly(), torch.no_grad():
+                return self.plan.run(x, tables, store=store)
         outs, saved = self.numpy.run_groups(x.resolve_neg().numpy(), store=store)
         return [*map(torch.from_numpy, outs), *(torch.view_as_real(torch.from_numpy(kept)) for kept in saved)]
 
     def vjp(self, x: Tensor, tables: Tensors, g: Tensors, saved: Tensors) -> Tensor:
         """The gradient for cotangents of the outputs."""
-        if x.device.type != "cpu":
-            return self.plan.vjp(x, g, saved, tables)
+        if not numpy_runs(x.device):
+            with torch_ops.plainly():
+                return self.plan.vjp(x, g, saved, tables)
         kept = [torch.view_as_complex(t.contiguous()).numpy() for t in saved]
         gs: Sequence[Any] = [t.resolve_neg().numpy() for t in g]
         return torch.from_numpy(self.numpy.vjp_groups(x.resolve_neg().numpy(), gs, kept))

@@ -2,9 +2,9 @@
 
     forward  y = S(x)          vjp  J(x)^T g          jvp  J(x) t          hvp  the derivative of J(x)^T g along t
 
-J is the derivative of S. To torch each is one opaque operator, so no complex arithmetic reaches Inductor, with rules for
-shapes, for batches that `vmap` adds, and for its derivatives, which are these operators again. Which transform it is says
-a text (`key`), from which any process finds or compiles the programs: exported models hold nothing else of ours.
+J is the derivative of S. To torch each is one opaque operator, so no complex arithmetic reaches Inductor, with rules
+for shapes, for batches that `vmap` adds, and for derivatives, which are these operators again. Which transform it is a
+text (`key`) says, from which any process finds or compiles the programs: exported models hold nothing else of ours.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from torch.autograd.function import _SingleLevelFunction
 
@@ -50,10 +51,13 @@ class Programs:
         Of a signal.
     groups : list of tuple of int
         The shape of each output for one signal.
+    paths : list of tuple of paths
+        The paths of each output.
     """
 
     axes: int
     groups: list[tuple[int, ...]]
+    paths: list[tuple[Path, ...]]
 
     def slots(self, device: torch.device) -> list[tuple[int, ...]]:
         """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device."""
@@ -104,20 +108,18 @@ def _forward(x: Tensor, tables: Tensors, key: str, store: bool) -> list[Tensor]:
     batch = _batch(x, programs)
     if not x.numel():
         return _forward_fake(x, tables, key, store)
-    with _plainly(), torch.no_grad():
-        outs = programs.forward(_flat(x, programs.axes), tables, store)
-        return [out.contiguous().reshape(batch + out.shape[1:]) for out in outs]
+    outs = programs.forward(_flat(x, programs.axes), tables, store)
+    return [out.contiguous().reshape(batch + out.shape[1:]) for out in outs]
 
 
 def _vjp(x: Tensor, tables: Tensors, g: Tensors, saved: Tensors, key: str) -> Tensor:
     programs = find(key)
     if not x.numel():
         return torch.empty_like(x)
-    with _plainly(), torch.no_grad():
-        slots = programs.slots(x.device) if saved else []
-        kept = [_flat(t, len(slot)) for t, slot in zip(saved, slots, strict=True)]
-        gradient = programs.vjp(_flat(x, programs.axes), tables, _grouped(g, programs), kept)
-        return gradient.contiguous().reshape(x.shape)
+    slots = programs.slots(x.device) if saved else []
+    kept = [_flat(t, len(slot)) for t, slot in zip(saved, slots, strict=True)]
+    gradient = programs.vjp(_flat(x, programs.axes), tables, _grouped(g, programs), kept)
+    return gradient.contiguous().reshape(x.shape)
 
 
 def _jvp(x: Tensor, tables: Tensors, t: Tensor, key: str) -> list[Tensor]:
@@ -125,7 +127,7 @@ def _jvp(x: Tensor, tables: Tensors, t: Tensor, key: str) -> list[Tensor]:
     programs = find(key)
     if not x.numel():
         return _forward_fake(x, tables, key, False)
-    with _plainly(), torch.enable_grad():
+    with plainly(), torch.enable_grad():
         z = _flat(x, programs.axes).clone().requires_grad_()
         y = programs.run(z, tables)
         u = [torch.zeros_like(out, requires_grad=True) for out in y]
@@ -138,7 +140,7 @@ def _hvp(x: Tensor, tables: Tensors, g: Tensors, t: Tensor, key: str) -> Tensor:
     programs = find(key)
     if not x.numel():
         return torch.empty_like(x)
-    with _plainly(), torch.enable_grad():
+    with plainly(), torch.enable_grad():
         z = _flat(x, programs.axes).clone().requires_grad_()
         (product,) = torch.autograd.grad(programs.run(z, tables), z, _grouped(g, programs), create_graph=True)
         (found,) = torch.autograd.grad(product, z, _flat(t, programs.axes), materialize_grads=True)
@@ -157,9 +159,9 @@ _EXCLUDED = _keys([name for name in torch._C.DispatchKey.__members__ if name.sta
 
 
 @contextlib.contextmanager
-def _plainly() -> Iterator[None]:
-    """As if called by nobody. A kernel's caller may have switched off autograd, and what resolves lazy conjugates, or
-    have autocast on: the code of a plan needs the first two, and computes in its own precision.
+def plainly() -> Iterator[None]:
+    """As if called by nobody. The caller of a kernel may have switched off autograd and what resolves lazy conjugates,
+    which emitted code needs, and may have switched on autocast: such code computes in its own precision.
     """
     with torch.inference_mode(False), torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED):
         yield
@@ -211,7 +213,7 @@ class _Forward(_SingleLevelFunction):
     def backward(ctx: Any, *g: Tensor | None) -> tuple[Any, ...]:
         x, tables, saved = _split(ctx.saved_tensors, ctx.tables)
         gradient = OPS.vjp(x, tables, _filled(g[: ctx.outs], x, ctx.key), saved, ctx.key)
-        return (None, None, None, gradient, *(None,) * ctx.tables)
+        return None, None, None, gradient, *(None,) * int(ctx.tables)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
@@ -233,15 +235,15 @@ class _Vjp(_SingleLevelFunction):
 
     @staticmethod
     def backward(ctx: Any, t: Tensor | None) -> tuple[Any, ...]:
-        nothing = (None,) * (ctx.rest - ctx.outs - ctx.tables)
         if t is None:
-            return (None,) * (5 + ctx.rest)
+            return (None,) * (5 + int(ctx.rest))
+        nothing = (None,) * (ctx.rest - ctx.outs - ctx.tables)
         x, tables, g = _split(ctx.saved_tensors, ctx.tables)
         along = OPS.jvp(x, tables, t, ctx.key)
         return (None, None, None, None, OPS.hvp(x, tables, g, t, ctx.key), *(None,) * ctx.tables, *along, *nothing)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+    def jvp(ctx: Any, *tangents: Any) -> Any:
         x, tables, g = _split(ctx.saved_tensors, ctx.tables)
         t, dg = tangents[4], tangents[5 + ctx.tables :][: ctx.outs]
         along = torch.zeros_like(x) if t is None else OPS.hvp(x, tables, g, t, ctx.key)
@@ -302,26 +304,44 @@ def _filled(g: Sequence[Tensor | None], x: Tensor, key: str) -> list[Tensor]:
     return [x.new_zeros(shape) if t is None else t for t, shape in zip(g, shapes, strict=True)]
 
 
-def _forward_autograd(keyset: Any, x: Tensor, tables: Tensors, key: str, store: bool) -> list[Tensor]:
-    needed = torch.is_grad_enabled() and x.requires_grad
+def _differentiated(*tensors: Tensor) -> bool:
+    """Whether a derivative with respect to one of these may be asked for."""
+    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return transformed or _requires_grad(*tensors)
+
+
+def _requires_grad(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+
+
+def _applied(function: Any, *arguments: Any) -> Any:
     with enable_single_level_autograd_function():
-        outs = list(_Forward.apply(keyset, key, store or needed, x, *tables))
+        return function.apply(*arguments)
+
+
+def _forward_autograd(keyset: Any, x: Tensor, tables: Tensors, key: str, store: bool) -> Any:
+    if not _differentiated(x):
+        return _below(OPS.forward, keyset, x, tables, key, store)
+    outs = list(_applied(_Forward, keyset, key, store or _requires_grad(x), x, *tables))
     return outs if store else outs[: len(find(key).groups)]
 
 
-def _vjp_autograd(keyset: Any, x: Tensor, tables: Tensors, g: Tensors, saved: Tensors, key: str) -> Tensor:
-    with enable_single_level_autograd_function():
-        return _Vjp.apply(keyset, key, len(tables), len(g), x, *tables, *g, *saved)
+def _vjp_autograd(keyset: Any, x: Tensor, tables: Tensors, g: Tensors, saved: Tensors, key: str) -> Any:
+    if not _differentiated(x, *g):
+        return _below(OPS.vjp, keyset, x, tables, g, saved, key)
+    return _applied(_Vjp, keyset, key, len(tables), len(g), x, *tables, *g, *saved)
 
 
-def _jvp_autograd(keyset: Any, x: Tensor, tables: Tensors, t: Tensor, key: str) -> list[Tensor]:
-    with enable_single_level_autograd_function():
-        return list(_Jvp.apply(keyset, key, x, t, *tables))
+def _jvp_autograd(keyset: Any, x: Tensor, tables: Tensors, t: Tensor, key: str) -> Any:
+    if not _differentiated(x, t):
+        return _below(OPS.jvp, keyset, x, tables, t, key)
+    return list(_applied(_Jvp, keyset, key, x, t, *tables))
 
 
-def _hvp_autograd(keyset: Any, x: Tensor, tables: Tensors, g: Tensors, t: Tensor, key: str) -> Tensor:
-    with enable_single_level_autograd_function():
-        return _Hvp.apply(keyset, key, len(tables), x, t, *tables, *g)
+def _hvp_autograd(keyset: Any, x: Tensor, tables: Tensors, g: Tensors, t: Tensor, key: str) -> Any:
+    if not _differentiated(x, t, *g):
+        return _below(OPS.hvp, keyset, x, tables, g, t, key)
+    return _applied(_Hvp, keyset, key, len(tables), x, t, *tables, *g)
 
 
 # Batches that `vmap` adds: their axis becomes the first of the batch axes.

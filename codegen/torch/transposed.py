@@ -5,13 +5,13 @@ Arrays are laid out as in the forward code. What adds to a value writes in place
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from scatc.codegen.functional_rules import Rule, axis_slice, runs, sample_axes
+from scatc.codegen.functional_rules import axis_slice, runs, sample_axes
 from scatc.codegen.functional_tables import lowpass_table, windows
 from scatc.codegen.slices import index, shape_text, span, wrapped
 from scatc.ir.geometry import Padding, extension_index
@@ -109,7 +109,7 @@ def _fold_t(e: GradientEmitter, name: str, node: FoldT, x: Value, y: Value) -> d
     """How x is laid out at every alias (`split`, `tail`, `repeats`), cropped to the window, and summed (`axes`) over
     components and, unless each has its own window (`starts`), over filters; and where that is added.
     """
-    boxes = windows(node, y)
+    boxes = windows(cast(Any, node), y)  # it has what a fold has
     widths, start = tuple(b - a for a, b in boxes[0]), tuple(a for a, _ in boxes[0])
     grid, count = x.grid, len(node.indices)
     left = [0 if node.shifted else s % m for s, m in zip(start, grid, strict=True)]
@@ -163,7 +163,7 @@ def _lowpass_t(e: GradientEmitter, name: str, node: LowpassT, x: Value, y: Value
     """`steps`: a product with the transposed matrix for each axis, first axis first."""
     source, shape, steps = node.x, list(x.shape), []
     for axis in range(e.dim):
-        last, matrix = axis == e.dim - 1, lowpass_table(node, axis)
+        last, matrix = axis == e.dim - 1, lowpass_table(cast(Any, node), axis)
         if node.methods[axis] == "dense":
             steps.append(SimpleNamespace(dense=f"{source} @ {matrix}.T" if last else f"{matrix}.T @ {source}"))
         else:
@@ -201,7 +201,7 @@ def _pads(behind: int, pads: tuple[int, int]) -> str:
     return shape_text(*(0,) * (2 * behind), *pads) if any(pads) else ""
 
 
-TRANSPOSED: dict[type[Node], Rule] = {
+TRANSPOSED: dict[type[Node], Callable[..., dict[str, object]]] = {
     Cotangent: _cotangent,
     Gradient: _nothing,
     Sum: _sum,
