@@ -56,7 +56,7 @@ def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) ->
             name: {call: turns.ratio_of_best(seconds[call], name) for call in CALLS} for name in ours
         }
         row["relative_difference"] = turns.differences(case, sides, gradient=True) if ours else {}
-    row["peak_bytes"] = turns.peaks(case, names, "gradient", options)
+    row["peak_bytes"] = turns.peaks(case, names, "gradient", options, times=3)
     return row
 
 

@@ -155,12 +155,17 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
-def peaks(case: Case, names: Sequence[str], call: str, options: argparse.Namespace) -> dict[str, dict[str, int]]:
-    """Measure memory, each side in a process that has run nothing else."""
+def peaks(
+    case: Case, names: Sequence[str], call: str, options: argparse.Namespace, times: int = 1
+) -> dict[str, dict[str, int]]:
+    """Measure memory, each side in a process that has run nothing else; of several `times`, the median."""
     found = {}
     for name in names:
-        with Remote(name, options.threads, options.fft) as fresh:
-            found[name] = fresh.ask("memory", case=case.to_json(), call=call)
+        measured = []
+        for _ in range(times):
+            with Remote(name, options.threads, options.fft) as fresh:
+                measured.append(fresh.ask("memory", case=case.to_json(), call=call))
+        found[name] = {key: int(statistics.median(one[key] for one in measured)) for key in measured[0]}
     return found
 
 
