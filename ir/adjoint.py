@@ -157,7 +157,7 @@ class _Adjoint:
             return self.add(f"g{reader}", Cotangent(name, node.paths, value.shape))
         if isinstance(node, Fft):
             spectrum = self.spectrum(reader, node)
-            return self.add(f"g{reader}_t", FftT(spectrum, node.box, node.real, node.centred))
+            return self.add(f"g{reader}_t", FftT(spectrum, node.box, value.real, node.centred))
         if isinstance(node, Pad):
             self.again(reader)
             return self.add(f"g{reader}_t", PadT(self.samples(reader), node.widths, node.mode))

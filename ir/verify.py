@@ -29,6 +29,7 @@ from scatc.ir.transposed import (
     Cotangent,
     FftT,
     FoldT,
+    Gradient,
     IfftT,
     LowpassT,
     ModulusT,
@@ -94,7 +95,7 @@ def verify(graph: Graph, level: str = "any") -> None:
         for problem in _problems(graph, node, values.get(node.x)):
             _fail(name, node, problem)
         values[name] = infer_node(graph.spec, node, *operands)
-        for problem in _transposed_problems(node, *operands):
+        for problem in _transposed_problems(graph, node, *operands):
             _fail(name, node, problem)
     paths = [path for _, output in graph.outputs for path in output.paths]
     if len(paths) != len(set(paths)):
@@ -116,7 +117,7 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     found = []
     if not isinstance(node, TRANSPOSED_KINDS) and isinstance(node, Fold | Ifft) != x.spectrum:
         found.append("it needs a spectrum" if not x.spectrum else "it needs samples, not a spectrum")
-    if isinstance(node, Filter | Average) and not x.real:
+    if isinstance(node, Filter | Average | Gradient) and not x.real:
         found.append("its input must be real")
     if isinstance(node, Fft) and node.real and not x.real:
         found.append("real=True needs a real input")
@@ -170,7 +171,7 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
     return found
 
 
-def _transposed_problems(node: Node, *operands: Value) -> list[str]:
+def _transposed_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:
     """What is wrong with how the operands of a transposed kind go together."""
     x, last = operands[0] if operands else None, operands[-1] if operands else None
     if x is None or last is None:
@@ -179,12 +180,14 @@ def _transposed_problems(node: Node, *operands: Value) -> list[str]:
         return ["it needs samples, not a spectrum" if x.spectrum else "it needs a spectrum"]
     if isinstance(node, Cotangent) and len(node.paths) != x.paths:
         return [f"it names {len(node.paths)} paths for the {x.paths} rows of its input"]
-    if isinstance(node, Sum) and (x.shape, x.paths) != (last.shape, last.paths):
+    if isinstance(node, Sum) and (x.shape, x.paths, x.real) != (last.shape, last.paths, last.real):
         return [f"its inputs differ: {x} and {last}"]
     if isinstance(node, ModulusT | AverageT) and x.paths != last.paths:
         return [f"its inputs differ in their paths: {x} and {last}"]
     if isinstance(node, FoldT) and last.paths * len(node.indices) != x.paths:
         return [f"its {len(node.indices)} filters do not lead from {x} to {last}"]
+    if isinstance(node, FoldT) and len(graph.users[node.into]) > 1:
+        return [f"it takes the place of {node.into}, which others read"]
     return []
 
 
