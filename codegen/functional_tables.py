@@ -99,7 +99,8 @@ def lowpass_table(node: Lowpass, axis: int) -> str:
 class Toeplitz:
     """A matrix whose rows read one vector; each begins `step` entries before the one above it.
 
-    The vector has ``width + rows * step`` entries: row r is ``vector[(rows - 1 - r) * step :][:width]``.
+    The vector has ``width + rows * step`` entries (as for one row if there is none): row r is
+    ``vector[(rows - 1 - r) * step :][:width]``.
     """
 
     rows: int
@@ -108,7 +109,8 @@ class Toeplitz:
 
     def matrix(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """The matrix, shape ``(rows, width)``."""
-        return np.stack([vector[(self.rows - 1 - r) * self.step :][: self.width] for r in range(self.rows)])
+        rows = [vector[(self.rows - 1 - r) * self.step :][: self.width] for r in range(self.rows)]
+        return np.reshape(rows, (self.rows, self.width))
 
 
 def toeplitz(spec: Spec, node: Lowpass, axis: int) -> Toeplitz:
@@ -124,7 +126,7 @@ def _lowpass_vector(spec: Spec, node: Lowpass, axis: int) -> NDArray[np.float64]
     """What the rows of the matrix of an axis read: phi in time, backwards (banded: its taps, and zeros around them)."""
     form = toeplitz(spec, node, axis)
     h = impulse_response(spec, node.level, axis)
-    j = np.arange(form.width + form.rows * form.step)
+    j = np.arange(form.width + max(form.rows, 1) * form.step)
     if node.methods[axis] == "dense":
         return h[((node.kept[axis][1] - 1) * form.step - j) % len(h)]
     radius = node.taps[axis] // 2

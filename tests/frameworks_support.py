@@ -29,6 +29,7 @@ TRANSFORMS = {
     "1d_global": Spec(dim=1, shape=33, J=3, T="global", padding="zero"),
     "1d_third_order": Spec(dim=1, shape=128, J=5, order=3),
     "1d_fft_lowpass": Spec(dim=1, shape=2048, J=3, Q=1, T=512, stride=2),
+    "1d_no_sample_kept": Spec(dim=1, shape=4, J=3),
     "2d": Spec(dim=2, shape=(13, 20), J=2, L=3),
     "2d_none": Spec(dim=2, shape=(9, 8), J=1, L=2, T=0),
     "2d_global": Spec(dim=2, shape=(8, 11), J=2, L=2, T="global", padding="zero"),

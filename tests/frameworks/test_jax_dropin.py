@@ -78,7 +78,7 @@ def test_layouts() -> None:
         np.testing.assert_array_equal(coefficients, array[:, row])
     S.out_type = "list"
     assert [set(item) for item in S(X)] == [{"coef", "j", "n", "order"}] * array.shape[1]
-    assert [item["coef"].shape for item in Scattering1D(3, N, T=0, out_type="list")(X)][0] == (2, N)
+    assert Scattering1D(3, N, T=0, out_type="list")(X)[0]["coef"].shape == (2, N)
     assert {"coef", "theta"} < set(Scattering2D(2, (16, 17), L=2, out_type="list")(IMAGE)[0])
 
 
@@ -118,9 +118,9 @@ class TestErrors:
             Scattering1D(3, N)(X[:, 1:])
         with pytest.raises(RuntimeError, match="at least two"):
             Scattering2D(2, (16, 16))(X[0])
-        with pytest.raises(RuntimeError, match="^Tensor must be of spatial size"):
+        with pytest.raises(RuntimeError, match=r"^Tensor must be of spatial size"):
             Scattering2D(2, (16, 16))(IMAGE)
-        with pytest.raises(RuntimeError, match="^Padded tensor must be of spatial size"):
+        with pytest.raises(RuntimeError, match=r"^Padded tensor must be of spatial size"):
             Scattering2D(2, (16, 16), pre_pad=True)(IMAGE)
         with pytest.raises(RuntimeError, match="at least three"):
             HarmonicScattering3D(1, (4, 4, 4))(X)

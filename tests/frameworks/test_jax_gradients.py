@@ -10,6 +10,8 @@ import pytest
 from frameworks_support import ALL_SMALL, SINGULAR, signals_of
 
 import scatc
+from scatc.ir.lower import lower
+from scatc.ir.reverse import reverse
 from scatc.ir.spec import Spec
 
 jax = pytest.importorskip("jax")
@@ -44,14 +46,13 @@ def test_first_and_second_order(spec: Spec) -> None:
 
 
 @ALL_SMALL
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_finite_where_moduli_vanish(spec: Spec, dtype: str) -> None:
-    loss = energy(spec, dtype)
+def test_finite_where_moduli_vanish(spec: Spec) -> None:
+    loss = energy(spec, "float32")
     gradient = jax.jit(jax.grad(loss))
     curvature = jax.jit(lambda x, v: jax.jvp(jax.grad(loss), (x,), (v,))[1])
     for kind in SINGULAR:
-        x = signals_of(spec, kind).astype(dtype)
-        v = signals_of(spec, "noise").astype(dtype)
+        x = signals_of(spec, kind).astype(np.float32)
+        v = signals_of(spec, "noise").astype(np.float32)
         assert np.isfinite(gradient(x)).all(), kind
         assert np.isfinite(curvature(x, v)).all(), kind
 
@@ -107,9 +108,6 @@ def test_gradients_map_over_a_batch() -> None:
 
 
 def test_the_oracle_of_gradients_says_the_same() -> None:
-    from scatc.ir.lower import lower
-    from scatc.ir.reverse import reverse
-
     spec = Spec(dim=1, shape=40, J=3)
     plan = scatc.compile(spec, target="jax", dtype="float64")
     x = signals_of(spec, "noise")
