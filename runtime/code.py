@@ -123,7 +123,7 @@ class GradientCode(Code):
     ) -> None:
         x, gs, gradient = arguments
         with choice.context(workers), np.errstate(all="ignore"):
-            n, spectrum, total, floor = self.module.trunk(x, gs, gradient, arena(0))
+            n, spectrum, total = self.module.trunk(x, gs, gradient, arena(0))
         totals = {0: total}
 
         def part(worker: int, task: tuple[Callable[..., None], slice]) -> None:
@@ -131,7 +131,7 @@ class GradientCode(Code):
             if worker not in totals:
                 totals[worker] = np.zeros_like(total)
             with choice.context(), np.errstate(all="ignore"):
-                branch(n, spectrum, totals[worker], floor, gs, arena(worker), filters)
+                branch(n, spectrum, totals[worker], gs, arena(worker), filters)
 
         run_chunks(part, list(self._parts()), workers)
         with choice.context(workers), np.errstate(all="ignore"):

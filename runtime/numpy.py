@@ -19,7 +19,7 @@ from scatc.runtime.plan import Compiled, Plan
 Array = NDArray[Any]
 
 LARGEST_PEAK = 1e6
-"""Samples of a volume between the inverse of this and this need no scaling, in single precision either."""
+"""Samples between the inverse of this and this need no scaling, in single precision either."""
 
 
 class NumpyPlan(Plan):
@@ -186,52 +186,49 @@ class NumpyPlan(Plan):
     def run_groups(self, x: Array, *, store: bool = False) -> tuple[list[Array], list[Array]]:
         """Transform an array that was checked: the program's output arrays, and what it keeps if it is to `store`."""
         code = self._storing if store else self._code
-        signals = x.reshape(-1, *self.spec.input_shape) if x.size else x.reshape(0, *self.spec.input_shape)
+        signals = self._signals(x)
         count = len(signals)
         outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in code.program.outputs]
         saved = [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in code.program.slots]
         if count and any(out.size for out in outs):
-            scales = self._scales(signals)
-            code(_scaled(signals, scales, self.dtype), [*outs, *saved])
+            # squares, which the norm over m takes, must stay within the numbers' range, and so must the quotients that
+            # the gradient makes of what is stored
+            scales = _scales(signals) if saved or self.spec.average == "integral" else None
+            code(self._divided(signals, scales), [*outs, *saved])
             if scales is not None:
                 with np.errstate(over="ignore", under="ignore"):
-                    outs[0] *= self._powers(scales)
+                    for out in outs:
+                        np.multiply(out, self._factors(scales, out.ndim), out=out, casting="same_kind")
         return outs, saved
 
     def vjp_groups(self, x: Array, gs: Sequence[Array], saved: Sequence[Array] = ()) -> Array:
         """The gradient for cotangents of the program's output arrays; see `vjp`."""
         code = self._saved_gradient if len(saved) else self._gradient
-        signals = x.reshape(-1, *self.spec.input_shape) if x.size else x.reshape(0, *self.spec.input_shape)
+        signals = self._signals(x)
         gradient = np.zeros(signals.shape, self.dtype)
         if len(signals) and any(g.size for g in gs):
-            scales = self._scales(signals)
-            gs = [np.asarray(g, self.dtype) for g in gs]
-            if scales is None:
-                code(signals, [*gs, *saved], gradient)
-            else:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
-                factors = self._powers(scales) / scales[:, None, None]
+            scales, sizes = _scales(signals), _scales(*gs)
+            if scales is not None:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
                 with np.errstate(over="ignore", under="ignore"):
-                    gs = [(gs[0] * factors).astype(self.dtype)]
-                code(_scaled(signals, scales, self.dtype), [*gs, *saved], gradient)
+                    gs = [g * (self._factors(scales, g.ndim) / _column(scales, g.ndim)) for g in gs]
+                sizes = _scales(*gs)
+            gs = [np.asarray(self._divided(g, sizes), self.dtype) for g in gs]
+            code(self._divided(signals, scales), [*gs, *saved], gradient)
+            if sizes is not None:
+                with np.errstate(over="ignore", under="ignore"):
+                    gradient *= _column(sizes, gradient.ndim)
         return gradient.reshape(x.shape)
 
-    def _scales(self, signals: Array) -> Array | None:
-        """In 3D, powers of two by which signals are divided so that squares, which the norm over m takes, stay within
-        the numbers' range; to divide by them is exact, and integrals of powers are multiplied back. None: no need.
-        """
-        if self.spec.average != "integral":
-            return None
-        highest, lowest = (extreme(signals, axis=(-3, -2, -1)).astype(np.float64) for extreme in (np.max, np.min))
-        peaks = np.maximum(highest, -lowest)
-        usual = (peaks == 0) | ~np.isfinite(peaks) | ((peaks > 1 / LARGEST_PEAK) & (peaks < LARGEST_PEAK))
-        if usual.all():
-            return None
-        scales: Array = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
-        return scales
+    def _signals(self, x: Array) -> Array:
+        """One axis of batch."""
+        return x.reshape(math.prod(x.shape[: x.ndim - len(self.spec.input_shape)]), *self.spec.input_shape)
 
-    def _powers(self, scales: Array) -> Array:
-        """What integrals of powers are multiplied by, shape ``(count, 1, powers)``."""
-        return np.asarray(scales[:, None, None] ** np.array(self.spec.integral_powers))
+    def _factors(self, scales: Array, ndim: int) -> Array:
+        """What coefficients of signals divided by `scales` are multiplied by: S is homogeneous, integrals by powers."""
+        return _column(scales, ndim) ** np.array(self.spec.integral_powers or (1.0,))
+
+    def _divided(self, arrays: Array, scales: Array | None) -> Array:
+        return arrays if scales is None else (arrays / _column(scales, arrays.ndim)).astype(self.dtype)
 
     def ir(self, of: str = "forward") -> str:
         """The spectral program as text, one node a line; `of` may be 'vjp', for that of the gradient."""
@@ -258,8 +255,23 @@ class NumpyPlan(Plan):
         return self._part(of).program.working_bytes
 
 
-def _scaled(signals: Array, scales: Array | None, dtype: Any) -> Array:
-    return signals if scales is None else (signals / scales[:, None, None, None]).astype(dtype)
+def _scales(*arrays: Array) -> Array | None:
+    """Powers of two, one for each signal, by which it is divided to be of usual size (exactly); None: all are."""
+    peaks = np.zeros(len(arrays[0]))
+    for array in arrays:
+        axes = tuple(range(1, array.ndim))
+        for extreme in (np.max, np.min):
+            peaks = np.maximum(peaks, np.abs(extreme(array, axis=axes, initial=0).astype(np.float64)))
+    usual = (peaks == 0) | ~np.isfinite(peaks) | ((peaks > 1 / LARGEST_PEAK) & (peaks < LARGEST_PEAK))
+    if usual.all():
+        return None
+    scales: Array = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
+    return scales
+
+
+def _column(scales: Array, ndim: int) -> Array:
+    """One number a signal, for arrays of so many axes."""
+    return scales.reshape(-1, *(1,) * (ndim - 1))
 
 
 PLAN = NumpyPlan

@@ -22,6 +22,7 @@ from scatc.ir.cost import graph_costs
 from scatc.ir.nodes import Fft, Fold, Input, Node
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program, filters
+from scatc.ir.spec import Spec
 from scatc.ir.text import print_node
 from scatc.ir.transposed import Blank, FoldT, Gradient
 
@@ -31,12 +32,8 @@ INDENT = "    "
 REST = "rest"
 """The section behind the branches; no node is called so."""
 
-FLOORS = {"float32": 1e-25, "float64": 1e-200}
-"""U below it counts as 0 where the derivative of a power of it would be infinite."""
-
-HEADROOM = 1e4
-"""Cotangents of U are at most so many times the largest cotangent of an output: filters have an L1 norm of about 1, and
-a U has few children."""
+HEADROOM = {"float32": 30, "float64": 300}
+"""Decimal exponent of a number that leaves room for sums and for large cotangents below the largest there is."""
 
 
 @lru_cache(maxsize=1)
@@ -119,12 +116,16 @@ def _emit_vjp(emitter: Emitter, common: dict[str, Any], shapes: list[str], slots
             spectrum=spectra[0] if program.branches and spectra else "None",
             total=blanks[0] if program.branches else "None",
             rest="\n".join(rest),
-            floor=FLOORS[emitter.options.dtype],
-            headroom=HEADROOM,
-            count=len(shapes),
+            floor=floor(emitter.spec, emitter.options),
             **common,
         )
     )
+
+
+def floor(spec: Spec, options: Options) -> float:
+    """The U below which it counts as 0: `g U^(q-1) / U` must not overflow for the least power q of a volume (or 1)."""
+    least = min(1.0, *(spec.integral_powers or (1.0,)))
+    return float(10.0 ** -round(HEADROOM[options.dtype] / (2 - least)))
 
 
 def _slot_lines(slots: list[str]) -> list[str]:

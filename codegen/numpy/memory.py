@@ -83,8 +83,7 @@ class NumpyMemory:
                 return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
             case FoldT(half=False):
                 largest = max(prod(piece.sizes) for piece in pieces_of(node, x, y)) * cplx
-                conjugate = largest * x.components * (len(y.shape) == 3)
-                return Footprint(step=largest * x.components, scratch=largest + conjugate)
+                return Footprint(step=largest * x.components, scratch=largest * (1 + (len(y.shape) == 3)))
             case FoldT():
                 return Footprint(scratch=prod(node.widths or y.grid) * cplx)
         return Footprint()

@@ -152,7 +152,7 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
             SimpleNamespace(
                 shape=shape_text(*lead, *piece.sizes),
                 read=index(*piece.spectrum),
-                w=f"np.conjugate({w})" if e.spec.dim == 3 else w,
+                w=w,
                 place=index(*piece.moved) if gathered else index(*piece.place),
             )
         )
@@ -165,6 +165,7 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
         "single": not vector and e.program.chunks[fold] == 1,
         "starts": [f"{table}_start{axis}[{chunk}].tolist()" for axis in range(e.spec.dim)] if gathered else [],
         "component_axis": 1 if vector else None,
+        "conj": ".conj()" if e.spec.dim == 3 else "",  # conj(w) g = conj(w conj(g)); in 1D and 2D filters are real
     }
 
 
@@ -221,7 +222,9 @@ def _fold_half_t(e: Emitter, node: FoldT, x: Value, y: Value) -> dict[str, objec
 
 
 def _modulus_t(e: Emitter, name: str, node: ModulusT, x: Value, y: Value) -> dict[str, object]:
-    return {"u": node.u, "v": node.v, "spread": "[:, None]" if y.components > 1 else "", "safe": e.spec.dim == 3}
+    # the derivatives of powers want U away from 0 first
+    bounded = any(isinstance(reader := e.graph[r], AverageT) and reader.powers for r in e.graph.users[node.u])
+    return {"u": node.u, "v": node.v, "spread": "[:, None]" if y.components > 1 else "", "bounded": bounded}
 
 
 def _average_t(e: Emitter, name: str, node: AverageT, x: Value, y: Value) -> dict[str, object]:
