@@ -206,7 +206,7 @@ def _fold(spec: Spec, node: Fold, x: Array, value: Value) -> Array:
             y = np.moveaxis(np.moveaxis(y, axis, -1) @ folding.T, -1, axis)
         rows.append(y[..., : y.shape[-1] // 2 + 1] if node.half else y)
     stacked = np.stack(rows, axis=2)
-    return stacked.reshape(stacked.shape[0], -1, *stacked.shape[3:])
+    return stacked.reshape(len(x), x.shape[1] * len(rows), *stacked.shape[3:])
 
 
 def _ifft(spec: Spec, node: Ifft, x: Array, value: Value) -> Array:
@@ -264,7 +264,7 @@ def _fold_t(spec: Spec, node: FoldT, x: Array, into: Array, value: Value) -> Arr
     grid = value.grid
     held = value.band or tuple((0, n) for n in grid)
     widths = node.widths or grid
-    x = x.reshape(x.shape[0], -1, len(node.indices), *x.shape[2:])
+    x = x.reshape(len(x), into.shape[1], len(node.indices), *x.shape[2:])
     total = np.array(into)
     for f, index in enumerate(node.indices):
         starts = node.starts[f] if node.starts else (0,) * spec.dim
