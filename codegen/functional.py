@@ -26,6 +26,7 @@ from scatc.ir.text import print_node
 from scatc.ir.values import Value
 
 INDENT = "    "
+WIDTH = 120
 
 
 class NoArena:
@@ -107,7 +108,8 @@ class Emitter:
     def module(self, options: Options, tables: Tables, version: str) -> str:
         """The source text of the program."""
         template = templates(self.target.name).get_template("module.py.j2")
-        return template.render(**self.context(options, tables, version))
+        _, head, code = template.render(**self.context(options, tables, version)).split('"""', 2)
+        return f'"""{head}"""' + "\n".join(map(_broken, code.split("\n")))
 
     def context(self, options: Options, tables: Tables, version: str) -> dict[str, Any]:
         """What the template of the module is told."""
@@ -191,3 +193,26 @@ class Emitter:
         """Whether there are integrals of powers whose derivatives are not finite at 0."""
         powers = {q for _, node in self.graph if isinstance(node, Average) for q in node.powers}
         return any(q not in (1.0, 2.0) for q in powers)
+
+
+def _broken(line: str) -> str:
+    """A line of code, broken behind commas if it is too long."""
+    if len(line) <= WIDTH or line.lstrip().startswith("#"):
+        return line
+    indent = line[: len(line) - len(line.lstrip())] + INDENT
+    first, *words = line.split(", ")
+    rows, depth = [first], _opened(first)
+    for word in words:
+        end = "," if depth else ", \\"
+        if len(rows[-1]) + len(word) + 2 + len(end) <= WIDTH:
+            rows[-1] += f", {word}"
+        else:
+            rows[-1] += end
+            rows.append(indent + word)
+        depth += _opened(word)
+    return "\n".join(rows)
+
+
+def _opened(code: str) -> int:
+    """How many more brackets a piece of code opens than it closes."""
+    return sum((c in "([{") - (c in ")]}") for c in code)
