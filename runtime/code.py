@@ -69,7 +69,7 @@ class Code:
                 self.module.run(*self._cut(chunk, signals, others), arena(worker))
 
         try:
-            with blas.single_thread():
+            with blas.single_thread(), np.errstate(all="ignore"):
                 if len(chunks) >= workers:
                     run_chunks(whole, chunks, workers)
                 else:

@@ -207,15 +207,14 @@ class NumpyPlan(Plan):
         signals = self._signals(x)
         gradient = np.zeros(signals.shape, self.dtype)
         if len(signals) and any(g.size for g in gs):
-            scales, sizes = _scales(signals), _scales(*gs)
-            if scales is not None:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
-                with np.errstate(over="ignore", under="ignore"):
+            with np.errstate(all="ignore"):
+                scales, sizes = _scales(signals), _scales(*gs)
+                if scales is not None:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
                     gs = [g * (self._factors(scales, g.ndim) / _column(scales, g.ndim)) for g in gs]
-                sizes = _scales(*gs)
-            gs = [np.asarray(self._divided(g, sizes), self.dtype) for g in gs]
-            code(self._divided(signals, scales), [*gs, *saved], gradient)
-            if sizes is not None:
-                with np.errstate(over="ignore", under="ignore"):
+                    sizes = _scales(*gs)
+                gs = [np.asarray(self._divided(g, sizes), self.dtype) for g in gs]
+                code(self._divided(signals, scales), [*gs, *saved], gradient)
+                if sizes is not None:
                     gradient *= _column(sizes, gradient.ndim)
         return gradient.reshape(x.shape)
 
