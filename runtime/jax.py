@@ -12,6 +12,11 @@ from scatc.ir.errors import TargetError
 from scatc.runtime.plan import Compiled, Plan
 
 
+def has_float64() -> bool:
+    """Whether JAX is set up for 64 bits at present; otherwise it makes float32 of float64."""
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
 class JaxPlan(Plan):
     """A plan that is called on JAX arrays, or on numpy's."""
 
@@ -54,7 +59,7 @@ class JaxPlan(Plan):
         if not (array.dtype.kind in "iub" or jnp.issubdtype(array.dtype, jnp.floating)):
             raise TypeError(f"x has dtype {array.dtype}: it must be an array of real numbers")
         self.check_shape(array.shape)
-        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
+        if self.dtype == np.float64 and not has_float64():
             raise TargetError(
                 "dtype='float64' needs JAX in 64 bits: call jax.config.update('jax_enable_x64', True) first, or "
                 "compile with dtype='float32'"

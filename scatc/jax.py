@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, SupportsFloat, SupportsIndex
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.runtime.jax import has_float64
 
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
 
@@ -41,7 +42,7 @@ class _JaxFrontend(ScatteringBase):
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _key(self) -> tuple[Hashable, ...]:
+    def _key(self) -> tuple[Any, ...]:
         """All that a result depends on, what can be set later included."""
         return (type(self), self._valid, *(getattr(self, name, None) for name in ("_stride", "out_type", "method")))
 
@@ -86,7 +87,7 @@ def _precision(x: object) -> Literal["float32", "float64"]:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     if not (floating or x.dtype.kind in "iub"):
         raise TypeError(f"The input should be real. Got an array of {x.dtype}.")
-    return "float64" if floating and x.dtype.itemsize >= 8 and jax.config.jax_enable_x64 else "float32"
+    return "float64" if floating and x.dtype.itemsize >= 8 and has_float64() else "float32"
 
 
 class Scattering1D(_JaxFrontend, ScatteringBase1D):
