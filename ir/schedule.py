@@ -20,7 +20,7 @@ from scatc.ir.graph import Graph
 from scatc.ir.nodes import Average, Fold, Ifft, Input, Lowpass, Node, Unpad
 from scatc.ir.options import Options
 from scatc.ir.text import print_node
-from scatc.ir.transposed import AverageT, Cotangent, FoldT, IfftT, Load, ModulusT, Store, Sum
+from scatc.ir.transposed import AverageT, Cotangent, FoldT, Gradient, IfftT, Load, ModulusT, Store, Sum
 from scatc.ir.values import Value, infer
 
 ALIGNMENT = 64
@@ -218,9 +218,11 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
         elif workers > 1:
             workers -= 1
         else:
+            gradient = any(isinstance(node, Gradient | Store) for _, node in graph)
             raise CompileError(
-                f"memory_limit={options.memory_limit} bytes is too small: one signal and one path at a time on one "
-                f"worker need {program.working_bytes} bytes; raise memory_limit, or select fewer paths"
+                f"memory_limit={options.memory_limit} bytes is too small{' for the gradient' if gradient else ''}: "
+                f"one signal and one path at a time on one worker need {program.working_bytes} bytes; "
+                "raise memory_limit, or select fewer paths"
             )
 
 

@@ -134,11 +134,18 @@ class NumpyPlan(Plan):
         TypeError
             If x or g is complex or not numeric.
         ValueError
-            If x or g is not of the right shape.
+            If x or g is not of the right shape, or `saved` is of another batch or plan.
+        CompileError
+            If the gradient cannot obey `memory_limit`, though the transform does.
         """
         array = self._checked("x", x)
         batch = self.check_shape(array.shape)
-        return self.vjp_groups(array, self._grouped(g, batch), saved)
+        groups = self._grouped(g, batch)
+        if len(saved):
+            wanted = [(math.prod(batch), *slot) for slot in self._saved_gradient.program.slots]
+            if (shapes := [np.shape(kept) for kept in saved]) != wanted:
+                raise ValueError(f"saved has shapes {shapes}: for this x, plan.forward returns {wanted}")
+        return self.vjp_groups(array, groups, saved)
 
     def from_groups(self, outs: Sequence[Any], batch: tuple[int, ...]) -> Any:
         """What a call returns, of the arrays that the program writes: one for each shape of coefficients."""
