@@ -32,15 +32,17 @@ class Code:
     compiled : Compiled
     module : module, optional
         The source, if it is loaded already.
+    beside : Code, optional
+        Other code of the same plan: they share their scratch memory.
     """
 
-    def __init__(self, compiled: Compiled, module: ModuleType | None = None) -> None:
+    def __init__(self, compiled: Compiled, module: ModuleType | None = None, beside: Code | None = None) -> None:
         self.program, self.source = compiled.program, compiled.source
         self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
         self.module = module or load_source(compiled.source, compiled.target)
         vars(self.module).update(compiled.tables)
         # its steps are atomic: no lock, fork safe
-        self._arenas: deque[NDArray[np.uint8]] = deque(maxlen=self.program.workers)
+        self._arenas: deque[NDArray[np.uint8]] = beside._arenas if beside else deque(maxlen=self.program.workers)
 
     def __call__(self, signals: Array, *others: Sequence[Array] | Array) -> None:
         """Run: by chunks of the batch or, where there are too few, by branches of the transform.
@@ -105,11 +107,15 @@ class Code:
 
     def _take_arena(self) -> NDArray[np.uint8]:
         """One worker's scratch memory, kept between calls."""
+        size = self.program.arena * self.program.batch
         try:
-            return self._arenas.pop()
+            arena = self._arenas.pop()
         except IndexError:
             pass
-        size = self.program.arena * self.program.batch
+        else:
+            if len(arena) >= size:  # else it is of code that needs less, and is dropped for a larger one
+                return arena
+            del arena
         raw = np.empty(size + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         return raw[start : start + size]

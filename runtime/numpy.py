@@ -50,7 +50,7 @@ class NumpyPlan(Plan):
     @cached_property
     def _storing(self) -> Code:
         compiled = keeping(self._compiled, self.save_mode)
-        return self._code if compiled is self._compiled else Code(compiled)
+        return self._code if compiled is self._compiled else Code(compiled, beside=self._code)
 
     @property
     def slots(self) -> tuple[tuple[int, ...], ...]:
@@ -60,12 +60,16 @@ class NumpyPlan(Plan):
     @cached_property
     def _gradient(self) -> GradientCode:
         """From the input alone."""
-        return GradientCode(gradient(self._compiled, "inputs"))
+        return GradientCode(gradient(self._compiled, "inputs"), beside=self._code)
 
     @cached_property
     def _saved_gradient(self) -> GradientCode:
         """From what `forward` kept."""
-        return self._gradient if self.save_mode == "inputs" else GradientCode(gradient(self._compiled, self.save_mode))
+        return (
+            self._gradient
+            if self.save_mode == "inputs"
+            else GradientCode(gradient(self._compiled, self.save_mode), beside=self._code)
+        )
 
     def __call__(self, x: ArrayLike) -> Any:
         """Transform signals.
