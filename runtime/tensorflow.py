@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import tensorflow as tf
 
 from scatc.runtime.plan import Compiled, Plan
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def unconverted(method: Method) -> Method:
+    """Keep AutoGraph, which rewrites the Python of what `tf.function` traces, out of a method and all that it calls."""
+    return cast(Method, tf.autograph.experimental.do_not_convert(method))
 
 
 class TensorFlowPlan(Plan):
@@ -21,6 +30,7 @@ class TensorFlowPlan(Plan):
         signature = [tf.TensorSpec((None, *self.spec.input_shape), self.dtype, name="x")]
         self._run = tf.function(self._module.run, input_signature=signature, autograph=False)
 
+    @unconverted
     def __call__(self, x: Any) -> Any:
         """Transform signals.
 
@@ -51,22 +61,20 @@ class TensorFlowPlan(Plan):
         flat = tf.reshape(tensor, (-1, *self.spec.input_shape)) if tensor.shape.rank != axes + 1 else tensor
         outs = self._run(flat)
         if self.spec.average != "none":
-            return _with_batch(outs[0], tensor, axes)
+            return with_batch_of(tensor, axes, outs[0], outs[0].shape[1:])
         found = {
-            path: _with_batch(out[:, row], tensor, axes)
+            path: with_batch_of(tensor, axes, out[:, row], out.shape[2:])
             for out, (_, paths) in zip(outs, self._program.outputs, strict=True)
             for row, path in enumerate(paths)
         }
         return {path: found[path] for path in self.paths}
 
     def _checked(self, x: Any) -> Any:
-        tensor = tf.convert_to_tensor(x if tf.is_tensor(x) or isinstance(x, tf.Variable) else np.asarray(x))
+        tensor = as_tensor(x)
         if tensor.dtype.is_complex:
             raise TypeError(
                 f"x is complex ({tensor.dtype.name}): scattering of complex signals is not supported, pass x.real"
             )
-        if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-            raise TypeError(f"x has dtype {tensor.dtype.name}: it must be a tensor of real numbers")
         shape, expected = tensor.shape, self.spec.input_shape
         if shape.rank is None:
             found = tf.shape(tensor)[-len(expected) :]
@@ -78,16 +86,29 @@ class TensorFlowPlan(Plan):
         return tf.cast(tf.ensure_shape(tensor, (*shape[:axes], *expected)), self.dtype)
 
 
-def _with_batch(out: Any, x: Any, axes: int) -> Any:
-    """Give an output of shape ``(n, ...)`` the batch axes of x, which has so many axes of samples."""
-    if x.shape.rank == axes + 1:
-        return out
+def as_tensor(x: Any) -> Any:
+    """A tensor of numbers: x itself, what a variable holds, or what an array (of another framework, on the CPU) does.
+
+    Raises
+    ------
+    TypeError
+        If x holds anything but numbers.
+    """
+    tensor = x if tf.is_tensor(x) or hasattr(x, "__tf_tensor__") else np.asarray(x)
+    dtype = tf.as_dtype(tensor.dtype) if tensor.dtype != object else tf.string
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool or dtype.is_complex):
+        raise TypeError(f"x has dtype {tensor.dtype}: it must be a tensor of real numbers")
+    return tf.convert_to_tensor(tensor)
+
+
+def with_batch_of(x: Any, axes: int, y: Any, shape: Sequence[int]) -> Any:
+    """Give y the shape `shape`, behind the batch axes of x, which are all but so many of its last ones."""
     if x.shape.rank is None:
-        return tf.reshape(out, tf.concat([tf.shape(x)[:-axes], out.shape[1:]], 0))
-    batch, rest = x.shape[:-axes], out.shape[1:]
-    if batch.is_fully_defined():
-        return tf.reshape(out, batch + rest)
-    return tf.ensure_shape(tf.reshape(out, tf.concat([tf.shape(x)[:-axes], rest], 0)), batch + rest)
+        return tf.reshape(y, tf.concat([tf.shape(x)[:-axes], shape], 0))
+    static = x.shape[:-axes] + shape
+    if static.is_fully_defined():
+        return tf.reshape(y, static)
+    return tf.ensure_shape(tf.reshape(y, tf.concat([tf.shape(x)[:-axes], shape], 0)), static)
 
 
 PLAN = TensorFlowPlan
