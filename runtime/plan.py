@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scatc.codegen import Tables
+from scatc.codegen import Tables, find_target
 from scatc.ir.errors import TargetError
 from scatc.ir.options import Options
 from scatc.ir.passes import PassRecord
@@ -124,7 +124,9 @@ class Plan:
 
     def report(self) -> str:
         """Arithmetic, traffic, memory, loops and passes, as text."""
-        return report.report(self._program, self._options, self._compiled.record, self._compiled.tables)
+        ours = find_target(self.target).scheduled
+        compiled = self._compiled
+        return report.report(self._program, self._options, compiled.record, compiled.tables, scheduled=ours)
 
     def draw(self, path: str | os.PathLike[str] | None = None) -> str:
         """The graph as Graphviz text, or as a picture.

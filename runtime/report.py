@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from scatc.runtime.plan import Record
 
 
-def report(program: Program, options: Options, record: Record, tables: Tables) -> str:
-    """The text of `plan.report()`."""
-    return (
-        "\n".join(
-            [*_head(program, options, record), "", *_costs(program, options), "", *_memory(program, options, tables)]
-            + (["", *_passes(record)] if record.passes else [])
-        )
-        + "\n"
-    )
+def report(program: Program, options: Options, record: Record, tables: Tables, *, scheduled: bool = True) -> str:
+    """The text of `plan.report()`; `scheduled` says whether loops and memory are ours, or the framework's."""
+    parts = [
+        _head(program, options, record, scheduled),
+        _costs(program, options),
+        [*(_memory(program, options) if scheduled else _NOT_OURS), *_sizes(program, options, tables)],
+        *([_passes(record)] if record.passes else []),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _head(program: Program, options: Options, record: Record) -> list[str]:
+_NOT_OURS = ["memory    the framework's, which runs the whole batch at once"]
+
+
+def _head(program: Program, options: Options, record: Record, scheduled: bool) -> list[str]:
     orders: dict[int, int] = {}
     for path in program.places:
         orders[len(path)] = orders.get(len(path), 0) + 1
@@ -35,7 +38,7 @@ def _head(program: Program, options: Options, record: Record) -> list[str]:
         f"spec      {program.graph.spec}",
         f"paths     {len(program.places)}: {counts}",
         f"dtype     {options.dtype}; filters cut where {options.tolerance:g} of their L1 mass is left",
-        f"fft       {fft.describe()}",
+        f"fft       {fft.describe() if scheduled else 'that of the framework'}",
         f"made      {record.source} in {1e3 * record.seconds:.0f} ms",
     ]
 
@@ -75,7 +78,7 @@ def _output_sizes(program: Program) -> list[int]:
     return [program.values[name].samples for name, _ in program.graph.outputs]
 
 
-def _memory(program: Program, options: Options, tables: Tables) -> list[str]:
+def _memory(program: Program, options: Options) -> list[str]:
     limit = "" if options.memory_limit is None else f" (memory_limit {options.memory_limit})"
     return [
         f"loops     up to {program.batch} signals at a time, {program.workers} worker(s); "
@@ -83,6 +86,11 @@ def _memory(program: Program, options: Options, tables: Tables) -> list[str]:
         f"memory    {program.working_bytes} bytes of working memory{limit}: "
         f"{program.workers} worker(s) x {program.batch} signals x "
         f"({program.arena} in the arena + {program.outside} outside)",
+    ]
+
+
+def _sizes(program: Program, options: Options, tables: Tables) -> list[str]:
+    return [
         f"tables    {sum(t.nbytes for t in tables.values())} bytes of filters, matrices and indices",
         f"output    {options.itemsize * sum(_output_sizes(program))} bytes a signal",
     ]

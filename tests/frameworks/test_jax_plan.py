@@ -25,6 +25,7 @@ from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
 
 jax = pytest.importorskip("jax")
+export = pytest.importorskip("jax.export")
 jnp = jax.numpy
 
 SPEC = Spec(dim=1, shape=40, J=3)
@@ -183,9 +184,9 @@ def test_selected_paths() -> None:
 def test_export_with_any_batch(spec: Spec) -> None:
     """Exported once, a transform runs on any number of signals, where there is no scatc; gradients go along."""
     plan = plan_of(spec)
-    (n,) = jax.export.symbolic_shape("n")
+    (n,) = export.symbolic_shape("n")
     x = jax.ShapeDtypeStruct((n, *spec.input_shape), np.float32)
-    back = jax.export.deserialize(jax.export.export(jax.jit(plan))(x).serialize(vjp_order=1))
+    back = export.deserialize(export.export(jax.jit(plan))(x).serialize(vjp_order=1))
     for count in (1, 5):
         signals = signals_of(spec, "noise", count).astype(np.float32)
         np.testing.assert_allclose(back.call(signals), plan(signals), rtol=1e-5, atol=1e-6)
@@ -195,8 +196,8 @@ def test_export_with_any_batch(spec: Spec) -> None:
 
 def test_export_of_unaveraged_paths_and_two_batch_axes() -> None:
     plan = plan_of(Spec(dim=1, shape=40, J=3, T=0))
-    shape = jax.export.symbolic_shape("a, b, 40")
-    exported = jax.export.export(jax.jit(plan))(jax.ShapeDtypeStruct(shape, np.float32))
+    shape = export.symbolic_shape("a, b, 40")
+    exported = export.export(jax.jit(plan))(jax.ShapeDtypeStruct(shape, np.float32))
     x = X[None, :2]
     got, wanted = exported.call(x), plan(x)
     for path in plan.paths:
@@ -206,7 +207,7 @@ def test_export_of_unaveraged_paths_and_two_batch_axes() -> None:
 def test_filters_are_small_in_the_program() -> None:
     """A number takes 8 characters of the text; filters that were complex, or matrices of phi, would double it."""
     plan = plan_of(Spec(dim=1, shape=8192, J=8, Q=8))
-    assert len(jax.jit(plan).lower(np.zeros((2, 8192), np.float32)).as_text()) < 1.1e6
+    assert len(jax.jit(plan).lower(np.zeros((2, 8192), np.float32)).as_text()) < 1.25e6
 
 
 def test_matrix_products_keep_single_precision() -> None:
@@ -234,8 +235,8 @@ def test_copies_and_files(tmp_path: Path) -> None:
         assert (type(back), back.target, back.source(), back.paths) == (type(plan), "jax", plan.source(), plan.paths)
         np.testing.assert_array_equal(back(X), plan(X))
     assert scatc.compile(SPEC, "jax") is scatc.compile(SPEC, "jax")
-    for text in (plan.report(), plan.schedule(), plan.draw(), repr(plan)):
-        assert text
+    assert "memory    the framework's" in plan.report()
+    assert "worker(s)" not in plan.report()
 
 
 def test_forgotten_plans_leave_nothing_behind() -> None:
