@@ -221,7 +221,7 @@ class NumpyPlan(Plan):
             with np.errstate(all="ignore"):
                 scales, sizes = _scales(signals), _scales(*gs)
                 if scales is not None:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
-                    gs = [g * (self._factors(scales, g.ndim) / _column(scales, g.ndim)) for g in gs]
+                    gs = [g * self._factors(scales, g.ndim, lower=1) for g in gs]
                     sizes = _scales(*gs)
                 gs = [np.asarray(self._divided(g, sizes), self.dtype) for g in gs]
                 code(self._divided(signals, scales), [*gs, *saved], gradient)
@@ -233,9 +233,12 @@ class NumpyPlan(Plan):
         """One axis of batch."""
         return x.reshape(math.prod(x.shape[: x.ndim - len(self.spec.input_shape)]), *self.spec.input_shape)
 
-    def _factors(self, scales: Array, ndim: int) -> Array:
-        """What coefficients of signals divided by `scales` are multiplied by: S is homogeneous, integrals by powers."""
-        return _column(scales, ndim) ** np.array(self.spec.integral_powers or (1.0,))
+    def _factors(self, scales: Array, ndim: int, lower: int = 0) -> Array:
+        """What coefficients of signals divided by `scales` are multiplied by: S is homogeneous, integrals by powers.
+
+        Slopes are homogeneous of one power less.
+        """
+        return _column(scales, ndim) ** (np.array(self.spec.integral_powers or (1.0,)) - lower)
 
     def _divided(self, arrays: Array, scales: Array | None) -> Array:
         return arrays if scales is None else (arrays / _column(scales, arrays.ndim)).astype(self.dtype)
