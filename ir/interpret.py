@@ -246,7 +246,7 @@ def _fft_t(spec: Spec, node: FftT, x: Array, value: Value) -> Array:
         placing = np.zeros((stop - start, n))
         placing[np.arange(stop - start), np.arange(start, stop) % n] = 1
         x = np.moveaxis(np.moveaxis(x, axis, -1) @ placing, -1, axis)
-    u = np.fft.ifftn(x, axes=_axes(spec), norm="forward")
+    u: Array = np.fft.ifftn(x, axes=_axes(spec), norm="forward")
     u = u.real if node.real else u
     return u - np.mean(u, axis=_axes(spec), keepdims=True) if node.centred else u
 

@@ -77,7 +77,8 @@ def _pad(spec: Spec, node: Pad, g: Array, x: Array, y: Array) -> Array:
 
 
 def _filter(spec: Spec, node: Filter, g: Array, x: Array, y: Array) -> Array:
-    return _correlate(spec, g, banks(spec)[node.bank].response(node.index, node.level)).sum(axis=2, keepdims=True)
+    response = banks(spec)[node.bank].response(node.index, node.level)
+    return np.asarray(_correlate(spec, g, response).sum(axis=2, keepdims=True))
 
 
 def _subsample(spec: Spec, node: Subsample, g: Array, x: Array, y: Array) -> Array:

@@ -156,7 +156,7 @@ class Program:
     def rest(self) -> frozenset[str]:
         """The nodes of the trunk that run after the branches."""
         trunk: list[str] = []
-        for name in reversed(self.graph.nodes):
+        for name in reversed(list(self.graph.nodes)):
             if self.branch(name) is not None:
                 return frozenset(trunk)
             trunk.append(name)

@@ -238,7 +238,7 @@ class NumpyPlan(Plan):
 
         Slopes are homogeneous of one power less.
         """
-        return _column(scales, ndim) ** (np.array(self.spec.integral_powers or (1.0,)) - lower)
+        return np.asarray(_column(scales, ndim) ** (np.array(self.spec.integral_powers or (1.0,)) - lower))
 
     def _divided(self, arrays: Array, scales: Array | None) -> Array:
         return arrays if scales is None else (arrays / _column(scales, arrays.ndim)).astype(self.dtype)

@@ -200,9 +200,9 @@ def pieces_of(node: FoldT, x: Value, y: Value) -> list[SimpleNamespace]:
             )
         axes.append(parts)
     found = []
-    for parts in product(*axes):
-        texts = {key: [getattr(part, key) for part in parts] for key in ("window", "spectrum", "place", "moved")}
-        found.append(SimpleNamespace(sizes=tuple(part.size for part in parts), **texts))
+    for piece in product(*axes):
+        texts = {key: [getattr(part, key) for part in piece] for key in ("window", "spectrum", "place", "moved")}
+        found.append(SimpleNamespace(sizes=tuple(part.size for part in piece), **texts))
     return found
 
 
