@@ -52,7 +52,8 @@ class TorchPlan(Plan):
         options = compiled.options
         self.key = torch_ops.key(self.spec, options.dtype, options.select, options.save)
         self._on_device: dict[torch.device, dict[str, Tensor]] = {}
-        torch_ops.PROGRAMS.get_or_create(self.key, lambda: TransformPrograms(self.spec, options, self))
+        # those of an equal plan do as well, and serve operators by the same key
+        self._programs = torch_ops.PROGRAMS.get_or_create(self.key, lambda: TransformPrograms(self.spec, options, self))
 
     def __call__(self, x: Tensor) -> Any:
         """Transform signals.
@@ -226,7 +227,7 @@ class TransformPrograms(Programs):
     """
 
     def __init__(self, spec: Spec, options: Options, plan: TorchPlan | None = None) -> None:
-        self.spec, self.axes = spec, spec.dim
+        self.spec, self.axes, self.dtype = spec, spec.dim, DTYPES[options.dtype]
         self._options = options
         self._numpy: dict[int, NumpyPlan] = {}
         if plan is not None:

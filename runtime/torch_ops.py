@@ -49,6 +49,7 @@ class Programs:
     ----------
     axes : int
         Of a signal.
+    dtype : torch.dtype
     groups : list of tuple of int
         The shape of each output for one signal.
     paths : list of tuple of paths
@@ -56,6 +57,7 @@ class Programs:
     """
 
     axes: int
+    dtype: torch.dtype
     groups: list[tuple[int, ...]]
     paths: list[tuple[Path, ...]]
 
@@ -95,6 +97,13 @@ def _flat(x: Tensor, axes: int) -> Tensor:
     return x.detach().reshape(-1, *x.shape[x.ndim - axes :]) if x.numel() else x.detach()
 
 
+def _checked(x: Tensor, key: str) -> Programs:
+    programs = find(key)
+    if x.dtype != programs.dtype:
+        raise TypeError(f"x is {x.dtype}: the operator is of {programs.dtype}")
+    return programs
+
+
 def _batch(x: Tensor, programs: Programs) -> tuple[int, ...]:
     return tuple(x.shape[: x.ndim - programs.axes])
 
@@ -104,7 +113,7 @@ def _grouped(tensors: Tensors, programs: Programs) -> list[Tensor]:
 
 
 def _forward(x: Tensor, tables: Tensors, key: str, store: bool) -> list[Tensor]:
-    programs = find(key)
+    programs = _checked(x, key)
     batch = _batch(x, programs)
     if not x.numel():
         return _forward_fake(x, tables, key, store)
@@ -171,7 +180,7 @@ def plainly() -> Iterator[None]:
 
 
 def _forward_fake(x: Tensor, tables: Tensors, key: str, store: bool = False) -> list[Tensor]:
-    programs = find(key)
+    programs = _checked(x, key)
     shapes = programs.groups + (programs.slots(x.device) if store else [])
     return [x.new_empty((*_batch(x, programs), *shape)) for shape in shapes]
 

@@ -126,8 +126,11 @@ class _TorchFrontend(nn.Module, ScatteringBase):
             _ = self.spec  # raises what is wrong with it
         self._check_strides(x)
         self._check_shape(x.shape)
-        held = [self.tables, self.indices] if self._held and self.tables.device == x.device else []
-        return self._layout(self._by_group(torch_ops.OPS.forward(x, held, self._key, False)))
+        return self._layout(self._by_group(torch_ops.OPS.forward(x, self._held_tables(x), self._key, False)))
+
+    def _held_tables(self, x: Tensor) -> list[Tensor]:
+        """The buffers, if they serve an input."""
+        return [self.tables, self.indices] if self._held and self.tables.device == x.device else []
 
     def _converted(self, x: Any) -> Tensor:
         """The input in the module's precision."""
