@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from scatc.runtime.plan import Compiled, Plan
 
-
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

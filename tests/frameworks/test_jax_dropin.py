@@ -28,6 +28,16 @@ CASES = [
     ("HarmonicScattering3D", {"J": 1, "shape": (6, 5, 4), "L": 1}, VOLUME),
 ]
 CLASSES = {"Scattering1D": Scattering1D, "Scattering2D": Scattering2D, "HarmonicScattering3D": HarmonicScattering3D}
+
+
+@pytest.fixture(autouse=True)
+def quickly() -> Any:
+    """XLA compiles as fast as it can: what is computed, plans are tested for."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 ALL = pytest.mark.parametrize(("name", "kwargs", "x"), CASES, ids=[case[0] for case in CASES])
 
 

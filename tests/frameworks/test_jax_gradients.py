@@ -21,10 +21,12 @@ check_grads = pytest.importorskip("jax.test_util").check_grads
 
 @pytest.fixture(autouse=True)
 def x64() -> Any:
-    """JAX in 64 bits."""
-    jax.config.update("jax_enable_x64", True)
+    """JAX in 64 bits; XLA compiles as fast as it can."""
+    for option in ("jax_enable_x64", "jax_disable_most_optimizations"):
+        jax.config.update(option, True)
     yield
-    jax.config.update("jax_enable_x64", False)
+    for option in ("jax_enable_x64", "jax_disable_most_optimizations"):
+        jax.config.update(option, False)
 
 
 def function(spec: Spec, dtype: str = "float64") -> Callable[[Any], list[Any]]:
@@ -87,7 +89,7 @@ def test_loud_and_faint_signals(factor: float) -> None:
 
 def test_hessians_are_symmetric_whichever_way_they_come() -> None:
     spec = Spec(dim=1, shape=8, J=2)
-    loss = energy(spec)
+    loss = jax.jit(energy(spec))
     x = signals_of(spec, "noise", 1)[0]
     hessian = jax.hessian(loss)(x)
     np.testing.assert_allclose(hessian, hessian.T, atol=1e-10)
@@ -100,11 +102,11 @@ def test_hessians_are_symmetric_whichever_way_they_come() -> None:
 
 def test_gradients_map_over_a_batch() -> None:
     spec = Spec(dim=2, shape=(5, 6), J=1, L=2)
-    loss = energy(spec)
+    gradient = jax.jit(jax.grad(energy(spec)))
     x = signals_of(spec, "noise", 3)
-    each = jnp.stack([jax.grad(loss)(signal) for signal in x])
-    np.testing.assert_allclose(jax.vmap(jax.grad(loss))(x), each, atol=1e-12)
-    np.testing.assert_allclose(jax.grad(loss)(x), each, atol=1e-12)
+    each = jnp.stack([gradient(signal) for signal in x])
+    np.testing.assert_allclose(jax.jit(jax.vmap(gradient))(x), each, atol=1e-12)
+    np.testing.assert_allclose(gradient(x), each, atol=1e-12)
 
 
 def test_the_oracle_of_gradients_says_the_same() -> None:

@@ -107,7 +107,9 @@ def test_traced(spec: Spec, jit: bool) -> None:
     tf.config.run_functions_eagerly(True)
     first, second = gradient(loss)(x).numpy(), curvature(loss, v)(x).numpy()
     tf.config.run_functions_eagerly(False)
-    np.testing.assert_allclose(tf.function(gradient(loss), jit_compile=jit)(tf.constant(x)), first, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        tf.function(gradient(loss), jit_compile=jit)(tf.constant(x)), first, rtol=1e-9, atol=1e-9
+    )
     found = tf.function(curvature(loss, v), jit_compile=jit)(tf.constant(x))
     np.testing.assert_allclose(found[0], second[0], rtol=1e-9, atol=1e-9)  # others divide by moduli next to zero
     assert np.isfinite(found).all()
