@@ -15,8 +15,9 @@ from scatc.runtime.tensorflow import as_tensor, unconverted, with_batch_of
 
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
 
-# What TensorFlow must not look into for variables: dicts with keys that it cannot sort, and what the user gave.
-_OPAQUE = frozenset({"_fields", "_plans", "backend", "points"})
+# What TensorFlow must neither look into for variables nor wrap: dicts with keys that it cannot sort, and what the user
+# gave.
+_OPAQUE = frozenset({"_fields", "_plans", "backend", "integral_powers", "points"})
 
 
 class _TensorFlowFrontend(ScatteringBase, tf.Module):  # type: ignore[misc]

@@ -129,12 +129,13 @@ def floor(spec: Spec, options: Options) -> float:
 
 
 def _slot_lines(slots: list[str]) -> list[str]:
-    return [f"saved{slot}: {shape}, complex" for slot, shape in enumerate(slots)]
+    return [f"saved[{slot}]: {shape}, complex" for slot, shape in enumerate(slots)]
 
 
 def _names(lines: list[str]) -> str:
     """The targets of an unpacking assignment."""
-    names = [line.partition(":")[0] for line in lines]
+    arrays = [name for name, _, _ in (line.partition(":") for line in lines) if not name.startswith("saved")]
+    names = [*arrays, *["*saved"] * (len(arrays) < len(lines))]
     return ", ".join(names) + ("," if len(names) == 1 else "")
 
 

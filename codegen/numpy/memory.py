@@ -77,8 +77,8 @@ class NumpyMemory:
                 return Footprint(held=size * real, scratch=prod(x.shape[:-1]) * y.shape[-1] * real * (len(y.shape) > 1))
             case FftT():
                 return Footprint(held=size * real, scratch=half * cplx)
-            case AverageT(mode="integral"):
-                return Footprint(arena=size * real, scratch=size * real)
+            case AverageT(mode="integral", powers=powers):
+                return Footprint(arena=size * real, scratch=size * real * (len(powers) > 1))
             case LowpassT():
                 return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
             case FoldT(half=False):

@@ -66,11 +66,11 @@ def _stored(e: Emitter, name: str, y: Value) -> dict[str, object]:
 
 
 def _store(e: Emitter, name: str, node: Store, x: Value, y: Value) -> dict[str, object]:
-    return {"slot": f"saved{node.slot}", **_stored(e, name, y)}
+    return {"slot": f"saved[{node.slot}]", **_stored(e, name, y)}
 
 
 def _load(e: Emitter, name: str, node: Load, x: Value, y: Value) -> dict[str, object]:
-    return {"slot": f"saved{node.slot}", "offset": e.offset(name), **_stored(e, name, y)}
+    return {"slot": f"saved[{node.slot}]", "offset": e.offset(name), **_stored(e, name, y)}
 
 
 def _blank(e: Emitter, name: str, node: Blank, x: Value, y: Value) -> dict[str, object]:

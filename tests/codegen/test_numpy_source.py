@@ -14,11 +14,16 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
+from scatc.ir.adjoint import SAVES
 from scatc.ir.cost import Machine
+from scatc.ir.nodes import Modulus
 from scatc.ir.options import Options
 from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
+from scatc.ir.transposed import FoldT
+from scatc.runtime.derived import gradient, keeping
 from scatc.runtime.driver import build
+from scatc.runtime.plan import Compiled
 from scatc.version import __version__
 
 # Not that of the computer on which the test runs.
@@ -52,6 +57,13 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     machine = Machine(cache_bytes=data.draw(st.sampled_from([1, 1 << 12, 1 << 20])))
     options = Options(dtype=options.dtype, machine=machine)
     compiled = build(spec, find_target("numpy"), options)
+    assert_tidy(compiled)
+    save = data.draw(st.sampled_from(list(SAVES)))
+    assert_tidy(gradient(compiled, save))
+    assert_tidy(keeping(compiled, save))
+
+
+def assert_tidy(compiled: Compiled) -> None:
     source, graph = compiled.source, compiled.program.graph
     tree = ast.parse(source)
     assert source.endswith("\n")
@@ -64,7 +76,8 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     # names are those of the nodes, tables those of the plan
     assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for name, node in graph:
-        if node.kind not in ("input", "output"):
+        # what is added to a sum of branches stands where the sum began
+        if node.kind not in ("input", "output", "store", "fold_t", "gradient"):
             assert name in assigned, name
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert set(compiled.tables) <= used
@@ -79,12 +92,17 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
     known = assigned | imported | defined | arguments | set(compiled.tables) | set(dir(builtins))
     assert used <= known, used - known
-    # loops are over chunks of filters or over components: never over single paths that could run together
+    # loops are over chunks of filters, over components or over windows that overlap: never over single paths that could
+    # run together
     work = [f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name != "run"]
     loops = [node for f in work for node in ast.walk(f) if isinstance(node, ast.For)]
+    windows = [loop for loop in loops if "_start" in ast.unparse(loop.iter)]
+    overlaps = [node for _, node in graph if isinstance(node, FoldT) and len(set(node.starts)) > 1]
     folds = [name for name in compiled.program.chunks if compiled.program.split(name)]
-    norms = [name for name, node in graph if node.kind == "fold" and compiled.program.values[name].components > 1]
-    assert len(loops) <= len(folds) + len(norms)
+    values = compiled.program.values
+    norms = [name for name, node in graph if isinstance(node, Modulus) and values[node.x].components > 1]
+    assert len(loops) - len(windows) <= len(folds) + len(norms)
+    assert overlaps or not windows
 
 
 def test_the_same_spec_gives_the_same_text() -> None:
