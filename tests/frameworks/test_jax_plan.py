@@ -34,7 +34,7 @@ X = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
 
 @pytest.fixture
 def x64() -> Iterator[None]:
-    """JAX in 64 bits, for one test; XLA compiles as fast as it can, since what it could do better is seen in 32 bits."""
+    """JAX in 64 bits, for one test; XLA compiles as fast as it can: what it could do better is seen in 32 bits."""
     for option in ("jax_enable_x64", "jax_disable_most_optimizations"):
         jax.config.update(option, True)
     yield

@@ -128,9 +128,9 @@ class TestErrors:
             Scattering1D(3, N)(X[:, 1:])
         with pytest.raises(RuntimeError, match="have at least two dimensions"):
             Scattering2D(2, (16, 16))(X[0])
-        with pytest.raises(RuntimeError, match="^Tensor must be of spatial size"):
+        with pytest.raises(RuntimeError, match=r"^Tensor must be of spatial size"):
             Scattering2D(2, (16, 16))(IMAGE)
-        with pytest.raises(RuntimeError, match="^Padded tensor must be of spatial size"):
+        with pytest.raises(RuntimeError, match=r"^Padded tensor must be of spatial size"):
             Scattering2D(2, (16, 16), pre_pad=True)(IMAGE)
         with pytest.raises(RuntimeError, match="at least three"):
             HarmonicScattering3D(1, (4, 4, 4))(X)
