@@ -7,9 +7,11 @@ import inspect
 import sys
 from pathlib import Path
 
+from scatc.ir import adjoint
+from scatc.ir.graph import Graph
 from scatc.ir.lower import lower
 from scatc.ir.options import Options
-from scatc.ir.passes import PASSES, Pass
+from scatc.ir.passes import PASSES, Pass, run_passes
 from scatc.ir.spec import Spec
 from scatc.ir.text import print_graph
 
@@ -23,6 +25,11 @@ order, into a program that says how it is computed. Each states its rewrite, and
 the graph means by more than the tolerance of the precision asked for, which the tests check on random transforms.
 Below each stand the lines that it changed in a small graph, those before it marked `-`, those after it `+`.
 (`scatc.ir.text` says how to read a line; what follows `#` is the kind, shape and log2 subsampling of the value.)
+"""
+
+ADJOINT = """\
+The program of the gradient is made by one more rewrite, of what the passes leave. It is no member of the chain: a plan
+has both programs, and makes this one when a gradient is first asked for. [Gradients](gradients.md) says what it stores.
 """
 
 ONE = Spec(dim=1, shape=16, J=2, order=1)
@@ -45,6 +52,10 @@ def document() -> str:
     parts = [HEAD]
     for number, run in enumerate(PASSES, 1):
         parts.append(f"## {number}. `{run.__name__}`\n\n{inspect.getdoc(run)}\n\n```diff\n{_example(run)}```\n")
+    spec, options = EXAMPLES["narrow_spectra"]
+    graph, _ = run_passes(lower(spec), options)
+    example = _difference(graph, adjoint.adjoint(graph))
+    parts.append(f"## The gradient: `adjoint`\n\n{ADJOINT}\n{inspect.getdoc(adjoint)}\n\n```diff\n{example}```\n")
     return "\n".join(parts)
 
 
@@ -54,20 +65,20 @@ def _example(run: Pass) -> str:
     graph = lower(spec)
     for earlier in PASSES[: PASSES.index(run)]:
         graph = earlier(graph, options)
-    before, after = (print_graph(g).splitlines()[1:] for g in (graph, run(graph, options)))
+    return _difference(graph, run(graph, options))
+
+
+def _difference(*graphs: Graph) -> str:
+    """The lines that only one of two graphs has, and what stands between them."""
+    before, after = (print_graph(graph).splitlines()[1:] for graph in graphs)
     before, after = ([_single_spaced(line) for line in lines] for lines in (before, after))
-    return "".join(f"{line}\n" for line in _differences(before, after))
+    return "".join(f"{line}\n" for line in difflib.ndiff(before, after) if not line.startswith("?"))
 
 
 def _single_spaced(line: str) -> str:
     """A line whose comment is not aligned with others, so that it differs only where its node or value does."""
     node, _, comment = line.partition("#")
     return f"{node.rstrip()}  #{comment}"
-
-
-def _differences(before: list[str], after: list[str]) -> list[str]:
-    """Lines that only one side has, and what stands between them."""
-    return [line for line in difflib.ndiff(before, after) if not line.startswith("?")]
 
 
 def main(arguments: list[str]) -> None:
