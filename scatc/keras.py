@@ -37,11 +37,15 @@ class _ScatteringLayer(keras.layers.Layer):  # type: ignore[misc]
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Make the layer that `get_config` described; what JSON made lists of may come as lists."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in config.items()})
+        keywords: dict[str, Any] = {
+            n: tuple(value) if isinstance(value, list) else value for n, value in config.items()
+        }
+        return cls(**keywords)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, as plain Python values."""
-        return super().get_config() | dict(self._arguments)
+        config: dict[str, Any] = super().get_config()
+        return config | dict(self._arguments)
 
     def build(self, input_shape: Shape) -> None:
         """Check the arguments, now that the shape of the signals is known.
@@ -162,7 +166,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(tuple(value)) if value.ndim else value.item()
+        return _plain(tuple(np.asarray(value))) if value.ndim else value.item()
     return value
 
 
