@@ -243,22 +243,8 @@ class NumpyPlan(Plan):
     def _divided(self, arrays: Array, scales: Array | None) -> Array:
         return arrays if scales is None else (arrays / _column(scales, arrays.ndim)).astype(self.dtype)
 
-    def ir(self, of: str = "forward") -> str:
-        """The spectral program as text, one node a line; `of` may be 'vjp', for that of the gradient."""
-        return str(self._part(of).program.graph)
-
-    def schedule(self, of: str = "forward") -> str:
-        """The loops, and where each value lives, as text; `of` may be 'vjp'."""
-        return str(self._part(of).program)
-
-    def source(self, of: str = "forward") -> str:
-        """The source text that runs, to the letter; `of` may be 'vjp'."""
-        return self._part(of).source
-
-    def _part(self, of: str) -> Code:
-        if of not in ("forward", "vjp"):
-            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
-        return self._code if of == "forward" else self._saved_gradient
+    def _vjp_part(self) -> Code:
+        return self._saved_gradient
 
     def working_bytes(self, of: str = "forward") -> int:
         """The most bytes that a call allocates besides its output (and its input, if that must be converted).

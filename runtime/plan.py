@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -42,6 +42,20 @@ class Compiled:
     source: str
     version: str = ""
     record: Record = field(default_factory=Record)
+
+
+class Part(Protocol):
+    """The transform or its gradient, as far as it can be read."""
+
+    @property
+    def program(self) -> Program:
+        """The loops and nodes."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        ...
 
 
 class Plan:
@@ -110,17 +124,45 @@ class Plan:
             raise ValueError(f"x has shape {tuple(shape)}: it must end with {expected}")
         return tuple(shape[:axes])
 
-    def ir(self) -> str:
-        """The spectral program as text, one node a line."""
-        return str(self._program.graph)
+    def ir(self, of: str = "forward") -> str:
+        """The spectral program as text, one node a line; `of` may be 'vjp', for that of the gradient.
 
-    def schedule(self) -> str:
-        """The loops, and where each value lives, as text."""
-        return str(self._program)
+        Raises
+        ------
+        TargetError
+            If the framework differentiates by itself: there is no program of the gradient.
+        """
+        return str(self._part(of).program.graph)
 
-    def source(self) -> str:
-        """The source text that runs, to the letter."""
-        return self._compiled.source
+    def schedule(self, of: str = "forward") -> str:
+        """The loops, and where each value lives, as text; `of` may be 'vjp', see `ir`."""
+        text = str(self._part(of).program)
+        if find_target(self.target).scheduled:
+            return text
+        _, _, nodes = text.partition("\n")
+        return f"program  # the whole batch at once: memory and threads are the framework's\n{nodes}"
+
+    def source(self, of: str = "forward") -> str:
+        """The source text that runs, to the letter; `of` may be 'vjp', see `ir`."""
+        return self._part(of).source
+
+    def _part(self, of: str) -> Part:
+        """The transform, or its gradient."""
+        if of == "vjp":
+            part = self._vjp_part()
+            if part is None:
+                raise TargetError(
+                    f"of='vjp' is not possible with target={self.target!r}, whose framework differentiates the source "
+                    "by itself: compile with target='numpy' or 'torch' to read a gradient"
+                )
+            return part
+        if of != "forward":
+            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+        return self._compiled
+
+    def _vjp_part(self) -> Part | None:
+        """The gradient, where there is a program of it."""
+        return None
 
     def report(self) -> str:
         """Arithmetic, traffic, memory, loops and passes, as text."""

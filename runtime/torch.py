@@ -194,18 +194,8 @@ class TorchPlan(Plan):
         gradient: Tensor = module.vjp(x, g, self.tables(x.device, tables), kept)
         return gradient
 
-    def ir(self, of: str = "forward") -> str:
-        """The spectral program as text, one node a line; `of` may be 'vjp', for that of the gradient."""
-        return str(self._part(of).program.graph)
-
-    def source(self, of: str = "forward") -> str:
-        """The source text that runs on other devices than CPUs, to the letter; `of` may be 'vjp'."""
-        return self._part(of).source
-
-    def _part(self, of: str) -> Compiled:
-        if of not in ("forward", "vjp"):
-            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
-        return self._compiled if of == "forward" else self._vjp
+    def _vjp_part(self) -> Compiled:
+        return self._vjp
 
     def report(self) -> str:
         """Arithmetic, traffic, memory, loops and passes, as text."""

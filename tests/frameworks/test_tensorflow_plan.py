@@ -18,7 +18,7 @@ from strategies import signals, specs, without_roots
 from support import GoldenCase, python
 
 import scatc
-from scatc.ir.errors import CompileError
+from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
 
@@ -210,8 +210,14 @@ def test_plans_are_saved_loaded_and_printed(tmp_path: Path) -> None:
     for other in (scatc.load(tmp_path / "plan"), pickle.loads(pickle.dumps(plan))):
         assert other.source() == plan.source()
         np.testing.assert_array_equal(other(X), plan(X))
-    for text in (plan.report(), plan.schedule(), plan.draw(), repr(plan)):
+    for text in (plan.report(), plan.draw(), repr(plan)):
         assert text
+    assert plan.schedule().startswith("program  # the whole batch at once")
+    for read in (plan.ir, plan.schedule, plan.source):
+        with pytest.raises(TargetError, match="of='vjp' is not possible with target='tensorflow'"):
+            read("vjp")
+        with pytest.raises(ValueError, match="of='both' is not possible"):
+            read("both")
     assert "import tensorflow as tf" in plan.source()
 
 
