@@ -33,3 +33,10 @@ def test_digits_reach_their_accuracy_and_pixels_do_not(tmp_path: Path) -> None:
     said = python(ROOT / "examples" / "digits.py", cwd=tmp_path).splitlines()
     pixels, scattering = (float(line.split("%")[0].split()[-1]) for line in said[-2:])
     assert pixels < 97 <= scattering
+
+
+def test_energies_beat_composition_which_beats_the_mean(tmp_path: Path) -> None:
+    said = python(ROOT / "examples" / "energies.py", tmp_path, cwd=tmp_path).splitlines()
+    mean, composition, scattering = (float(line.split()[1]) for line in said if line.endswith("kcal/mol"))
+    assert scattering < composition * 2 / 3
+    assert composition < mean / 3
