@@ -40,3 +40,14 @@ def test_energies_beat_composition_which_beats_the_mean(tmp_path: Path) -> None:
     mean, composition, scattering = (float(line.split()[1]) for line in said if line.endswith("kcal/mol"))
     assert scattering < composition * 2 / 3
     assert composition < mean / 3
+
+
+def test_the_pipeline_chooses_well_and_the_second_order_gives_back_what_averages_lose(tmp_path: Path) -> None:
+    said = python(ROOT / "examples" / "pipeline.py", cwd=tmp_path).splitlines()
+    fine, coarse, coarse_second, one, one_second, few, all_of_them = (
+        float(line.split("%")[0].split()[-1]) for line in said if "%" in line
+    )
+    assert fine > coarse_second > coarse > one
+    assert one_second > one
+    assert "'scattering__J': 1" in "".join(said)
+    assert 95 <= few < all_of_them and all_of_them >= 98
