@@ -31,6 +31,8 @@ $(STAMP) $(MKL_STAMP): pyproject.toml constraints.txt
 # Tests of a framework that is missing are skipped elsewhere; here all four must be there. The tests of one framework
 # stay on one worker (tests/conftest.py), so that not every worker loads all of them.
 test: export SCATC_TEST_FRAMEWORKS := torch tensorflow keras jax
+# The workers of pytest share the cores, so OpenMP's threads must not spin while they wait.
+test: export OMP_WAIT_POLICY := passive
 test: $(STAMP)  ## run the tests
 	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
