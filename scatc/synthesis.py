@@ -1,4 +1,17 @@
-"""Signals from their scattering coefficients, by descent on the gradient of a torch plan, coarse scales first."""
+"""Signals from their scattering coefficients, by descent on the gradient of a torch plan, low frequencies first.
+
+>>> import numpy as np
+>>> import scatc
+>>> from scatc.synthesis import reconstruct
+>>> spec = scatc.Spec(dim=1, shape=64, J=2)
+>>> S = scatc.compile(spec)(np.hanning(64))
+>>> found = reconstruct(spec, S)
+>>> found.x.shape, bool(found.error < 1e-2)
+(torch.Size([64]), True)
+
+References: Andén and Mallat, "Deep scattering spectrum", IEEE Transactions on Signal Processing 62(16), 2014. Bruna and
+Mallat, "Multiscale sparse microcanonical models", Mathematical Statistics and Learning 1(3/4), 2018.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +36,10 @@ from scatc.runtime.plan import Plan
 
 __all__ = ["Reconstruction", "reconstruct"]
 
-FAINT = 1e-3  # of the first guess, beside the signal: bands then take their phase from coarser ones, not from noise
-PACES = ((4, 15), (1, 33), (4, 8), (1, 60))  # of the first and later descents: stages an octave, iterations a stage
+# Of the first descent, of the second, ...: stages an octave, iterations a stage, and how loud the noise is beside the
+# signal where it starts. After faint noise each band takes its phase from coarser ones, so that all seeds end alike;
+# where that is a bad end, loud noise leads to others.
+PACES = ((4, 15, 1e-3), (1, 33, 1.0), (4, 8, 1e-3), (1, 60, 1.0))
 AT_ONCE = 25  # iterations between two looks at the error, when all paths count
 STALLED = 0.975  # an error that has not fallen to this share of itself meanwhile: a local minimum
 
@@ -39,6 +54,7 @@ class Reconstruction:
     Attributes
     ----------
     x : Tensor, shape ``batch + spec.input_shape``
+        On the device that computed; the rest is on the CPU, in float64.
     error : Tensor, shape ``batch``
         ``||S(x) - S|| / ||S||`` for each signal, S being the coefficients that were asked for.
     history : Tensor, shape ``batch + (evaluations,)``
@@ -64,14 +80,14 @@ def reconstruct(
 ) -> Reconstruction:
     """Find signals that have given scattering coefficients.
 
-    The distance of the coefficients, ``||S(x) - S||**2``, is descended by L-BFGS on the exact gradient, as in Andén and
-    Mallat (2014, section on inversion) and Bruna and Mallat (2018), but scale by scale: at first only paths at the
-    coarsest scale count, then those at the next one too, each stage starting from where the last one ended. A descent
-    that gets stuck above `tol` is given up for one from another first guess.
+    ``||S(x) - S||**2`` is descended by L-BFGS on its exact gradient, as in Andén and Mallat (2014, the section on
+    inversion) and Bruna and Mallat (2018), but from coarse to fine: at first only the paths of the lowest frequencies
+    count, then a quarter of an octave more, and so on, each stage starting from where the last one ended. A descent
+    that gets stuck above `tol` is given up for another, from other noise and at another pace.
 
-    Coefficients do not determine a signal: those of -x are those of x, but for order 0, and with a large T parts of it
-    can move without much of a change. In 3D, where all places are summed, expect no more than a volume like the one
-    that was transformed. So compare coefficients, not samples.
+    Coefficients do not determine a signal: those of -x differ in order 0 alone, and the larger T, the further parts of
+    it can move. In 3D, where all places are summed, expect some volume with these coefficients, not the one that was
+    transformed.
 
     Parameters
     ----------
@@ -84,15 +100,16 @@ def reconstruct(
         First guess of the signals, which broadcasts to ``batch + spec.input_shape``; all paths count from the start.
         By default faint noise.
     steps : int, optional
-        Most evaluations of the gradient for one signal, of all its descents together.
+        Most evaluations of the gradient for one signal, of all its descents together; a line search that has begun is
+        finished.
     tol : float, optional
         Relative error of the coefficients at which to be content.
     seed : int, optional
-        Of the noise. The same seed gives the same result on the same machine and versions.
+        Of the noise. The same seed gives the same result, on the same machine with the same number of threads.
     device : torch.device or str, optional
         Where to compute; by default where the coefficients are, if they are a tensor, else on the CPU.
     dtype : {'float64', 'float32'}, optional
-        Precision of all arithmetic. In float32 the line search stalls at errors of about 1e-2.
+        Precision of all arithmetic. float32 is quicker, and as good at such a `tol` as the default.
 
     Returns
     -------
@@ -105,31 +122,12 @@ def reconstruct(
         If `transform` has no spec, or coefficients are not real numbers.
     ValueError
         If the transform does not average, or coefficients are of another shape or not finite, or `x0` does not
-        broadcast, or `steps` or `tol` is not positive.
+        broadcast, or `steps`, `tol` or `seed` is not possible.
     ImportError
         When this module is imported without torch.
-
-    References
-    ----------
-    Andén and Mallat, "Deep scattering spectrum", IEEE Transactions on Signal Processing 62(16), 2014.
-    Bruna and Mallat, "Multiscale sparse microcanonical models", Mathematical Statistics and Learning 1, 2018.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import scatc
-    >>> from scatc.synthesis import reconstruct
-    >>> spec = scatc.Spec(dim=1, shape=64, J=2)
-    >>> S = scatc.compile(spec)(np.hanning(64))
-    >>> found = reconstruct(spec, S)
-    >>> found.x.shape, bool(found.error < 1e-2)
-    (torch.Size([64]), True)
     """
     plan = _torch_plan(transform, dtype)
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
-        raise ValueError(f"steps={steps!r} is not possible: steps must be a whole number of at least 1")
-    if not isinstance(tol, Real) or not 0 < tol:
-        raise ValueError(f"tol={tol!r} is not possible: tol must be a positive number")
+    _check_numbers(steps, tol, seed)
     target = _checked(plan, coefficients, device)
     batch, shape = tuple(target.shape[: target.ndim - len(_expected(plan))]), plan.spec.input_shape
     guesses = None if x0 is None else _guesses(plan, x0, target, (*batch, *shape))
@@ -139,12 +137,23 @@ def reconstruct(
         search = _Search(plan, one, int(steps), float(tol), noise)
         search.run(None if guesses is None else guesses[number])
         searches.append(search)
-    history = torch.full((len(searches), max((len(s.history) for s in searches), default=0)), math.nan)
+    longest = max((len(s.history) for s in searches), default=0)
+    history = torch.full((len(searches), longest), math.nan, dtype=torch.float64)
     for row, search in zip(history, searches, strict=True):
-        row[: len(search.history)] = torch.tensor(search.history)
+        row[: len(search.history)] = torch.tensor(search.history, dtype=torch.float64)
     x = torch.stack([s.best for s in searches]) if searches else target.new_zeros(0)
-    errors = torch.tensor([s.error for s in searches], dtype=target.dtype)
-    return Reconstruction(x.reshape(*batch, *shape), errors.reshape(batch), history.reshape(*batch, history.shape[-1]))
+    errors = torch.tensor([s.error for s in searches], dtype=torch.float64)
+    return Reconstruction(x.reshape(*batch, *shape), errors.reshape(batch), history.reshape(*batch, longest))
+
+
+def _check_numbers(steps: Any, tol: Any, seed: Any) -> None:
+    """Raise what is wrong with them."""
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or int(steps) < 1:
+        raise ValueError(f"steps={steps!r} is not possible: steps must be a whole number of at least 1")
+    if not isinstance(tol, Real) or not float(tol) > 0:
+        raise ValueError(f"tol={tol!r} is not possible: tol must be a positive number")
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ValueError(f"seed={seed!r} is not possible: seed must be a whole number")
 
 
 class _Search:
@@ -166,10 +175,10 @@ class _Search:
             self._size = self._norm / float(torch.linalg.vector_norm(self._plan(self._random())))
         if guess is not None:
             self._settle(guess / self._size)
-        for octave, iterations in cycle(PACES):
+        for octave, iterations, loudness in cycle(PACES):
             if self._over:
                 return
-            x = FAINT * self._random()
+            x = loudness * self._random()
             for factors in self._stages(octave):
                 x, descend = self._descent(x, factors)
                 descend(iterations)
@@ -211,7 +220,7 @@ class _Search:
             optimizer.zero_grad()
             residual = (self._plan(self._size * x) - self._target) / self._norm
             self._note(x, float(torch.linalg.vector_norm(residual.detach())))
-            loss = LOSS_SCALE * (factors * residual).square().sum()
+            loss: torch.Tensor = LOSS_SCALE * (factors * residual).square().sum()
             loss.backward()
             return loss
 
