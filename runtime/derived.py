@@ -29,8 +29,8 @@ def keeping(compiled: Compiled, save: str) -> Compiled:
 def _derive(compiled: Compiled, graph: Graph) -> Compiled:
     """The same target and options for another graph; tables of the same name are the same arrays."""
     target, options = find_target(compiled.target), compiled.options
-    # both ways through a branch touch twice the memory: half as much at a time is quicker where values are large
-    machine = replace(options.machine, cache_bytes=options.machine.cache_bytes // 2)
+    # both ways through a branch hold more at once, and what they share with the forward run should serve both
+    machine = replace(options.machine, cache_bytes=options.machine.cache_bytes * 7 // 8)
     options = replace(options, machine=machine)
     program = schedule(graph, options, target.memory(options, vector=True))
     tables = target.tables(program, options, known=compiled.tables)

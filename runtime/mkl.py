@@ -1,8 +1,9 @@
 """A backend of `scipy.fft` on MKL's own interface (DFTI) that keeps its descriptors.
 
 mkl_fft keeps one committed descriptor a thread, so code that alternates sizes, as every emitted program does, pays
-for a commit at each call: more than the transform itself. Here each thread keeps the descriptors of the calls it has
-made. Besides, transforms over two and three axes are one call into MKL, and ``overwrite_x=True`` means in place.
+for a commit at each call: more than the transform itself. Here the descriptors of the last calls are kept. MKL lets
+threads compute by the same one, so all threads share them: those of long signals hold megabytes each. Besides,
+transforms over two and three axes are one call into MKL, and ``overwrite_x=True`` means in place.
 
 What this backend does not do (padding, axes other than the last ones, other dtypes, lengths with a large prime factor)
 it leaves to SciPy's own.
@@ -22,9 +23,10 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 KEPT = 256
-"""How many calls, told apart by function, shape, strides, dtype and arguments, a thread keeps descriptors for."""
+"""How many calls, told apart by function, shape, strides, dtype and arguments, descriptors are kept for."""
 
 _SMALL = {1: 1024, 2: 8192, 3: 8192}
 """Up to so many elements, by number of axes, the whole spectrum of real data is had faster as that of complex data."""
@@ -128,7 +130,7 @@ class Descriptor:
         How many threads MKL may use.
     """
 
-    __slots__ = ("_library", "handle")
+    __slots__ = ("__weakref__", "_library", "handle")
 
     def __init__(
         self,
@@ -339,7 +341,9 @@ def _hermitian(x: Array, crop: Any, n: int, overwrite: bool) -> Array:
     return y
 
 
-def _plan(library: Library, threads: int, name: str, x: Array, args: Any, kwargs: Any) -> Plan | None:
+def _plan(
+    library: Library, describe: Callable[..., Descriptor], name: str, x: Array, args: Any, kwargs: Any
+) -> Plan | None:
     """Prepare a call, or None if SciPy must serve it."""
     if x.dtype not in _COMPLEX_OF and x.dtype not in _REAL_OF:
         return None
@@ -371,7 +375,7 @@ def _plan(library: Library, threads: int, name: str, x: Array, args: Any, kwargs
     dtype = _REAL_OF[cplx] if half or whole else cplx
     return Plan(
         library,
-        Descriptor(library, dtype, lengths, count, call.scale, source, target, threads),
+        describe(dtype, lengths, count, call.scale, source, target),
         library.backward if inverse else library.forward,
         _REAL_OF[cplx].itemsize,
         None if in_place else shape,
@@ -379,13 +383,6 @@ def _plan(library: Library, threads: int, name: str, x: Array, args: Any, kwargs
         prepare,
         _mirror(lengths) if whole else (),
     )
-
-
-class _Plans(threading.local):
-    """The plans of one thread, the least recently used first; they go with the thread."""
-
-    def __init__(self) -> None:
-        self.by_call: OrderedDict[Any, Plan | None] = OrderedDict()
 
 
 class Backend:
@@ -397,24 +394,27 @@ class Backend:
     threads : int, optional
         How many threads of its own one transform may start.
     kept : int, optional
-        How many different calls each thread keeps descriptors for.
+        How many different calls descriptors are kept for.
     """
 
     __ua_domain__ = "numpy.scipy.fft"
 
     def __init__(self, library: Library, threads: int = 1, kept: int = KEPT) -> None:
         self._library, self._threads, self._kept = library, threads, kept
-        self._plans = _Plans()
+        self._plans: OrderedDict[Any, Plan | None] = OrderedDict()  # the least recently used first
+        self._descriptors: WeakValueDictionary[Any, Descriptor] = WeakValueDictionary()
+        self._lock = threading.Lock()
 
     def __ua_function__(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of one function of `scipy.fft`, or NotImplemented."""
         if not args or type(args[0]) is not np.ndarray:
             return NotImplemented
-        x, plans = args[0], self._plans.by_call
+        x = args[0]
         key = (method, x.shape, x.strides, x.dtype, x.flags.writeable, args[1:], *kwargs.items())
         try:
-            plan = plans[key]
-            plans.move_to_end(key)
+            with self._lock:
+                plan = self._plans[key]
+                self._plans.move_to_end(key)
         except KeyError:
             plan = self._remember(key, method.__name__, x, args[1:], kwargs)
         except TypeError:  # lists for axes or sizes, which have no hash
@@ -422,17 +422,29 @@ class Backend:
         return NotImplemented if plan is None else plan.run(x)
 
     def _remember(self, key: Any, name: str, x: Array, args: Any, kwargs: Any) -> Plan | None:
-        plans = self._plans.by_call
-        plan = plans[key] = self._make(name, x, args, kwargs)
-        while len(plans) > self._kept:
-            plans.popitem(last=False)
+        plan = self._make(name, x, args, kwargs)
+        with self._lock:
+            self._plans[key] = plan
+            while len(self._plans) > self._kept:
+                self._plans.popitem(last=False)
         return plan
+
+    def _describe(self, dtype: Any, lengths: Any, count: int, scale: float, source: Side, target: Any) -> Descriptor:
+        """The descriptor of a transform, by its arguments: both ways share one, if all else is equal."""
+        if count == 1:  # no matter, then, how far it is to the next
+            source, target = replace(source, distance=0), target and replace(target, distance=0)
+        key = (dtype, lengths, count, scale, source, target)
+        with self._lock:
+            found = self._descriptors.get(key)
+            if found is None:
+                found = self._descriptors[key] = Descriptor(self._library, *key, self._threads)
+        return found
 
     def _make(self, name: str, x: Array, args: Any, kwargs: Any) -> Plan | None:
         if name not in _AXES:
             return None
         try:
-            return _plan(self._library, self._threads, name, x, args, kwargs)
+            return _plan(self._library, self._describe, name, x, args, kwargs)
         except (TypeError, ValueError):  # arguments that make no sense: SciPy's own says so in its words
             return None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from scatc.codegen.numpy.folding import buffers
-from scatc.codegen.numpy.transposed import pieces_of
+from scatc.codegen.numpy.transposed import is_repeated, pieces_of
 from scatc.ir.cost import frame_outputs
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
@@ -83,7 +83,12 @@ class NumpyMemory:
                 return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
             case FoldT(half=False):
                 largest = max(prod(piece.sizes) for piece in pieces_of(node, x, y)) * cplx
-                return Footprint(step=largest * x.components, scratch=largest * (1 + (len(y.shape) == 3)))
+                foot = Footprint(step=largest * x.components, scratch=largest * (1 + (len(y.shape) == 3)))
+                if not is_repeated(node, x, y):
+                    return foot
+                widths = node.widths or y.grid
+                rows = prod(x.shape[:-1]) * widths[-1] * (len(widths) > 1)  # repeated along one axis of several
+                return replace(foot, step=prod(widths) * cplx * x.components, scratch=max(foot.scratch, rows * cplx))
             case FoldT():
                 return Footprint(scratch=prod(node.widths or y.grid) * cplx)
         return Footprint()

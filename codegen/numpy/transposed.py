@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
+from math import prod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,10 @@ from scatc.ir.values import Value
 
 if TYPE_CHECKING:
     from scatc.codegen.numpy.emitter import Emitter
+
+
+MOST_REPEATED = 1 << 14
+"""Numbers in the longest window for which a spectrum is repeated: beyond, reading it in pieces moves fewer bytes."""
 
 
 def _picks(e: Emitter, name: str) -> list[str]:
@@ -132,7 +137,7 @@ def _ifft_t(e: Emitter, name: str, node: IfftT, x: Value, y: Value) -> dict[str,
 
 
 def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str, object]:
-    """Piece by piece of the window, so that products stay small: each piece is multiplied, summed and added at once."""
+    """The window is multiplied, summed and added to where it came from: at once, or piece by piece."""
     if node.half:
         return _fold_half_t(e, node, x, y)
     fold = e.program.around[name][-1]
@@ -143,16 +148,17 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
     lead = (e.rows(name), count, *vector)
     table = table_name(node.x)
     gathered = len(set(node.starts)) > 1
+    repeated, widths = is_repeated(node, x, y), node.widths or y.grid
     pieces = []
     for piece in pieces_of(node, x, y):
-        whole = piece.sizes == (node.widths or y.grid)
-        taps = "" if whole else ", :" * len(vector) + ", " + ", ".join(piece.window)
-        w = f"{table}_w[{chunk}{'' if vector else ', 0'}{taps}]"
+        whole = repeated or piece.sizes == widths
+        part = "" if whole else ", :" * len(vector) + ", " + ", ".join(piece.window)
         pieces.append(
             SimpleNamespace(
                 shape=shape_text(*lead, *piece.sizes),
                 read=index(*piece.spectrum),
-                w=w,
+                w=f"{table}_w[{chunk}{'' if vector else ', 0'}{part}]",
+                part="" if piece.sizes == widths else f"[{index(*piece.window)}]",
                 place=index(*piece.moved) if gathered else index(*piece.place),
             )
         )
@@ -161,6 +167,8 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
         "spread": shape_text(*lead, *x.shape),
         "offset": e.offset(name),
         "pieces": pieces,
+        "repeated": _repeated(node, x, y) if repeated else "",
+        "shape": shape_text(*lead, *widths),
         "axes": (1, 2) if vector else 1,
         "single": not vector and e.program.chunks[fold] == 1,
         "starts": [f"{table}_start{axis}[{chunk}].tolist()" for axis in range(e.spec.dim)] if gathered else [],
@@ -169,12 +177,34 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
     }
 
 
+def is_repeated(node: FoldT, x: Value, y: Value) -> bool:
+    """Whether the spectrum of x is repeated along a whole window, because it would have to be read in many pieces."""
+    widths = node.widths or y.grid
+    return prod(widths) <= MOST_REPEATED and len(_pieces(node, x, y, repeated=False)) > 2 ** len(widths)
+
+
+def _repeated(node: FoldT, x: Value, y: Value) -> str:
+    """The call that repeats `spectra` along the window, into `product`: rows first, for they are the fewest then."""
+    text = "spectra"
+    dim = len(x.shape)
+    starts = node.starts[0] if node.starts else (0,) * dim
+    for axis, (start, width) in reversed(list(enumerate(zip(starts, node.widths or y.grid, strict=True)))):
+        first = 0 if node.shifted else start
+        text = f'np.take({text}, np.arange({first}, {first + width}), axis={axis - dim}, mode="wrap")'
+    return f"{text[:-1]}, out=product)"
+
+
 def pieces_of(node: FoldT, x: Value, y: Value) -> list[SimpleNamespace]:
     """The parts of a window that lie in one run both of the subsampled spectrum and of the cotangent they are added to.
 
     Of each: `sizes`; and as slices, one an axis, its `window`, where it lies in the `spectrum` of x, its `place` in the
-    cotangent, and that place if the window's own start (`s0`, `s1`, ..) is added (`moved`).
+    cotangent, and that place if the window's own start (`s0`, `s1`, ..) is added (`moved`). Where the spectrum is
+    repeated (`is_repeated`), it is one run.
     """
+    return _pieces(node, x, y, is_repeated(node, x, y))
+
+
+def _pieces(node: FoldT, x: Value, y: Value, repeated: bool) -> list[SimpleNamespace]:
     widths = node.widths or y.grid
     starts = node.starts[0] if node.starts else (0,) * len(widths)
     gathered = len(set(node.starts)) > 1
@@ -182,7 +212,7 @@ def pieces_of(node: FoldT, x: Value, y: Value) -> list[SimpleNamespace]:
     for axis, (start, width, length, n) in enumerate(zip(starts, widths, x.shape, y.grid, strict=True)):
         first = 0 if node.shifted else start
         low = y.band[axis][0] if y.band else 0
-        runs = list(wrapped((first, first + width), length))
+        runs = [(0, 0, width)] if repeated else list(wrapped((first, first + width), length))
         places = [(0, start - low, width)] if y.band or gathered else list(wrapped((start, start + width), n))
         cuts = sorted({0, width, *(p for p, _, _ in runs), *(p for p, _, _ in places)})
         parts = []

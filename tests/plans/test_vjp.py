@@ -102,6 +102,25 @@ def test_every_side(side: int, padding: str) -> None:
         assert_gradient(plan, x, g, plan.vjp(x, g))
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(dim=2, shape=(32, 40), J=4, L=2),
+        Spec(dim=2, shape=(33, 31), J=4, L=1, padding="zero"),
+        Spec(dim=2, shape=(32, 32), J=4, L=2, T="global", order=3),
+    ],
+    ids=str,
+)
+@EVERY_DTYPE
+def test_windows_of_many_aliases(spec: Spec, dtype: str) -> None:
+    """Spectra far shorter than the window of their filters are repeated along it."""
+    plan = fresh(spec, dtype=dtype)
+    assert 'mode="wrap"' in plan.source("vjp")
+    x = noise(plan, 2)
+    g = cotangents_like(plan(x))
+    assert_gradient(plan, x, g, plan.vjp(x, g))
+
+
 @pytest.mark.parametrize("kind", ["impulse", "sparse", "chirp"])
 @pytest.mark.parametrize("spec", [Spec(dim=1, shape=50, J=3, Q=2, order=1, T=0), Spec(dim=2, shape=(9, 8), J=2, T=0)])
 @EVERY_DTYPE

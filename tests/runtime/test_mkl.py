@@ -265,17 +265,17 @@ def test_old_descriptors_are_freed(library: mkl.Library, monkeypatch: pytest.Mon
             scipy.fft.fft(np.ones(n, np.complex64))
     gc.collect()
     assert len(freed) == 1
-    assert [key[1] for key in backend._plans.by_call] == [(10,), (11,), (12,), (8,)]
+    assert [key[1] for key in backend._plans] == [(10,), (11,), (12,), (8,)]
 
 
-def test_descriptors_are_kept_by_thread_and_freed_with_it(
+def test_threads_share_descriptors_which_are_freed_with_the_backend(
     library: mkl.Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = mkl.Backend(library)
     freed = count_frees(library, monkeypatch)
     failures: list[BaseException] = []
 
-    def work(seed: int) -> None:
+    def work(backend: mkl.Backend, seed: int) -> None:
         try:
             with scipy.fft.set_backend(backend):
                 for n in (64, 100, 64, 100, 33) * 20:
@@ -284,16 +284,33 @@ def test_descriptors_are_kept_by_thread_and_freed_with_it(
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=work, args=(backend, seed)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    del thread, threads
-    gc.collect()
     assert not failures
-    assert len(freed) == 12
-    assert not backend._plans.by_call
+    gc.collect()
+    assert not freed
+    assert len(backend._plans) == 3
+    del backend, thread, threads
+    gc.collect()
+    assert len(freed) == 3
+
+
+def test_both_ways_share_a_descriptor(library: mkl.Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = mkl.Backend(library)
+    freed = count_frees(library, monkeypatch)
+    with scipy.fft.set_backend(backend):
+        for shape in ((2, 64), (64,)):
+            there = scipy.fft.fft(noise(shape, "c8"), overwrite_x=True)
+            same(there, scipys("fft", noise(shape, "c8")))
+            same(scipy.fft.ifft(there.copy(), norm="forward", overwrite_x=True), 64 * noise(shape, "c8"))
+        half = scipy.fft.rfft(noise((64,), "f4"))
+        same(scipy.fft.irfft(half, 64, norm="forward"), 64 * noise((64,), "f4"))
+    del backend
+    gc.collect()
+    assert len(freed) == 3
 
 
 def test_errors_carry_mkls_words(library: mkl.Library) -> None:
@@ -307,7 +324,7 @@ def test_a_failure_to_compute_is_raised(library: mkl.Library) -> None:
     x = np.ones(8, np.complex64)
     with scipy.fft.set_backend(backend):
         scipy.fft.fft(x)
-        plan = next(iter(backend._plans.by_call.values()))
+        plan = next(iter(backend._plans.values()))
         assert plan is not None
         handle = plan.descriptor.handle
         saved, handle.value = handle.value, None
