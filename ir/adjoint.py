@@ -56,6 +56,9 @@ STORE_BANDWIDTH = 4e9
 MOST_KEPT = 8
 """What is kept may be so many times as large as input and output together."""
 
+WORTH_KEEPING = 0.9
+"""To this share of what it takes otherwise the time must fall, for memory that grows with the batch."""
+
 
 def storing(graph: Graph, save: str) -> Graph:
     """The graph with a `store` of the wavelet coefficients Z (before the modulus) of each fold whose order is kept."""
@@ -87,7 +90,7 @@ def adjoint(graph: Graph, save: str = "inputs") -> Graph:
 
 
 def cheapest_save(graph: Graph, options: Options) -> str:
-    """What a forward run should keep: what makes both runs quickest, within a bound on memory.
+    """What a forward run should keep: what makes both runs quicker by a tenth or more, within a bound on memory.
 
     Keeping costs a write and a read; it spares the fold and the inverse FFT, and below that what only they need.
     """
@@ -98,7 +101,7 @@ def cheapest_save(graph: Graph, options: Options) -> str:
         kept = sum(values[name].samples for name in _slots(graph, save)) * 2 * options.itemsize
         costs = graph_costs(adjoint(graph, save), options.machine, options.itemsize).values()
         seconds = sum(cost.seconds for cost in costs) + kept / STORE_BANDWIDTH
-        if kept <= MOST_KEPT * io and seconds < least:
+        if kept <= MOST_KEPT * io and seconds < WORTH_KEEPING * least:
             best, least = save, seconds
     return best
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from oracle import stages
 from strategies import selections, signal, signals, specs, without_roots
 
-from scatc.ir.adjoint import MOST_KEPT, SAVES, adjoint, cheapest_save, storing
-from scatc.ir.cost import Machine
+from scatc.ir.adjoint import MOST_KEPT, SAVES, STORE_BANDWIDTH, WORTH_KEEPING, adjoint, cheapest_save, storing
+from scatc.ir.cost import Machine, graph_costs
 from scatc.ir.graph import Graph
 from scatc.ir.interpret import evaluate, interpret, interpret_vjp
 from scatc.ir.lower import lower
@@ -261,10 +261,17 @@ def test_what_is_kept_has_a_bound(data: st.DataObject) -> None:
     io = sum(values[name].samples for name, node in graph if isinstance(node, Input | Output)) * options.itemsize
     fits = [mode for mode in SAVES if kept_bytes(graph, mode, options.itemsize) <= MOST_KEPT * io]
     assert save in fits
-    if slow_ffts and any(isinstance(node, Modulus) for _, node in graph):
-        # whatever spares FFTs is worth keeping; the cheaper modes save fewer of them
-        spared = {m: kept_bytes(graph, m, options.itemsize) for m in fits}
-        assert spared[save] == max(spared.values())
+
+    def seconds(mode: str) -> float:
+        """The way back, and writing what is kept for it."""
+        costs = graph_costs(adjoint(graph, mode), options.machine, options.itemsize).values()
+        return sum(cost.seconds for cost in costs) + kept_bytes(graph, mode, options.itemsize) / STORE_BANDWIDTH
+
+    # each of the two modes that keep something must be worth it
+    assert save == "inputs" or seconds(save) < WORTH_KEEPING * seconds("inputs")
+    assert min(map(seconds, fits)) >= WORTH_KEEPING**2 * seconds(save)
+    if slow_ffts and "all" in fits and any(isinstance(node, Modulus) for _, node in graph):
+        assert save != "inputs"  # whatever spares half of all FFTs is worth keeping
 
 
 def test_where_arithmetic_is_free_nothing_is_kept() -> None:
