@@ -53,9 +53,9 @@ def compile(
         Which paths to output: a predicate on rows of `Plan.meta`, or the paths. Nothing else is computed.
     save : {'inputs', 'first_order', 'all'}, optional
         What a forward run keeps for its gradient: nothing but the input, the wavelet coefficients of order 1, or those
-        of all orders; the rest is computed again. By default nothing, unless keeping it is predicted to spare a tenth of
-        the time, within a bound on memory.
-        JAX and TensorFlow differentiate by themselves: they keep the input, and nothing else can be asked for.
+        of all orders; the rest is computed again. By default nothing, unless keeping more is predicted to spare a tenth
+        of the time, within a bound on memory. JAX and TensorFlow differentiate by themselves: they keep the input, and
+        nothing else can be asked for.
     cache : bool, optional
         Whether plans may come from, and go to, the memory and disk caches.
 
