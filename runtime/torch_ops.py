@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
@@ -25,7 +25,7 @@ from scatc.ir.paths import Path
 from scatc.ir.spec import Spec
 from scatc.runtime.cache import MemoryCache
 
-LIBRARY = torch.library.Library("scatc", "DEF")
+LIBRARY = library.Library("scatc", "DEF")
 OPS = torch.ops.scatc
 
 Tensors = Sequence[Tensor]
@@ -382,9 +382,9 @@ def _register(schema: str, kernel: Any, fake: Any, autograd: Any) -> None:
     LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
     LIBRARY.impl(name, autograd, "Autograd", with_keyset=True)
-    torch.library.register_fake(f"scatc::{name}", fake, lib=LIBRARY)
+    library.register_fake(f"scatc::{name}", fake, lib=LIBRARY)
     rule = _mapped(getattr(OPS, name), one=not schema.endswith("[]"))
-    torch.library.register_vmap(f"scatc::{name}", rule, lib=LIBRARY)
+    library.register_vmap(f"scatc::{name}", rule, lib=LIBRARY)
 
 
 _register(

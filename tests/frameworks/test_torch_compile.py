@@ -15,6 +15,8 @@ from scatc.ir.spec import Spec
 
 torch = pytest.importorskip("torch")
 
+from torch import library  # noqa: E402
+
 from scatc.runtime import torch_ops  # noqa: E402
 from scatc.torch import HarmonicScattering3D, Scattering1D, Scattering2D  # noqa: E402
 
@@ -55,11 +57,11 @@ def test_opcheck(name: str, save: str) -> None:
     y = [t.detach() for t in OPS.forward(x, [], key, True)]
     g, saved, t = [t.clone().requires_grad_() for t in y[:outs]], y[outs:], x.detach().flip(0).requires_grad_()
     assert (len(saved) > 0) == (save == "all")
-    torch.library.opcheck(OPS.forward.default, (x, [], key, False))
-    torch.library.opcheck(OPS.forward.default, (x, [], key, True))
-    torch.library.opcheck(OPS.vjp.default, (x, [], g, saved, key))
-    torch.library.opcheck(OPS.jvp.default, (x, [], t, key))
-    torch.library.opcheck(OPS.hvp.default, (x.detach(), [], [t.detach() for t in g], t.detach(), key))
+    library.opcheck(OPS.forward.default, (x, [], key, False))
+    library.opcheck(OPS.forward.default, (x, [], key, True))
+    library.opcheck(OPS.vjp.default, (x, [], g, saved, key))
+    library.opcheck(OPS.jvp.default, (x, [], t, key))
+    library.opcheck(OPS.hvp.default, (x.detach(), [], [t.detach() for t in g], t.detach(), key))
 
 
 @ALL_MODULES
