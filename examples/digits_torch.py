@@ -2,9 +2,9 @@
 
     python examples/digits_torch.py
 
-Next to it a convolutional network whose first layers are learnt, too, with about as many weights. Both see the same
-images in the same order. With all training images they end up close; with ten of each digit, what need not be learnt
-is worth most. The test images are used for the scores alone.
+Next to it a convolutional network whose first layers are learnt, too, with about as many weights and the same training.
+With all training images they end up close; with ten of each digit, what need not be learnt is worth more. The test
+images are used for the scores alone.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def keeping(compiled: Compiled, save: str) -> Compiled:
 def _derive(compiled: Compiled, graph: Graph) -> Compiled:
     """The same target and options for another graph; tables of the same name are the same arrays."""
     target, options = find_target(compiled.target), compiled.options
-    # both ways through a branch hold more at once, and what they share with the forward run should serve both
+    # both ways through a branch hold more at once: with somewhat less, the forward run's arena mostly serves both
     machine = replace(options.machine, cache_bytes=options.machine.cache_bytes * 7 // 8)
     options = replace(options, machine=machine)
     program = schedule(graph, options, target.memory(options, vector=True))
