@@ -90,3 +90,12 @@ def alias_runs(start: int, width: int, length: int, keep: int) -> Iterator[tuple
     """(target, source) of a window folded onto bins `k mod length`, of which those below `keep` are wanted."""
     for place, first, count in wrapped((start, start + width), length, keep):
         yield span(first, first + count), span(place, place + count)
+
+
+def chunks(count: int, chunk: int) -> str:
+    """The slices of so many things at a time, as an expression to loop over."""
+    slices = [f"slice({a}, {min(a + chunk, count)})" for a in range(0, count, chunk)]
+    if len(slices) <= 4:
+        return f"({', '.join(slices)}{',' * (len(slices) == 1)})"
+    stop = f"a + {chunk}" if count % chunk == 0 else f"min(a + {chunk}, {count})"
+    return f"[slice(a, {stop}) for a in range(0, {count}, {chunk})]"

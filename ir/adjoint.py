@@ -11,7 +11,7 @@ is the phase, and 0 at 0, where it has none.
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 
 from scatc.ir.cost import graph_costs
 from scatc.ir.graph import Graph
@@ -54,7 +54,7 @@ STORE_BANDWIDTH = 4e9
 """Bytes per second at which what is kept is written: to fresh memory, beyond the cache."""
 
 MOST_KEPT = 8
-"""What is kept may be so many times as large as input and output together."""
+"""What is kept may be so many times as large as the spectrum of the padded signal, which every run holds anyway."""
 
 WORTH_KEEPING = 0.9
 """To this share of what it takes otherwise the time must fall, for memory that grows with the batch."""
@@ -95,13 +95,13 @@ def cheapest_save(graph: Graph, options: Options) -> str:
     Keeping costs a write and a read; it spares the fold and the inverse FFT, and below that what only they need.
     """
     values = infer(graph)
-    io = sum(values[name].samples for name, node in graph if isinstance(node, Input | Output)) * options.itemsize
+    spectrum = max(prod(value.grid) for value in values.values()) * 2 * options.itemsize
     best, least = "inputs", inf
     for save in SAVES:
         kept = sum(values[name].samples for name in _slots(graph, save)) * 2 * options.itemsize
         costs = graph_costs(adjoint(graph, save), options.machine, options.itemsize).values()
         seconds = sum(cost.seconds for cost in costs) + kept / STORE_BANDWIDTH
-        if kept <= MOST_KEPT * io and seconds < WORTH_KEEPING * least:
+        if kept <= MOST_KEPT * spectrum and seconds < WORTH_KEEPING * least:
             best, least = save, seconds
     return best
 

@@ -131,11 +131,13 @@ class GradientCode(Code):
         with choice.context(workers), np.errstate(all="ignore"):
             n, spectrum, total = self.module.trunk(x, gs, gradient, arena(0))
         totals = {0: total}
+        place = total.ctypes.data - arena(0).ctypes.data
 
         def part(worker: int, task: tuple[Callable[..., None], slice]) -> None:
             branch, filters = task
             if worker not in totals:
-                totals[worker] = np.zeros_like(total)
+                totals[worker] = np.ndarray(total.shape, total.dtype, arena(worker), place)
+                totals[worker].fill(0)
             with choice.context(), np.errstate(all="ignore"):
                 branch(n, spectrum, totals[worker], gs, arena(worker), filters)
 

@@ -17,7 +17,7 @@ import jinja2
 
 from scatc.codegen import Tables
 from scatc.codegen.numpy import rules, transposed
-from scatc.codegen.slices import shape_text
+from scatc.codegen.slices import chunks, shape_text
 from scatc.ir.cost import graph_costs
 from scatc.ir.nodes import Fft, Fold, Input, Node
 from scatc.ir.options import Options
@@ -210,8 +210,8 @@ class Emitter:
         """The code of one node."""
         x = self.values[node.x]
         context = RULES[type(node)](self, name, node, x, self.values[name])
-        macro = {"fold": "fold_half", "fold_t": "fold_half_t"}[node.kind] if getattr(node, "half", False) else node.kind
-        self.write(self.macros[macro](SimpleNamespace(name=name, x=self.place(node.x), **context)))
+        macro = self.macros[str(context.pop("macro", node.kind))]
+        self.write(macro(SimpleNamespace(name=name, x=self.place(node.x), **context)))
 
     def place(self, name: str) -> str:
         """The variable that holds a value: what is added up stands where the sum began."""
@@ -245,7 +245,7 @@ class Emitter:
         """Begin the loop over chunks of a fold's filters; a branch's caller has it."""
         count, chunk, var = self.filters(name), self.program.chunks[name], self.chunk(name)
         if name not in self.program.branches:
-            self.write(f"for {var} in {_chunks(count, chunk)}:")
+            self.write(f"for {var} in {chunks(count, chunk)}:")
             self.depth += 1
         self.write(f"n{var[1:]} = {self.rows(node.x)} * ({var}.stop - {var}.start)")
 
@@ -267,10 +267,3 @@ class Emitter:
         self.write(self.macros["square"](SimpleNamespace(name=modulus, x=inverse)))
         self.depth -= 1
         self.write(f"np.sqrt({modulus}, out={modulus})")
-
-
-def _chunks(count: int, chunk: int) -> str:
-    slices = [f"slice({a}, {min(a + chunk, count)})" for a in range(0, count, chunk)]
-    if len(slices) <= 4:
-        return f"({', '.join(slices)})"
-    return f"[slice(a, min(a + {chunk}, {count})) for a in range(0, {count}, {chunk})]"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from scatc.codegen.numpy.folding import buffers
-from scatc.codegen.numpy.transposed import is_repeated, pieces_of
+from scatc.codegen.numpy.transposed import is_repeated, pieces_of, slab_planes
 from scatc.ir.cost import frame_outputs
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
@@ -70,25 +70,28 @@ class NumpyMemory:
             case Load():
                 return Footprint(arena=size * cplx * y.components)
             case Blank():
-                return Footprint(held=size * cplx) if y.paths == 1 else Footprint(arena=size * cplx)
+                return Footprint(arena=size * cplx)
             case Cotangent() | UnpadT():
                 return Footprint(held=size * real)
             case PadT():
                 return Footprint(held=size * real, scratch=prod(x.shape[:-1]) * y.shape[-1] * real * (len(y.shape) > 1))
             case FftT():
-                return Footprint(held=size * real, scratch=half * cplx)
+                return Footprint(held=size * real, step=half * cplx, scratch=half * cplx)
             case AverageT(mode="integral", powers=powers):
                 return Footprint(arena=size * real, scratch=size * real * (len(powers) > 1))
             case LowpassT():
                 return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
+            case FoldT(half=False) if len(y.shape) == 3:
+                slabs = [slab_planes(piece.sizes) * prod(piece.sizes[1:]) for piece in pieces_of(node, x, y)]
+                return Footprint(step=max(slabs) * cplx)
             case FoldT(half=False):
                 largest = max(prod(piece.sizes) for piece in pieces_of(node, x, y)) * cplx
-                foot = Footprint(step=largest * x.components, scratch=largest * (1 + (len(y.shape) == 3)))
+                foot = Footprint(step=largest, scratch=largest)
                 if not is_repeated(node, x, y):
                     return foot
                 widths = node.widths or y.grid
                 rows = prod(x.shape[:-1]) * widths[-1] * (len(widths) > 1)  # repeated along one axis of several
-                return replace(foot, step=prod(widths) * cplx * x.components, scratch=max(foot.scratch, rows * cplx))
+                return replace(foot, step=prod(widths) * cplx, scratch=max(foot.scratch, rows * cplx))
             case FoldT():
                 return Footprint(scratch=prod(node.widths or y.grid) * cplx)
         return Footprint()

@@ -113,6 +113,7 @@ def _fold_half(e: Emitter, name: str, node: Fold, x: Value, y: Value) -> dict[st
     low = [a for a, _ in x.band] if x.band else [0] * e.spec.dim
     runs = [list(alias_runs(s, w, m, keep)) for s, w, m, keep in zip(start, widths, y.grid, y.shape, strict=True)]
     return {
+        "macro": "fold_half",
         "w": f"{name}_w",
         "shape": shape_text(e.rows(name), *y.shape),
         "read": index(*(span(s - a, s - a + w) for s, a, w in zip(start, low, widths, strict=True))),

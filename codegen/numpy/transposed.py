@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from scatc.codegen.numpy.tables import is_slice, output_rows, table_name
-from scatc.codegen.slices import alias_runs, backwards, hermitian_copies, index, shape_text, span, wrapped
+from scatc.codegen.slices import alias_runs, backwards, chunks, hermitian_copies, index, shape_text, span, wrapped
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Node
@@ -36,6 +36,10 @@ from scatc.ir.values import Value
 if TYPE_CHECKING:
     from scatc.codegen.numpy.emitter import Emitter
 
+
+SLAB = 1 << 17
+"""Numbers of a volume that are worked on at a time: few enough to stay in a core's cache from one pass to the next, so
+many that threads seldom wait for the interpreter's lock."""
 
 MOST_REPEATED = 1 << 14
 """Numbers in the longest window for which a spectrum is repeated: beyond, reading it in pieces moves fewer bytes."""
@@ -79,10 +83,7 @@ def _load(e: Emitter, name: str, node: Load, x: Value, y: Value) -> dict[str, ob
 
 
 def _blank(e: Emitter, name: str, node: Blank, x: Value, y: Value) -> dict[str, object]:
-    return {
-        "shape": shape_text(e.rows(name), *y.shape),
-        "offset": e.offset(name) if name in e.program.offsets else None,
-    }
+    return {"shape": shape_text(e.rows(name), *y.shape), "offset": e.offset(name)}
 
 
 def _pad_t(e: Emitter, name: str, node: PadT, x: Value, y: Value) -> dict[str, object]:
@@ -120,7 +121,9 @@ def _fft_t(e: Emitter, name: str, node: FftT, x: Value, y: Value) -> dict[str, o
         "lengths": str(n) if e.spec.dim == 1 else str(y.shape),
         "axes": e.axes,
         "shape": shape_text(e.rows(name), *x.grid[:-1], n // 2 + 1),
+        "offset": e.offset(name),
         "copies": list(hermitian_copies(box, x.grid)),
+        "whole": not node.box,  # then the first copy fills the half spectrum
         "edges": ["0", *([str(n // 2)] if n % 2 == 0 else [])],
         "mean_axes": e.last_axes if node.centred else None,
     }
@@ -141,40 +144,66 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
     if node.half:
         return _fold_half_t(e, node, x, y)
     fold = e.program.around[name][-1]
-    split = e.program.split(fold)
-    chunk = e.chunk(fold) if split else ":"
-    count = f"{chunk}.stop - {chunk}.start" if split else str(len(node.indices))
-    vector = [x.components] * (x.components > 1)
-    lead = (e.rows(name), count, *vector)
+    chunk = e.chunk(fold) if e.program.split(fold) else ":"
+    count = f"{chunk}.stop - {chunk}.start" if e.program.split(fold) else str(len(node.indices))
     table = table_name(node.x)
     gathered = len(set(node.starts)) > 1
+    common = {
+        "into": e.place(node.into),
+        "offset": e.offset(name),
+        "starts": [f"{table}_start{axis}[{chunk}].tolist()" for axis in range(e.spec.dim)] if gathered else [],
+    }
+    if e.spec.dim == 3:
+        return common | _fold_volume_t(e, name, node, x, y, f"{table}_w[{chunk}]", count)
     repeated, widths = is_repeated(node, x, y), node.widths or y.grid
     pieces = []
     for piece in pieces_of(node, x, y):
         whole = repeated or piece.sizes == widths
-        part = "" if whole else ", :" * len(vector) + ", " + ", ".join(piece.window)
+        part = "" if whole else ", " + ", ".join(piece.window)
         pieces.append(
             SimpleNamespace(
-                shape=shape_text(*lead, *piece.sizes),
+                shape=shape_text(e.rows(name), count, *piece.sizes),
                 read=index(*piece.spectrum),
-                w=f"{table}_w[{chunk}{'' if vector else ', 0'}{part}]",
+                w=f"{table}_w[{chunk}, 0{part}]",
                 part="" if piece.sizes == widths else f"[{index(*piece.window)}]",
-                place=index(*piece.moved) if gathered else index(*piece.place),
+                place=index(*(piece.moved if gathered else piece.place)),
+            )
+        )
+    return common | {
+        "spread": shape_text(e.rows(name), count, *x.shape),
+        "pieces": pieces,
+        "repeated": _repeated(node, x, y) if repeated else "",
+        "shape": shape_text(e.rows(name), count, *widths),
+        "single": e.program.chunks[fold] == 1,
+    }
+
+
+def _fold_volume_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value, w: str, count: str) -> dict[str, object]:
+    """A volume's window is multiplied and added slab by slab; filters are complex, unlike those of lines and images."""
+    pieces = []
+    for piece in pieces_of(node, x, y):
+        planes, step = piece.sizes[0], slab_planes(piece.sizes)
+        pieces.append(
+            SimpleNamespace(
+                w=f"{w}[{index(*piece.window)}]",
+                read=index(*piece.spectrum),
+                place=index(*(piece.moved if len(set(node.starts)) > 1 else piece.place)),
+                slabs=chunks(planes, step),
+                shape=shape_text(e.rows(name), "s.stop - s.start" if planes % step else step, *piece.sizes[1:]),
             )
         )
     return {
-        "into": e.place(node.into),
-        "spread": shape_text(*lead, *x.shape),
-        "offset": e.offset(name),
+        "macro": "fold_volume_t",
+        "spread": shape_text(e.rows(name), count, x.components, *x.shape),
+        "filters": count,
+        "components": x.components,
         "pieces": pieces,
-        "repeated": _repeated(node, x, y) if repeated else "",
-        "shape": shape_text(*lead, *widths),
-        "axes": (1, 2) if vector else 1,
-        "single": not vector and e.program.chunks[fold] == 1,
-        "starts": [f"{table}_start{axis}[{chunk}].tolist()" for axis in range(e.spec.dim)] if gathered else [],
-        "component_axis": 1 if vector else None,
-        "conj": ".conj()" if e.spec.dim == 3 else "",  # conj(w) g = conj(w conj(g)); in 1D and 2D filters are real
     }
+
+
+def slab_planes(sizes: tuple[int, ...]) -> int:
+    """How many planes of a volume make a slab."""
+    return min(max(SLAB // prod(sizes[1:]), 1), sizes[0])
 
 
 def is_repeated(node: FoldT, x: Value, y: Value) -> bool:
@@ -244,6 +273,7 @@ def _fold_half_t(e: Emitter, node: FoldT, x: Value, y: Value) -> dict[str, objec
         list(alias_runs(s, w, n >> node.by, keep)) for s, w, n, keep in zip(start, widths, y.grid, x.shape, strict=True)
     ]
     return {
+        "macro": "fold_half_t",
         "into": e.place(node.into),
         "w": f"{table_name(node.x)}_w",
         "read": index(*(span(s - a, s - a + w) for s, a, w in zip(start, low, widths, strict=True))),
@@ -266,6 +296,7 @@ def _average_t(e: Emitter, name: str, node: AverageT, x: Value, y: Value) -> dic
         "shape": shape,
         "offset": e.offset(name) if name in e.program.offsets else None,
         "powers": [(q, f"[:, {i}{ones}]") for i, q in enumerate(node.powers)],
+        "slope": any(q != 1.0 for q in node.powers[1:]),
     }
 
 
@@ -280,7 +311,8 @@ def _lowpass_t(e: Emitter, name: str, node: LowpassT, x: Value, y: Value) -> dic
         outputs, n, last = shape[axis], y.shape[axis], axis == e.spec.dim - 1
         matrix = f"{table_name(name)}_a{axis}.T"
         if node.methods[axis] == "dense":
-            steps.append(SimpleNamespace(dense=f"{source} @ {matrix}" if last else f"{matrix} @ {source}"))
+            times = "*" if outputs == 1 else "@"  # the product with one row is as well one of columns and rows
+            steps.append(SimpleNamespace(dense=f"{source} {times} {matrix}" if last else f"{matrix} {times} {source}"))
         else:
             layout = frames(node.kept[axis], node.by, node.taps[axis])
             g, joined = layout.outputs, layout.blocks * layout.outputs

@@ -92,8 +92,8 @@ def assert_tidy(compiled: Compiled) -> None:
     arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
     known = assigned | imported | defined | arguments | set(compiled.tables) | set(dir(builtins))
     assert used <= known, used - known
-    # loops are over chunks of filters, over components or over windows that overlap: never over single paths that could
-    # run together
+    # loops are over chunks of filters, components, windows that overlap or slabs of volumes: never over single paths
+    # that could run together
     work = [f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name != "run"]
     loops = [node for f in work for node in ast.walk(f) if isinstance(node, ast.For)]
     windows = [loop for loop in loops if "_start" in ast.unparse(loop.iter)]
@@ -101,7 +101,9 @@ def assert_tidy(compiled: Compiled) -> None:
     folds = [name for name in compiled.program.chunks if compiled.program.split(name)]
     values = compiled.program.values
     norms = [name for name, node in graph if isinstance(node, Modulus) and values[node.x].components > 1]
-    assert len(loops) - len(windows) <= len(folds) + len(norms)
+    slabs = [loop for loop in loops if "w[f, m, s]" in ast.unparse(loop) and loop not in windows]
+    assert len(loops) - len(windows) - len(slabs) <= len(folds) + len(norms)
+    assert not slabs or (graph.spec.dim == 3 and any(isinstance(node, FoldT) for _, node in graph))
     assert overlaps or not windows
 
 
