@@ -25,7 +25,7 @@ from scatc.ir.values import Value, infer
 
 ALIGNMENT = 64
 
-MOST_OVERHEAD = 0.1
+MOST_OVERHEAD = 0.06
 """Calls' overhead beyond this share of the work makes a batch larger than the cache would have it."""
 MOST_BUDGETS = 2
 """How much larger."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from scatc.codegen.numpy.folding import buffers
-from scatc.codegen.numpy.transposed import is_repeated, pieces_of, slab_planes
+from scatc.codegen.numpy.transposed import is_repeated, is_together, pieces_of, slab_planes
 from scatc.ir.cost import frame_outputs
 from scatc.ir.lowpass import frames
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
@@ -82,8 +82,11 @@ class NumpyMemory:
             case LowpassT():
                 return Footprint(held=size * real, scratch=self._lowpass_t_scratch(node, x, y) * real)
             case FoldT(half=False) if len(y.shape) == 3:
-                slabs = [slab_planes(piece.sizes) * prod(piece.sizes[1:]) for piece in pieces_of(node, x, y)]
-                return Footprint(step=max(slabs) * cplx)
+                sizes = [piece.sizes for piece in pieces_of(node, x, y)]
+                together = [prod(window) for window in sizes if is_together(node, x, window)]
+                slabs = [slab_planes(window) * prod(window[1:]) for window in sizes]
+                most = max(slabs + [x.components * numbers for numbers in together])
+                return Footprint(step=most * cplx, scratch=max(together, default=0) * cplx)
             case FoldT(half=False):
                 largest = max(prod(piece.sizes) for piece in pieces_of(node, x, y)) * cplx
                 foot = Footprint(step=largest, scratch=largest)

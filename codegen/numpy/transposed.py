@@ -41,6 +41,9 @@ SLAB = 1 << 17
 """Numbers of a volume that are worked on at a time: few enough to stay in a core's cache from one pass to the next, so
 many that threads seldom wait for the interpreter's lock."""
 
+AT_ONCE = 1 << 18
+"""Numbers of all components of a volume's window up to which they are worked on together, in fewer calls."""
+
 MOST_REPEATED = 1 << 14
 """Numbers in the longest window for which a spectrum is repeated: beyond, reading it in pieces moves fewer bytes."""
 
@@ -180,16 +183,22 @@ def _fold_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value) -> dict[str,
 
 def _fold_volume_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value, w: str, count: str) -> dict[str, object]:
     """A volume's window is multiplied and added slab by slab; filters are complex, unlike those of lines and images."""
+    gathered = len(set(node.starts)) > 1
     pieces = []
     for piece in pieces_of(node, x, y):
-        planes, step = piece.sizes[0], slab_planes(piece.sizes)
+        planes, step, together = piece.sizes[0], slab_planes(piece.sizes), is_together(node, x, piece.sizes)
+        if together:
+            shape = shape_text(e.rows(name), count, x.components, *piece.sizes)
+        else:
+            shape = shape_text(e.rows(name), "s.stop - s.start" if planes % step else step, *piece.sizes[1:])
         pieces.append(
             SimpleNamespace(
                 w=f"{w}[{index(*piece.window)}]",
                 read=index(*piece.spectrum),
-                place=index(*(piece.moved if len(set(node.starts)) > 1 else piece.place)),
+                place=index(*(piece.moved if gathered else piece.place)),
+                together=together,
                 slabs=chunks(planes, step),
-                shape=shape_text(e.rows(name), "s.stop - s.start" if planes % step else step, *piece.sizes[1:]),
+                shape=shape,
             )
         )
     return {
@@ -199,6 +208,11 @@ def _fold_volume_t(e: Emitter, name: str, node: FoldT, x: Value, y: Value, w: st
         "components": x.components,
         "pieces": pieces,
     }
+
+
+def is_together(node: FoldT, x: Value, sizes: tuple[int, ...]) -> bool:
+    """Whether all filters and components of a volume's window are multiplied at once."""
+    return len(set(node.starts)) <= 1 and len(node.indices) * x.components * prod(sizes) <= AT_ONCE
 
 
 def slab_planes(sizes: tuple[int, ...]) -> int:
