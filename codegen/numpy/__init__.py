@@ -16,7 +16,7 @@ from scatc.ir.schedule import Program
 class NumpyTarget:
     """See `scatc.codegen.Target`."""
 
-    name = "numpy"
+    name = runtime = "numpy"
     requires = ("numpy", "scipy")
     scheduled = True
     saves = tuple(SAVES)

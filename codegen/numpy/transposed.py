@@ -44,7 +44,7 @@ many that threads seldom wait for the interpreter's lock."""
 AT_ONCE = 1 << 18
 """Numbers of all components of a volume's window up to which they are worked on together, in fewer calls."""
 
-MOST_REPEATED = 1 << 14
+MOST_REPEATED = 1 << 16
 """Numbers in the longest window for which a spectrum is repeated: beyond, reading it in pieces moves fewer bytes."""
 
 
