@@ -12,7 +12,7 @@ export MPLBACKEND ?= Agg
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-mkl demo lint format types examples docs clean
+.PHONY: help test test-mkl kernels demo lint format types examples docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,9 +28,9 @@ $(STAMP) $(MKL_STAMP): pyproject.toml constraints.txt
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
-# Tests of a framework that is missing are skipped elsewhere; here all four must be there. The tests of one framework
+# Tests of a framework that is missing are skipped elsewhere; here all must be there. The tests of one framework
 # stay on one worker (tests/conftest.py), so that not every worker loads all of them.
-test: export SCATC_TEST_FRAMEWORKS := torch tensorflow keras jax
+test: export SCATC_TEST_FRAMEWORKS := torch tensorflow keras jax triton
 # The workers of pytest share the cores, so OpenMP's threads must not spin while they wait.
 test: export OMP_WAIT_POLICY := passive
 test: $(STAMP)  ## run the tests
@@ -44,6 +44,9 @@ test-mkl: $(MKL_STAMP)  ## run the tests that depend on the FFT library, with MK
 	    $(MKL_VENV)/bin/python -c 'from scatc.runtime import fft, mkl; mkl.load(); print(fft.describe())'; \
 	    $(MKL_VENV)/bin/pytest -n auto tests/runtime/test_fft.py tests/runtime/test_mkl.py tests/plans $(ARGS); \
 	else echo "MKL has no wheels for this platform: nothing to test"; fi
+
+kernels: $(STAMP)  ## compile all GPU kernels of the benchmarks to machine code, without a GPU
+	$(BIN)/python benchmarks/kernels.py $(ARGS)
 
 demo: $(STAMP)  ## compile, run and draw: pictures land in demo_output/
 	$(BIN)/scatc demo

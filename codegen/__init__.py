@@ -1,6 +1,7 @@
 """Programs to source text; one folder per target.
 
-A target is a folder that offers `TARGET`; nothing else names it, so adding one adds a folder and edits none.
+A target is a folder that offers `TARGET`; nothing else names it, so adding one adds a folder and edits none. A folder
+without is shared by several.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Target(Protocol):
     Attributes
     ----------
     name : str
-        That of its folder, and of the module of `scatc.runtime` that has its plans.
+        That of its folder.
+    runtime : str
+        The module of `scatc.runtime` that has its plans.
     requires : tuple of str
         The distributions that emitted code needs, besides scatc's own; their versions are part of a plan's key.
     scheduled : bool
@@ -37,6 +40,7 @@ class Target(Protocol):
     """
 
     name: str
+    runtime: str
     requires: tuple[str, ...]
     scheduled: bool
     saves: tuple[str, ...]
@@ -60,7 +64,15 @@ class Target(Protocol):
 
 def targets() -> list[str]:
     """The names of the targets there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    return sorted(name for name in _folders() if _target(name) is not None)
+
+
+def _folders() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__) if module.ispkg}
+
+
+def _target(folder: str) -> Target | None:
+    return getattr(importlib.import_module(f"{__name__}.{folder}"), "TARGET", None)
 
 
 def find_target(name: str) -> Target:
@@ -71,7 +83,7 @@ def find_target(name: str) -> Target:
     TargetError
         If there is none; the message lists those there are.
     """
-    if name not in targets():
+    target = _target(name) if name in _folders() else None
+    if target is None:
         raise TargetError(f"target={name!r} is not possible: target must be one of {', '.join(map(repr, targets()))}")
-    target: Target = importlib.import_module(f"{__name__}.{name}").TARGET
     return target

@@ -61,6 +61,11 @@ class FunctionalTarget:
     saves: ClassVar[tuple[str, ...]] = ("inputs",)
     rules: ClassVar[Mapping[type[Node], Rule]] = RULES
 
+    @property
+    def runtime(self) -> str:
+        """The module of plans has the target's name."""
+        return self.name
+
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model; the framework has FFTs of its own."""
         return self.constants

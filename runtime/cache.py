@@ -34,10 +34,12 @@ __all__ = [
 ]
 
 SUFFIX = ".scatc"
+SOURCE = ".py"
 
 _LOCK_SECONDS = 10.0
 _STALE_SECONDS = 3600.0
 _KEY = re.compile(r"[0-9a-f]{64}")
+_SOURCE_NAME = re.compile(r"[a-z]+-[0-9a-f]{16}\.py")
 
 T = TypeVar("T")
 
@@ -196,6 +198,36 @@ class DiskCache:
             return False
         return True
 
+    def keep_source(self, name: str, text: str) -> Path | None:
+        """Write emitted source to a file, for tools that want one: it is never read back here.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``cuda-3fa9c1d20b1c77e4``.
+        text : str
+
+        Returns
+        -------
+        Path or None
+            The file; None if it could not be written, which is no reason to warn.
+        """
+        if self._problem() is not None:
+            return None
+        path = self.folder / f"{name}{SOURCE}"
+        temporary = self.folder / f"tmp.{os.getpid()}-{threading.get_ident()}-{path.name}"
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError:
+            return None
+        return path
+
+    def _sources(self) -> list[Path]:
+        """The files of emitted source."""
+        return [path for path in self.folder.glob(f"*{SOURCE}") if _SOURCE_NAME.fullmatch(path.name)]
+
     def _entries(self) -> list[tuple[Path, os.stat_result]]:
         """The entries, that used longest ago first."""
         found = []
@@ -215,7 +247,8 @@ class DiskCache:
                 break
             if path != keep and _remove(path):
                 total -= stat.st_size
-        for path in self.folder.glob("tmp.*"):  # left by a writer that was killed
+        # left by a writer that was killed; and source that nobody has loaded for long
+        for path in (*self.folder.glob("tmp.*"), *self._sources()):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                     path.unlink()
@@ -252,7 +285,7 @@ class DiskCache:
         if not self._usable():
             return 0
         with contextlib.suppress(OSError):
-            for path in self.folder.glob("tmp.*"):
+            for path in (*self.folder.glob("tmp.*"), *self._sources()):
                 _remove(path)
         return sum(_remove(path) for path, _ in self._entries())
 

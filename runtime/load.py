@@ -9,6 +9,7 @@ import itertools
 import linecache
 import types
 import weakref
+from pathlib import Path
 
 
 class _EmittedLoader(importlib.abc.ExecutionLoader):
@@ -28,12 +29,12 @@ class _EmittedLoader(importlib.abc.ExecutionLoader):
         return self.filename
 
 
-def _register(source: str, title: str) -> str:
-    """Enter the text into `linecache` under a name of its own and return that name."""
-    # No modification time: linecache.checkcache then leaves the entry alone though there is no such file.
+def _register(source: str, title: str, file: Path | None) -> str:
+    """Enter the text into `linecache` under a name of its own and return that name: the file's, unless it is taken."""
+    # No modification time: linecache.checkcache then leaves the entry alone, whether there is such a file or not.
     lines = source.splitlines(keepends=True)
-    for number in itertools.count(1):
-        filename = f"<{title}>" if number == 1 else f"<{title} #{number}>"
+    for number in itertools.count(0 if file is not None else 1):
+        filename = str(file) if number == 0 else f"<{title}>" if number == 1 else f"<{title} #{number}>"
         entry = (len(source), None, lines, filename)
         # setdefault is one step, so two threads never end up sharing (and later dropping) one name.
         if linecache.cache.setdefault(filename, entry) is entry:
@@ -41,7 +42,7 @@ def _register(source: str, title: str) -> str:
     raise AssertionError("unreachable: count() does not end")
 
 
-def load_source(source: str, name: str) -> types.ModuleType:
+def load_source(source: str, name: str, file: Path | None = None) -> types.ModuleType:
     """Execute source text in a fresh module that debuggers can show.
 
     Parameters
@@ -51,6 +52,8 @@ def load_source(source: str, name: str) -> types.ModuleType:
     name : str
         The target that it was emitted for; with a digest of the text it makes the file name seen in tracebacks,
         such as ``<scatc numpy 3fa9c1d2>``.
+    file : Path, optional
+        A file that holds the same text, for tools that open it: tracebacks then name it. The file is not read.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def load_source(source: str, name: str) -> types.ModuleType:
         alive any more.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()[:8]
-    loader = _EmittedLoader(source, _register(source, f"scatc {name} {digest}"))
+    loader = _EmittedLoader(source, _register(source, f"scatc {name} {digest}", file))
     weakref.finalize(loader, linecache.cache.pop, loader.filename, None).atexit = False
     spec = importlib.util.spec_from_loader(f"scatc_{name}_{digest}", loader)
     assert spec is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any, Protocol
@@ -77,7 +78,11 @@ class Plan:
         self.spec: Spec = compiled.program.graph.spec
         self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
         self.target = compiled.target
-        self._module: ModuleType = load_source(compiled.source, compiled.target)
+
+    @cached_property
+    def _module(self) -> ModuleType:
+        """The source, loaded."""
+        return load_source(self._compiled.source, self.target)
 
     def __repr__(self) -> str:
         return f"<scatc {self.target} plan, {self.dtype}, {len(self._program.places)} paths, of {self.spec!r}>"
@@ -194,7 +199,7 @@ class Plan:
 
 
 def make_plan(compiled: Compiled) -> Plan:
-    """The plan of what was compiled, of its target's class: `PLAN` of the module of the target's name.
+    """The plan of what was compiled, of its target's class: `PLAN` of the module that the target names.
 
     Raises
     ------
@@ -202,7 +207,7 @@ def make_plan(compiled: Compiled) -> Plan:
         If the framework that the target is for is not installed.
     """
     try:
-        module = importlib.import_module(f"scatc.runtime.{compiled.target}")
+        module = importlib.import_module(f"scatc.runtime.{find_target(compiled.target).runtime}")
     except ModuleNotFoundError as error:
         raise TargetError(
             f"target={compiled.target!r} needs {error.name}, which is not installed: "

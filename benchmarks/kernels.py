@@ -1,0 +1,51 @@
+"""Compile every GPU kernel of the benchmarks to machine code, without a GPU, and say what it needs.
+
+    python benchmarks/kernels.py [--arch sm_80 sm_90] [--workers 2]
+
+Kernels compile in processes of their own: large transforms take a minute each, and Triton keeps what it compiled. The
+exit status is 1 if a kernel spills registers, or needs more shared memory than the architecture has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import scatc
+
+CASES = {
+    "65536-J8-Q8": scatc.Spec(dim=1, shape=65536, J=8, Q=8),
+    "4096-J8-Q8": scatc.Spec(dim=1, shape=4096, J=8, Q=8),
+    "65536-J13-Q12": scatc.Spec(dim=1, shape=65536, J=13, Q=12),
+    "1024-J8-Q1": scatc.Spec(dim=1, shape=1024, J=8, Q=1),
+}
+
+SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10}
+"""Bytes of shared memory that a program may have."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--arch", nargs="+", default=list(SHARED), help="architectures")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that compile")
+    arguments = parser.parse_args()
+    wrong = 0
+    for name, spec in CASES.items():
+        plan = scatc.compile(spec, target="cuda", cache=False)
+        for arch in arguments.arch:
+            print(f"{name}, {arch}", flush=True)
+            for found in plan.resources(arch, arguments.workers):
+                bad = found.spills > 0 or found.shared > SHARED.get(arch, 64 << 10)
+                wrong += bad
+                print(
+                    f"  {found.registers:>4} registers {found.spills:>4} B spilled {found.shared:>7} B shared "
+                    f"{found.warps:>3} warps  {found.kernel}{'  <- too much' if bad else ''}",
+                    flush=True,
+                )
+    print(f"{wrong} kernels need too much" if wrong else "no kernel spills, none needs too much shared memory")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

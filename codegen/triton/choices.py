@@ -1,0 +1,128 @@
+"""Which kernels a signal gets, and in which shapes, before anything is tuned on a device."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton.cost import COMPLEX, DEVICES, Work
+from scatc.codegen.triton.signals import Result, Signal
+from scatc.ir.options import Options
+from scatc.ir.spec import Spec
+
+MOST_FUSED = 32
+"""Averages that a kernel in registers takes by itself: beyond, its matrix is read more often than the signals."""
+
+LEAST_BLOCK = 16
+"""Of a tensor core's product, along each axis."""
+
+
+MOST_LIVE = 1 << 32
+"""Bytes of buffers of one call, whatever the batch."""
+
+USUAL = DEVICES["H100"]
+"""The GPU that choices are made for where none is named."""
+
+
+class Way(enum.Enum):
+    """How moduli come about."""
+
+    REGISTERS = "one kernel, which transforms in registers"
+    STAGED = "a fold, a library's transform, and kernels that read its result"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The tiles of a matrix product.
+
+    Attributes
+    ----------
+    padded : int
+        Length of the sums, with zeros.
+    columns, outputs : int
+        All outputs with padding, and those of one program.
+    rows, block : int
+        Signals of a program, and how many terms it adds at a time.
+    window : int
+        Terms that are not padding.
+    """
+
+    padded: int
+    columns: int
+    outputs: int
+    rows: int = 16
+    block: int = 32
+    window: int = 0
+
+
+class Choices:
+    """Choices for the signals of one program."""
+
+    def __init__(self, spec: Spec, options: Options) -> None:
+        self.spec, self.options = spec, options
+
+    def way(self, signal: Signal) -> Way:
+        """In registers where the transform fits and its averages are few."""
+        m = signal.length
+        fits = wavelet.LEAST <= m <= wavelet.MOST and m & (m - 1) == 0
+        few = signal.spectrum or all(r.kept <= MOST_FUSED for r in signal.results if r.kind == "local")
+        return Way.REGISTERS if fits and few else Way.STAGED
+
+    def shape(self, signal: Signal) -> wavelet.Shape:
+        """The kernel in registers of a signal."""
+        assert signal.fold is not None and signal.parent is not None
+        sinks, more = [], {"outputs": 0, "first": 0, "kept": 0}
+        for result in signal.results:
+            if result.kind == "local" and not signal.spectrum:
+                sinks.append("local")
+                more["outputs"] = result.kept
+            elif result.kind == "total" and not signal.spectrum:
+                sinks.append("total")
+            elif result.kind == "raw":
+                sinks.append("raw")
+                more |= {"first": result.first, "kept": result.kept}
+        if signal.spectrum:
+            sinks.append("pack")
+        width = signal.fold.widths[0] if signal.fold.widths else signal.parent.length
+        return wavelet.default(signal.parent.length, signal.length, width, tuple(sinks), **more)
+
+    def window(self, signal: Signal, result: Result) -> Product:
+        """The tiles of an average of samples."""
+        outputs = LEAST_BLOCK
+        _, length = tables.window(self.spec, signal.level, result.by, outputs, self.options.tolerance)
+        block = 32
+        columns = -(-result.kept // outputs) * outputs
+        return Product(-(-length // block) * block, columns, outputs, block=block, window=length)
+
+    def bins(self, count: int, kept: int) -> Product:
+        """The tiles of an average of bins."""
+        block = LEAST_BLOCK if count <= LEAST_BLOCK else 32
+        outputs = min(64, max(LEAST_BLOCK, 1 << (kept - 1).bit_length()))
+        return Product(-(-count // block) * block, -(-kept // outputs) * outputs, outputs, block=block, window=count)
+
+    def averages_bins(self, signal: Signal, result: Result) -> bool:
+        """Whether an average of a signal that has a spectrum is taken from its bins, not from its samples."""
+        if result.kind == "total":
+            return True
+        outputs = (result.first, result.first + 1)
+        even, _ = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
+        return 2 * len(even) <= self.window(signal, result).padded
+
+    def chunk(self, works: Sequence[Work], root: Signal) -> int:
+        """Signals that run at a time: as many as are quickest, few for the cache's sake, many for the launches'."""
+        live = live_bytes(self, root)
+        sizes = [1 << bits for bits in range(1, 17) if bits == 1 or live << bits <= MOST_LIVE]
+        return min(sizes, key=lambda n: sum(w.seconds(USUAL, n, n * live) for w in works) / n)
+
+
+def live_bytes(choices: Choices, signal: Signal) -> int:
+    """Bytes that are in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
+    numbers = signal.length * signal.paths
+    if signal.parent is None or choices.way(signal) is Way.REGISTERS:
+        during = (2 if signal.spectrum else 0) * (COMPLEX // 2) * numbers
+    else:
+        during = 2 * COMPLEX * numbers
+    held = COMPLEX // 2 * numbers if signal.spectrum else 0
+    return max([during, *(held + live_bytes(choices, child) for child in signal.children)])

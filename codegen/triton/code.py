@@ -1,0 +1,131 @@
+"""Statements of a kernel as text: names for results, and complex numbers as pairs of names.
+
+Triton has no complex numbers, and its tensors cannot be indexed: what a kernel holds in registers is a Python list of
+tensors, a *plane* for each index of the list. A plane that is known to be zero is None, and whatever only zeros enter
+is never written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+INDENT = "    "
+
+Complex = tuple[str, str]
+"""The names of a real and an imaginary part."""
+
+Plane = Complex | None
+
+EXACT = 1e-12
+"""Sines and cosines nearer to 0 or 1 are that."""
+
+
+class Code:
+    """The body of one kernel, line by line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._counts: dict[str, int] = {}
+
+    def __str__(self) -> str:
+        return "\n".join(INDENT + line for line in self.lines)
+
+    def write(self, *lines: str) -> None:
+        """Append statements as they are."""
+        self.lines += lines
+
+    def name(self, stem: str) -> str:
+        """A name that no other result has."""
+        self._counts[stem] = self._counts.get(stem, -1) + 1
+        return f"{stem}{self._counts[stem]}"
+
+    def let(self, stem: str, expression: str) -> str:
+        """Give an expression a name."""
+        name = self.name(stem)
+        self.write(f"{name} = {expression}")
+        return name
+
+    # Complex arithmetic; zeros that are known are not computed with.
+
+    def pair(self, real: str, imaginary: str) -> Complex:
+        """Name both parts of a number."""
+        return self.let("re", real), self.let("im", imaginary)
+
+    def add(self, a: Plane, b: Plane) -> Plane:
+        """A + b."""
+        if a is None or b is None:
+            return a or b
+        return self.pair(f"{a[0]} + {b[0]}", f"{a[1]} + {b[1]}")
+
+    def subtract(self, a: Plane, b: Plane) -> Plane:
+        """A - b."""
+        if b is None:
+            return a
+        if a is None:
+            return self.pair(f"-{b[0]}", f"-{b[1]}")
+        return self.pair(f"{a[0]} - {b[0]}", f"{a[1]} - {b[1]}")
+
+    def turn(self, a: Plane, sign: int) -> Plane:
+        """A times i, or by `sign` -1 times -i: no arithmetic but a change of sign."""
+        if a is None:
+            return None
+        return (self.let("re", f"-{a[1]}"), a[0]) if sign > 0 else (a[1], self.let("im", f"-{a[0]}"))
+
+    def rotate(self, a: Plane, numerator: int, denominator: int, sign: int) -> Plane:
+        """A times ``exp(sign 2 pi i numerator / denominator)``."""
+        if a is None:
+            return None
+        angle = 2 * math.pi * (numerator % denominator) / denominator
+        c, s = math.cos(angle), sign * math.sin(angle)
+        if abs(s) < EXACT:
+            return a if c > 0 else self.pair(f"-{a[0]}", f"-{a[1]}")
+        if abs(c) < EXACT:
+            return self.turn(a, 1 if s > 0 else -1)
+        if abs(abs(c) - abs(s)) < EXACT:  # an eighth of a turn: one product for each part
+            p, q = ("" if c > 0 else "-"), ("-" if s > 0 else "+")
+            r, t = ("" if s > 0 else "-"), ("+" if c > 0 else "-")
+            k = number(abs(c))
+            return self.pair(f"{k} * ({p}{a[0]} {q} {a[1]})", f"{k} * ({r}{a[0]} {t} {a[1]})")
+        c_, s_ = number(c), number(s)
+        return self.pair(f"{a[0]} * {c_} - {a[1]} * {s_}", f"{a[0]} * {s_} + {a[1]} * {c_}")
+
+    def times(self, a: Complex, b: Complex, sign: int = 1) -> Complex:
+        """A times b, or by `sign` -1 times its conjugate."""
+        if sign > 0:
+            return self.pair(f"{a[0]} * {b[0]} - {a[1]} * {b[1]}", f"{a[0]} * {b[1]} + {a[1]} * {b[0]}")
+        return self.pair(f"{a[0]} * {b[0]} + {a[1]} * {b[1]}", f"{a[1]} * {b[0]} - {a[0]} * {b[1]}")
+
+    def combine(self, terms: Sequence[tuple[float, str]], start: str = "") -> str:
+        """``start + sum(c * t)`` as a chain of fused multiply-adds."""
+        total = start
+        for factor, term in terms:
+            product = f"{term} * {number(factor)}"
+            total = self.let("sum", f"{total} + {product}" if total else product)
+        return total
+
+    # Lists of planes to one tensor and back: a list of 2^k along an axis behind the others.
+
+    def stack(self, planes: Sequence[str]) -> str:
+        """One tensor with axes of 2 behind those of the planes, the last the least significant."""
+        if len(planes) == 1:
+            return planes[0]
+        even, odd = self.stack(planes[0::2]), self.stack(planes[1::2])
+        return self.let("join", f"tl.join({even}, {odd})")
+
+    def unstack(self, tensor: str, count: int) -> list[str]:
+        """The planes of a tensor whose last axes are of 2."""
+        if count == 1:
+            return [tensor]
+        even, odd = self.name("part"), self.name("part")
+        self.write(f"{even}, {odd} = tl.split({tensor})")
+        found = [""] * count
+        found[0::2], found[1::2] = self.unstack(even, count // 2), self.unstack(odd, count // 2)
+        return found
+
+
+def number(value: float) -> str:
+    """A constant, as float32 has it."""
+    return repr(float(np.float32(value)))

@@ -1,0 +1,176 @@
+"""What launches cost on a GPU: bytes, arithmetic and launches for each, and the time that follows for a device.
+
+Times are predictions: the longer of moving bytes and issuing instructions, and the time of a launch. Instructions of
+kernels in registers were counted in machine code; what share of the issue rate is reached, and what the library's
+transforms reach, is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.wavelet import Shape
+
+COMPLEX, REAL = 8, 4
+"""Bytes of a number."""
+
+SHARED_TRANSFORM = 1 << 14
+"""Longest transform that the library does in one kernel; longer ones pass twice over memory."""
+
+INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56}
+"""Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
+
+AVERAGED = 18
+"""More instructions for each number that is averaged where it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU, as the cost model sees it.
+
+    Attributes
+    ----------
+    name : str
+    arch : str
+    bandwidth, cache_bandwidth : float
+        Bytes per second of memory, and of the L2 cache.
+    cache_bytes : int
+        Of the L2 cache that one kernel's data can use.
+    issue : float
+        Instructions of threads per second, times the share that is assumed to be reached.
+    flops, matrix_flops : float
+        Peak of float32, and of products of TF32.
+    launch : float
+        Seconds between two dependent kernels in a CUDA graph.
+    """
+
+    name: str
+    arch: str
+    bandwidth: float
+    cache_bandwidth: float
+    cache_bytes: int
+    issue: float
+    flops: float
+    matrix_flops: float
+    launch: float = 2e-6
+
+
+REACHED = 0.6
+"""Share of the issue rate: assumed, until it is measured."""
+
+DEVICES = {
+    "H200": Device("H200", "sm_90", 4.3e12, 7e12, 30 << 20, 132 * 128 * 1.755e9 * REACHED, 67e12, 495e12),
+    "H100": Device("H100", "sm_90", 3.0e12, 7e12, 30 << 20, 132 * 128 * 1.755e9 * REACHED, 67e12, 495e12),
+    "A100": Device("A100", "sm_80", 1.8e12, 5e12, 20 << 20, 108 * 128 * 1.41e9 * REACHED, 19.5e12, 156e12),
+}
+"""Bandwidths are what large copies reach, not what data sheets say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one launch does for one signal of the batch.
+
+    Attributes
+    ----------
+    title : str
+    bytes : float
+        Read and written, whatever lies in a cache.
+    instructions : float
+        Of threads.
+    matrix : float
+        Flops of products on tensor cores.
+    launches : int
+    """
+
+    title: str
+    bytes: float
+    instructions: float = 0.0
+    matrix: float = 0.0
+    launches: int = 1
+
+    def seconds(self, device: Device, signals: int, live: float) -> float:
+        """The predicted time for so many signals, `live` bytes of which are in use at a time."""
+        bandwidth = device.cache_bandwidth if live <= device.cache_bytes else device.bandwidth
+        busy = self.instructions / device.issue + self.matrix / (REACHED * device.matrix_flops)
+        return max(signals * self.bytes / bandwidth, signals * busy) + self.launches * device.launch
+
+
+def work(step: Launch | Transform, shapes: dict[str, Shape]) -> Work:
+    """What a step does for one signal."""
+    if isinstance(step, Transform):
+        passes = 1 if step.length <= SHARED_TRANSFORM else 2
+        rows = step.paths * (0.5 if step.packed else 1.0)
+        moved = 2 * passes * COMPLEX * step.length * rows
+        return Work(f"fft {step.length}", moved, 2.5 * log2(max(step.length, 2)) * step.length * rows, launches=passes)
+    if step.kernel in shapes:
+        return _wavelet(step, shapes[step.kernel])
+    return _STATIC[step.kernel](step, step.constants)
+
+
+def _wavelet(launch: Launch, shape: Shape) -> Work:
+    numbers = launch.paths * shape.length
+    instructions = numbers * INSTRUCTIONS[shape.length]
+    moved, matrix = float(COMPLEX * launch.paths * shape.width), 0.0
+    for sink in shape.sinks:
+        if sink == "local":
+            instructions += numbers * AVERAGED
+            matrix += 3 * 2.0 * numbers * shape.columns
+            moved += launch.paths * REAL * shape.outputs
+        elif sink == "total":
+            instructions += numbers
+        else:
+            moved += REAL * (numbers if sink == "pack" else launch.paths * shape.kept)
+            instructions += 2 * numbers
+    return Work(launch.kernel, moved, instructions, matrix)
+
+
+def _pad(launch: Launch, c: dict[str, int]) -> Work:
+    return Work("pad", REAL * (c["SAMPLES"] + c["LENGTH"]), 8.0 * c["LENGTH"])
+
+
+def _fold(launch: Launch, c: dict[str, int]) -> Work:
+    moved = COMPLEX * (c["WIDTH"] + c["LENGTH"])
+    return Work(f"fold {c['LENGTH']}", launch.paths * moved, launch.paths * (20.0 * c["WIDTH"] + 4 * c["LENGTH"]))
+
+
+def _pack(launch: Launch, c: dict[str, int]) -> Work:
+    return Work(f"pack {c['LENGTH']}", launch.paths * (COMPLEX + REAL) * c["LENGTH"], launch.paths * 8.0 * c["LENGTH"])
+
+
+def _lowpass(launch: Launch, c: dict[str, int]) -> Work:
+    blocks = -(-c["KEPT"] // c["OUTPUTS"])
+    numbers = launch.paths * blocks * c["WINDOW"]
+    moved = launch.paths * (min(blocks * c["WINDOW"], c["LENGTH"]) * COMPLEX + c["KEPT"] * REAL)
+    return Work(f"lowpass {c['LENGTH']}", moved, 12.0 * numbers, 3 * 2.0 * numbers * c["OUTPUTS"])
+
+
+def _average(launch: Launch, c: dict[str, int]) -> Work:
+    blocks = -(-c["KEPT"] // c["OUTPUTS"])
+    numbers = launch.paths * blocks * c["BINS"]
+    return Work(
+        "average",
+        launch.paths * (c["BINS"] * COMPLEX + c["KEPT"] * REAL),
+        16.0 * numbers,
+        12.0 * numbers * c["OUTPUTS"],
+    )
+
+
+def _total(launch: Launch, c: dict[str, int]) -> Work:
+    return Work(f"total {c['LENGTH']}", launch.paths * COMPLEX * c["LENGTH"], launch.paths * 6.0 * c["LENGTH"])
+
+
+def _moduli(launch: Launch, c: dict[str, int]) -> Work:
+    return Work(f"moduli {c['LENGTH']}", launch.paths * (COMPLEX + REAL) * c["KEPT"], launch.paths * 8.0 * c["KEPT"])
+
+
+_STATIC = {
+    "pad": _pad,
+    "fold": _fold,
+    "pack": _pack,
+    "lowpass": _lowpass,
+    "average": _average,
+    "total": _total,
+    "moduli": _moduli,
+}

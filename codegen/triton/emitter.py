@@ -1,0 +1,404 @@
+"""Walks the tree of signals and writes a module: kernels, and functions of tensors that launch them.
+
+What is launched for a signal is decided here, by `choices.py`; what a kernel looks like is in `templates/kernels/`, or
+written by `wavelet.py`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from scatc.codegen import Tables
+from scatc.codegen.slices import shape_text
+from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton.choices import Choices, Way
+from scatc.codegen.triton.code import INDENT
+from scatc.codegen.triton.cost import work
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.signals import Result, Signal, signals
+from scatc.ir.nodes import Pad
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.text import print_node
+
+BLOCK = 512
+"""Samples of a program of an element-wise kernel."""
+
+
+@lru_cache(maxsize=1)
+def templates() -> jinja2.Environment:
+    """The templates of modules and kernels."""
+    loader = jinja2.PackageLoader("scatc.codegen.triton", "templates")
+    return jinja2.Environment(
+        loader=loader,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+POINTERS = {
+    "x": "*fp32",
+    "mean": "*fp32",
+    "w": "*fp32",
+    "out": "*fp32",
+    "index": "*i32",
+    "start": "*i32",
+    "row": "*i32",
+    "U": "*i64",
+    "X": "*i64",
+    "Y": "*i64",
+    "Z": "*i64",
+    **{f"{name}_{part}": "*fp32" for name in ("phi", "even", "odd") for part in ("high", "low")},
+}
+"""What the arguments of the kernels in `templates/kernels/` point to."""
+
+ARGUMENTS = {
+    "pad": ("x", "index", "mean", "U", "n"),
+    "fold": ("X", "start", "w", "Y", "pairs"),
+    "pack": ("Z", "U"),
+    "lowpass": ("Z", "phi_high", "phi_low", "mean", "row", "out", "n", "pairs"),
+    "average": ("X", "even_high", "even_low", "odd_high", "odd_low", "mean", "row", "out", "n", "pairs"),
+    "total": ("Z", "row", "out", "n", "pairs"),
+    "moduli": ("Z", "row", "out", "n", "pairs"),
+}
+"""Their arguments."""
+
+
+class Emitter:
+    """The walk over one program.
+
+    Attributes
+    ----------
+    tables : dict of str to array
+        What kernels read, by name.
+    steps : list of Launch or Transform
+        What is done, in the order in which it is written.
+    shapes : dict of str to Shape
+        The kernels in registers, by name.
+    """
+
+    def __init__(self, program: Program, options: Options, tensor_cores: bool) -> None:
+        self.program, self.options, self.tensor_cores = program, options, tensor_cores
+        self.graph, self.spec = program.graph, program.graph.spec
+        self.root = signals(program)
+        self.choices = Choices(self.spec, options)
+        self.tables: Tables = {}
+        self.steps: list[Launch | Transform] = []
+        self.shapes: dict[str, wavelet.Shape] = {}
+        self._used: set[str] = set()
+        self.lines: list[str] = []
+
+    # The module.
+
+    def module(self, version: str) -> str:
+        """The source text."""
+        trunk, branches = self._trunk(), []
+        for child in self.root.children:
+            self.lines = []
+            self._signal(child)
+            branches.append((child, "\n".join(self.lines)))
+        generated = [
+            (name, wavelet.parameters(shape), wavelet.body(shape), shape) for name, shape in self.shapes.items()
+        ]
+        return (
+            templates()
+            .get_template("module.py.j2")
+            .render(
+                title=f"1D scattering, {len(self.program.places)} paths.",
+                version=version,
+                digest=self.spec.digest,
+                spec=self.spec,
+                x_shape=shape_text("n", *self.spec.input_shape),
+                tensor_cores=self.tensor_cores,
+                static=[name for name in ARGUMENTS if name in self._used],
+                generated=generated,
+                tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
+                outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
+                samples=self.spec.input_shape[0],
+                trunk=trunk,
+                spectrum=self.spectrum(self.root),
+                branches=[(child.nodes[0], body) for child, body in branches],
+                chunk=self.choices.chunk([work(step, self.shapes) for step in self.steps], self.root),
+            )
+        )
+
+    def spectrum(self, signal: Signal) -> str:
+        """The variable of a signal's spectrum."""
+        return signal.spectrum or f"X_of_{signal.name}"
+
+    # Functions.
+
+    def _trunk(self) -> str:
+        root, self.lines = self.root, []
+        length = root.length
+        pad = self.graph[root.nodes[0]] if root.nodes else None
+        self._note(*root.nodes)
+        self._table("pad_index", tables.pad_index(length, pad if isinstance(pad, Pad) else None))
+        self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")
+        self._static_launch(
+            "pad",
+            1,
+            (f"triton.cdiv({length}, {BLOCK})", "pairs"),
+            ["x", 't["pad_index"]', "mean", "U0.view(torch.int64)", "n"],
+            {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": BLOCK},
+        )
+        self._transform(root, "U0")
+        for result in root.results:
+            if result.kind == "raw":
+                self._note(*result.nodes)
+                self.write(f"outs[{result.group}][:, {self.program.places[result.paths[0]][1]}] = x")
+        return "\n".join(self.lines)
+
+    def _transform(self, signal: Signal, packed: str) -> None:
+        """The spectrum of a signal whose children need it, and the averages of it."""
+        self._note(signal.spectrum)
+        self.write(f"{self.spectrum(signal)} = torch.fft.fft({packed})")
+        self.steps.append(Transform(signal.length, signal.paths, packed=True))
+        for result in signal.results:
+            if result.kind == "raw":
+                continue
+            self._note(*result.nodes)
+            if self.choices.averages_bins(signal, result):
+                self._averaged(signal, result)
+            else:
+                self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
+        self.write(f"del {packed}")
+
+    def _signal(self, signal: Signal) -> None:
+        """All that is launched for a signal and what is below it."""
+        self._note(*signal.nodes)
+        way = self.choices.way(signal)
+        packed = ""
+        if way is Way.REGISTERS:
+            packed = self._registers(signal)
+        else:
+            packed = self._staged(signal)
+        if signal.spectrum:
+            self._transform(signal, packed)
+        for child in signal.children:
+            self._signal(child)
+        if signal.spectrum:
+            self.write(f"del {self.spectrum(signal)}")
+
+    def _packed(self, signal: Signal) -> str:
+        """Room for the moduli of pairs of signals."""
+        shape = f"({signal.paths}, pairs, {signal.length})"
+        self.write(f"{signal.name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
+        return signal.name
+
+    # One kernel from spectrum to moduli or averages.
+
+    def _registers(self, signal: Signal) -> str:
+        assert signal.fold is not None and signal.parent is not None
+        shape = self.choices.shape(signal)
+        known = {other: name for name, other in self.shapes.items()}
+        name = known.get(shape, f"wavelet_{shape.length}_{len(self.shapes)}")
+        self.shapes[name] = shape
+        fold = signal.nodes[0]
+        start, w = tables.filters(self.spec, signal.fold, signal.parent.length, shape.width)
+        self._table(f"{fold}_start", start)
+        self._table(f"{fold}_w", w)
+        self._table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        parent = self.spectrum(signal.parent)
+        arguments = [f"{parent}.view(torch.int64)", *self._named(f"{fold}_start", f"{fold}_w")]
+        arguments += self._named(f"twiddles_{shape.length}")
+        packed = self._packed(signal) if "pack" in shape.sinks else ""
+        for result in signal.results:
+            if result.kind in shape.sinks:
+                self._note(*result.nodes)
+                if result.kind == "local":
+                    matrix = tables.leaf_matrix(self.spec, signal.level, result.by, result.first, shape)
+                    arguments += self._split(f"leaf{signal.level}", matrix)
+                arguments += [self._rows(fold, result), f"outs[{result.group}]"]
+        if packed:
+            arguments.append(f"{packed}.view(torch.float32)")
+        grid = (f"triton.cdiv(2 * pairs, {shape.rows})", str(signal.paths))
+        types = dict(wavelet.parameters(shape))
+        rows = {len(self.program.outputs[result.group][1]) for result in signal.results if result.kind in shape.sinks}
+        numbers = [str(signal.parent.length), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]
+        self._launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, signal.paths))
+        return packed
+
+    # Kernels with a library's transform between them.
+
+    def _staged(self, signal: Signal) -> str:
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name, _, modulus = signal.nodes
+        inverse = signal.nodes[1]
+        start, w = tables.filters(self.spec, fold, parent.length)
+        self._table(f"{name}_start", start)
+        self._table(f"{name}_w", w)
+        m = signal.length
+        self.write(f"{name} = torch.empty(({signal.paths}, 2 * pairs, {m}), dtype=torch.complex64, device=x.device)")
+        block, together = min(BLOCK, _power(m)), 4
+        self._static_launch(
+            "fold",
+            signal.paths,
+            (f"triton.cdiv({m}, {block})", str(signal.paths), f"triton.cdiv(pairs, {together})"),
+            [
+                f"{self.spectrum(parent)}.view(torch.int64)",
+                *self._named(f"{name}_start", f"{name}_w"),
+                f"{name}.view(torch.int64)",
+                "pairs",
+            ],
+            {
+                "PARENT": parent.length,
+                "LENGTH": m,
+                "WIDTH": w.shape[1],
+                "FILTERS": len(fold.indices),
+                "BLOCK": block,
+                "PAIRS": together,
+            },
+        )
+        self.write(f'{inverse} = torch.fft.ifft({name}, norm="forward")', f"del {name}")
+        self.steps.append(Transform(m, signal.paths, packed=False))
+        packed = ""
+        if signal.spectrum:
+            packed = self._packed(signal)
+            self._static_launch(
+                "pack",
+                signal.paths,
+                (f"triton.cdiv({m}, {block})", f"{signal.paths} * pairs"),
+                [f"{inverse}.view(torch.int64)", f"{modulus}.view(torch.int64)"],
+                {"LENGTH": m, "BLOCK": block},
+            )
+        for result in signal.results:
+            if not signal.spectrum or result.kind == "raw":
+                self._moduli(signal, result, inverse)
+        self.write(f"del {inverse}")
+        return packed
+
+    def _moduli(self, signal: Signal, result: Result, z: str) -> None:
+        """Coefficients from complex numbers in memory."""
+        self._note(*result.nodes)
+        source, name = f"{z}.view(torch.int64)", signal.nodes[0]
+        paths = len(self.program.outputs[result.group][1])
+        into = [self._rows(name, result), f"outs[{result.group}]", "n", "pairs"]
+        if result.kind == "local":
+            self._lowpass(signal, result, source, packed=False)
+        elif result.kind == "total":
+            constants = {"PATHS": paths, "LENGTH": signal.length, "BLOCK": min(1024, _power(signal.length))}
+            self._static_launch("total", signal.paths, ("n", str(signal.paths)), [source, *into], constants)
+        else:
+            block = min(BLOCK, _power(max(result.kept, 1)))
+            constants = {"PATHS": paths, "LENGTH": signal.length, "FIRST": result.first, "KEPT": result.kept}
+            grid = (f"triton.cdiv({result.kept}, {block})", str(signal.paths), "n")
+            self._static_launch("moduli", signal.paths, grid, [source, *into], constants | {"BLOCK": block})
+
+    def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
+        choice = self.choices.window(signal, result)
+        first, _ = tables.window(self.spec, signal.level, result.by, choice.outputs, self.options.tolerance)
+        whole = choice.window >= signal.length
+        name = f"phi{signal.level}_{choice.outputs}"
+        matrix = tables.toeplitz(
+            self.spec, signal.level, result.by, result.first, choice.outputs, choice.padded, self.options.tolerance
+        )
+        arguments = [
+            source,
+            *self._split(name, matrix),
+            "mean",
+            self._rows(signal.nodes[0] if signal.nodes else signal.name, result),
+        ]
+        constants = {
+            "PATHS": len(self.program.outputs[result.group][1]),
+            "LENGTH": signal.length,
+            "STEP": 1 << result.by,
+            "FIRST": 0 if whole else (result.first << result.by) - first,
+            "WINDOW": choice.padded,
+            "KEPT": result.kept,
+            "OUTPUTS": choice.outputs,
+            "ROWS": choice.rows,
+            "BLOCK": choice.block,
+            "PACKED": packed,
+            "GAIN": 1.0 if signal.parent is None else 0.0,
+        }
+        grid = (f"triton.cdiv(n, {choice.rows})", str(signal.paths), str(-(-result.kept // choice.outputs)))
+        self._static_launch(
+            "lowpass", signal.paths, grid, [*arguments, f"outs[{result.group}]", "n", "pairs"], constants
+        )
+
+    def _averaged(self, signal: Signal, result: Result) -> None:
+        """Coefficients from the few bins of a spectrum that phi, or a sum over all samples, leaves."""
+        if result.kind == "total":
+            even, odd, gain = np.full((1, 1), 0.5), np.zeros((1, 1)), float(signal.length)
+            name, kept = "sum", 1
+        else:
+            outputs = (result.first, result.first + result.kept)
+            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
+            name, kept, gain = f"bins{signal.level}", result.kept, 1.0
+        choice = self.choices.bins(even.shape[0], kept)
+        pads = ((0, choice.padded - even.shape[0]), (0, choice.columns - even.shape[1]))
+        arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]
+        arguments += self._split(f"{name}_even", np.pad(even, pads)) + self._split(f"{name}_odd", np.pad(odd, pads))
+        arguments += [
+            "mean",
+            self._rows(signal.nodes[0] if signal.nodes else signal.name, result),
+            f"outs[{result.group}]",
+            "n",
+            "pairs",
+        ]
+        constants = {
+            "PATHS": len(self.program.outputs[result.group][1]),
+            "PARENT": signal.length,
+            "BINS": choice.padded,
+            "KEPT": kept,
+            "OUTPUTS": choice.outputs,
+            "ROWS": choice.rows,
+            "BLOCK": choice.block,
+            "GAIN": gain if signal.parent is None else 0.0,
+        }
+        grid = (f"triton.cdiv(n, {choice.rows})", str(signal.paths), str(choice.columns // choice.outputs))
+        self._static_launch("average", signal.paths, grid, arguments, constants)
+
+    # Lines and tables.
+
+    def write(self, *lines: str) -> None:
+        """Append statements."""
+        self.lines += [INDENT + line for line in lines]
+
+    def _note(self, *names: str) -> None:
+        self.write(*(f"# {print_node(name, self.graph[name])}" for name in names if name))
+
+    def _static_launch(
+        self, kernel: str, paths: int, grid: tuple[str, ...], arguments: list[str], constants: dict[str, Any]
+    ) -> None:
+        """Launch a kernel of `templates/kernels/`."""
+        types = {name: POINTERS.get(name, "i32") for name in ARGUMENTS[kernel]}
+        self._used.add(kernel)
+        self._launch(Launch(kernel, types, grid, arguments, constants, paths=paths))
+
+    def _launch(self, launch: Launch) -> None:
+        self.steps.append(launch)
+        self.write(*launch.lines())
+
+    def _table(self, name: str, table: np.ndarray[Any, Any]) -> None:
+        known = self.tables.setdefault(name, np.ascontiguousarray(table))
+        assert known.shape == table.shape
+
+    def _named(self, *names: str) -> list[str]:
+        return [f't["{name}"]' for name in names]
+
+    def _split(self, name: str, matrix: np.ndarray[Any, Any]) -> list[str]:
+        """A matrix in two parts, as tables."""
+        high, low = tables.split(matrix)
+        self._table(f"{name}_high", high)
+        self._table(f"{name}_low", low)
+        return self._named(f"{name}_high", f"{name}_low")
+
+    def _rows(self, name: str, result: Result) -> str:
+        """The table of the output rows of a result's paths."""
+        rows = np.array([self.program.places[path][1] for path in result.paths], np.int32)
+        self._table(f"{name}_{result.kind}_row", rows)
+        return self._named(f"{name}_{result.kind}_row")[0]
+
+
+def _power(n: int) -> int:
+    """The next power of two."""
+    return 1 << max(n - 1, 0).bit_length()

@@ -1,0 +1,73 @@
+"""What emitted code does, step by step: launches of kernels, and transforms of a library."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+WIDTH = 112
+"""Characters of a line of emitted code, without its indentation."""
+
+
+@dataclass(slots=True)
+class Launch:
+    """One launch of a kernel.
+
+    Attributes
+    ----------
+    kernel : str
+    types : dict of str to str
+        Of each argument that is not a constant, as Triton writes them: ``*i64`` points to complex numbers.
+    grid : tuple of str
+        Programs on each axis, as text in `n` (signals) and `pairs`.
+    arguments : list of str
+        Tensors and numbers, as text, in the order of `types`.
+    constants : dict of str to int or float
+        What the kernel is specialised to.
+    warps : int
+    paths : int
+        How many rows of each signal it works on.
+    """
+
+    kernel: str
+    types: dict[str, str]
+    grid: tuple[str, ...]
+    arguments: list[str]
+    constants: dict[str, Any] = field(default_factory=dict)
+    warps: int = 4
+    paths: int = 1
+
+    @property
+    def title(self) -> str:
+        """The kernel, with what it is specialised to."""
+        constants = ", ".join(f"{name}={value}" for name, value in self.constants.items())
+        return f"{self.kernel}({constants})"
+
+    def lines(self) -> list[str]:
+        """The statement that launches it."""
+        constants = [f"{name}={value}" for name, value in self.constants.items()]
+        grid = ", ".join(self.grid) + ("," if len(self.grid) == 1 else "")
+        arguments = ", ".join([*self.arguments, *constants, f"num_warps={self.warps}"])
+        one = f"{self.kernel}[({grid})]({arguments})"
+        if len(one) <= WIDTH:
+            return [one]
+        return [f"{self.kernel}[({grid})](", *(f"    {line}" for line in textwrap.wrap(arguments, WIDTH - 4)), ")"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A Fourier transform by the library.
+
+    Attributes
+    ----------
+    length : int
+    paths : int
+        How many rows of each signal.
+    packed : bool
+        Whether each row stands for two signals.
+    """
+
+    length: int
+    paths: int
+    packed: bool

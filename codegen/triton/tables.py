@@ -1,0 +1,112 @@
+"""The arrays that kernels read: filters on windows, matrices of phi cut into two parts of TF32, indices, twiddles."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.codegen.triton.wavelet import Shape
+from scatc.ir.filters import Band, banks
+from scatc.ir.geometry import Padding, extension_index
+from scatc.ir.lowpass import impulse_response, taps
+from scatc.ir.nodes import Fold, Pad
+from scatc.ir.spec import Spec
+
+Array = NDArray[Any]
+
+TF32_BITS = ~0x1FFF
+"""What of a float32 TF32 keeps: 10 of 23 bits of the fraction."""
+
+
+def split(a: Array) -> tuple[Array, Array]:
+    """A matrix as the sum of two of which TF32 loses nothing that float32 would keep."""
+    a = np.ascontiguousarray(a, np.float32)
+    high = (a.view(np.int32) & TF32_BITS).view(np.float32)
+    return high, np.ascontiguousarray(a - high)
+
+
+def pad_index(length: int, node: Pad | None) -> Array:
+    """Of each padded sample, the sample of the signal that it repeats; -1 is a zero."""
+    if node is None:
+        return np.arange(length, dtype=np.int32)
+    (left, right) = node.widths[0]
+    return extension_index(length - left - right, left, right, cast(Padding, node.mode)).astype(np.int32)
+
+
+def filters(spec: Spec, fold: Fold, parent: int, padded: int = 0) -> tuple[Array, Array]:
+    """Where each filter's window begins, and its weights there: `padded` with zeros to so many bins.
+
+    They carry what the transform back leaves out, 1 / length, and the half of telling two signals apart.
+    """
+    widths = fold.widths or (parent,)
+    starts = [start[0] for start in fold.starts] or [0] * len(fold.indices)
+    bank = banks(spec)[fold.bank]
+    rows = [bank.window(i, fold.level, (Band(s, s + widths[0]),))[0] for i, s in zip(fold.indices, starts, strict=True)]
+    w = np.zeros((len(rows), max(padded, widths[0])), np.float32)
+    w[:, : widths[0]] = np.stack(rows) * (0.5 / parent)
+    return np.array(starts, np.int32), w
+
+
+def twiddles(length: int) -> Array:
+    """``exp(2 pi i k / length)`` as 64-bit integers."""
+    turns = np.exp(2j * np.pi * np.arange(length) / length)
+    return np.ascontiguousarray(turns.astype(np.complex64)).view(np.int64)
+
+
+def bins(spec: Spec, level: int, by: int, outputs: tuple[int, int], tolerance: float) -> tuple[Array, Array]:
+    """The average of a signal from its spectrum: what bins k >= 0 add to each output, by real and imaginary part.
+
+    Bins are those that hold all but `tolerance` of phi's L1 mass. With the half of telling two signals apart.
+    """
+    phi = banks(spec)["phi"].axis_response(0, level)
+    n = len(phi)
+    count = held_bins(phi, tolerance)
+    k, t = np.arange(count), np.arange(*outputs) << by
+    twice = np.where((k == 0) | (2 * k == n), 1.0, 2.0)
+    angles = 2 * np.pi * ((k[:, None] * t[None, :]) % n) / n
+    weights = (twice * phi[:count] * (0.5 / n))[:, None]
+    return weights * np.cos(angles), -weights * np.sin(angles)
+
+
+def held_bins(phi: Array, tolerance: float) -> int:
+    """How many bins from 0 on hold all but `tolerance` of a symmetric response's L1 mass."""
+    half = np.abs(phi[: len(phi) // 2 + 1])
+    behind = np.cumsum(half[::-1])[::-1]
+    return max(int(np.searchsorted(-behind, -tolerance * max(float(half.sum()), 1e-300), side="right")), 1)
+
+
+def window(spec: Spec, level: int, by: int, outputs: int, tolerance: float) -> tuple[int, int]:
+    """Of a block of averages: where, before the first output's centre, its window of samples begins, and its length."""
+    n = len(impulse_response(spec, level, 0))
+    reach = taps(spec, level, 0, tolerance)
+    length = ((outputs - 1) << by) + reach
+    return (0, n) if length >= n else (reach // 2, length)
+
+
+def toeplitz(spec: Spec, level: int, by: int, first: int, outputs: int, padded: int, tolerance: float) -> Array:
+    """The matrix from a window of samples to a block of averages, shape ``(padded, outputs)``."""
+    h = impulse_response(spec, level, 0)
+    before, length = window(spec, level, by, outputs, tolerance)
+    j, t = np.arange(length)[:, None], np.arange(outputs)[None, :]
+    matrix = np.zeros((padded, outputs))
+    if length == len(h):  # the whole circle, from sample 0 on
+        matrix[:length] = h[(((first + t) << by) - j) % len(h)]
+    else:
+        away = (t << by) + before - j
+        matrix[:length] = np.where(np.abs(away) <= before, h[away % len(h)], 0)
+    return matrix
+
+
+def leaf_matrix(spec: Spec, level: int, by: int, first: int, shape: Shape) -> Array:
+    """The matrix of a fused average: rows in the order in which registers hold the samples."""
+    h = impulse_response(spec, level, 0)
+    together = shape.depth * shape.warps // shape.last
+    at = np.arange(shape.length)
+    group, flat = at // (shape.depth * shape.warps), at % (shape.depth * shape.warps)
+    samples = flat // together + shape.last * (group * together + flat % together)
+    matrix = np.zeros((shape.length, shape.columns))
+    centres = (first + np.arange(shape.outputs)) << by
+    matrix[:, : shape.outputs] = h[(centres[None, :] - samples[:, None]) % len(h)]
+    return matrix

@@ -1,0 +1,67 @@
+"""What the GPU targets know: machine, tables and source text."""
+
+from __future__ import annotations
+
+from scatc.codegen import Tables
+from scatc.codegen.functional import NoArena
+from scatc.codegen.triton.emitter import Emitter
+from scatc.ir.cost import Machine
+from scatc.ir.errors import CompileError
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+
+
+class TritonTarget:
+    """See `scatc.codegen.Target`.
+
+    Parameters
+    ----------
+    name : str
+        Of the target.
+    tensor_cores : bool
+        Whether products of float32 are made of products of TF32: NVIDIA's way.
+    """
+
+    requires = ("torch", "triton")
+    scheduled = False
+    saves: tuple[str, ...] = ("inputs",)
+    runtime = "triton"
+
+    def __init__(self, name: str, *, tensor_cores: bool) -> None:
+        self.name, self.tensor_cores = name, tensor_cores
+
+    def machine(self, fft: str) -> Machine:
+        """The constants of the cost model of the passes: memory is what costs, arithmetic hardly does."""
+        return Machine(
+            f"{self.name} GPU", fft_rate=1e13, matmul_rate=3e13, bandwidth=3e12, call=5e-6, cache_bytes=1 << 40
+        )
+
+    def memory(self, options: Options, *, vector: bool = False) -> NoArena:
+        """Nothing is cut into chunks by the scheduler: emitted code has chunks of its own."""
+        return NoArena()
+
+    def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
+        """The arrays that kernels read."""
+        return self._emitted(program, options)[1]
+
+    def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
+        """The source text."""
+        return self._emitted(program, options, version)[0]
+
+    def emitted(self, program: Program, options: Options) -> Emitter:
+        """The walk over a program: its steps, its kernels and its choices."""
+        emitter = Emitter(program, options, self.tensor_cores)
+        emitter.module("")
+        return emitter
+
+    def _emitted(self, program: Program, options: Options, version: str = "") -> tuple[str, Tables]:
+        if options.dtype != "float32":
+            raise CompileError(
+                f"dtype={options.dtype!r} is not possible with target={self.name!r}, whose kernels compute in float32: "
+                "compile with target='torch' for float64 on a GPU"
+            )
+        emitter = Emitter(program, options, self.tensor_cores)
+        source = emitter.module(version)
+        for table in emitter.tables.values():
+            table.flags.writeable = False
+        return source, emitter.tables

@@ -1,0 +1,215 @@
+"""The kernel that goes from a spectrum to moduli, or all the way to averages, without leaving the registers.
+
+One program has a block of rows (signals) for one filter: it reads the filter's window of the parent's spectrum, tells
+the two signals of a pair apart, multiplies by the filter, folds, transforms back in registers and takes the modulus.
+What it does with the modulus is one of the *sinks*: average it (a product with a matrix), sum it, store it packed in
+pairs for the next transform, or store it as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.triton.fft import radices, register_fft
+
+ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8}
+WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8}
+"""Rows and warps of a program for each length: 16 to 64 complex numbers a thread, no spills."""
+
+NUMBERS = ("bins", "filters", "paths", "n", "pairs")
+"""The last arguments of a kernel: bins of the parent's spectrum, filters to a parent, rows of the output, the batch."""
+
+PACKED_WARPS = WARPS | {2048: 16}
+"""Warps where moduli are stored in pairs, whose addresses take registers, too."""
+
+LEAST, MOST = min(ROWS), max(ROWS)
+"""The lengths that fit the registers."""
+
+LEAST_DOT = 16
+"""Numbers along each side of a tensor core's product."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a kernel is specialised to; parents of any length, and any number of filters, share a kernel.
+
+    Attributes
+    ----------
+    length : int
+        Samples of the signal.
+    width : int
+        Bins of a window, padded with zeros to whole planes of the first stage.
+    masked : bool
+        Whether parents' lengths are powers of two, so that bins wrap around by a mask.
+    sinks : tuple of str
+        Of 'local', 'total', 'pack' and 'raw'.
+    outputs : int
+        Averages that are kept ('local').
+    first, kept : int
+        Samples that are kept ('raw').
+    rows, warps : int
+        Of a program.
+    stages : tuple of int
+        The radices of the transform.
+    """
+
+    length: int
+    width: int
+    masked: bool
+    sinks: tuple[str, ...]
+    outputs: int = 0
+    first: int = 0
+    kept: int = 0
+    rows: int = 0
+    warps: int = 0
+    stages: tuple[int, ...] = ()
+
+    @property
+    def plane(self) -> int:
+        """Bins of a plane of the first stage."""
+        return self.length // self.stages[0]
+
+    @property
+    def last(self) -> int:
+        """Samples of a plane of the last stage."""
+        return self.length // self.stages[-1]
+
+    @property
+    def columns(self) -> int:
+        """Averages, with padding."""
+        return max(LEAST_DOT, 1 << (self.outputs - 1).bit_length())
+
+    @property
+    def depth(self) -> int:
+        """Samples that one product of a warp sums over: those of as many planes as make enough."""
+        return max(self.last // self.warps, min(LEAST_DOT, self.length // self.warps))
+
+
+def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: int) -> Shape:
+    """The shape to begin with, for a window of a parent's spectrum."""
+    stages = radices(length)
+    plane = length // stages[0]
+    padded = -(-width // plane) * plane
+    masked = parent & (parent - 1) == 0
+    warps = (PACKED_WARPS if "pack" in sinks else WARPS)[length]
+    return Shape(length, padded, masked, sinks, rows=ROWS[length], warps=warps, stages=stages, **more)
+
+
+def parameters(shape: Shape) -> list[tuple[str, str]]:
+    """Names and types of a kernel's arguments."""
+    found = [("X", "*i64"), ("start", "*i32"), ("w", "*fp32"), ("twiddles", "*i64")]
+    if "local" in shape.sinks:
+        found += [("phi_high", "*fp32"), ("phi_low", "*fp32")]
+    if set(shape.sinks) & {"local", "total", "raw"}:
+        found += [("row", "*i32"), ("out", "*fp32")]
+    if "pack" in shape.sinks:
+        found += [("U", "*fp32")]
+    return [*found, *((name, "i32") for name in NUMBERS)]
+
+
+def body(shape: Shape) -> str:
+    """The statements of the kernel."""
+    code = Code()
+    code.write(
+        f"signal = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
+        "child = tl.program_id(1)",
+        "filter = child % filters",
+        "parent = (child // filters).to(tl.int64)",
+    )
+    planes = _gather(code, shape)
+    planes = register_fft(code, planes, shape.rows, shape.stages, 1, "twiddles")
+    code.write("# modulus")
+    moduli = [code.let("u", f"tl.sqrt({p[0]} * {p[0]} + {p[1]} * {p[1]})") for p in planes if p is not None]
+    assert len(moduli) == shape.stages[-1], "a transform has no zeros that are known"
+    code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
+    for sink in shape.sinks:
+        code.write(f"# {sink}")
+        _SINKS[sink](code, shape, moduli)
+    return str(code)
+
+
+def _gather(code: Code, shape: Shape) -> list[Plane]:
+    """The products with the filter on its window, folded, as planes of the first stage."""
+    code.write(
+        "# window",
+        "pair = tl.minimum(signal >> 1, pairs - 1)  # rows behind the last compute it again, and store nothing",
+        "spectrum = X + (parent * pairs + pair) * bins",
+        "first = ((signal & 1) == 0)[:, None]",
+        "begin = tl.load(start + filter)",
+        f"weights = w + filter * {shape.width}",
+        f"p = tl.arange(0, {shape.plane})",
+    )
+    wrap = "{} & (bins - 1)" if shape.masked else "({} % bins + bins) % bins"
+    planes: list[Plane] = []
+    for place in range(0, shape.length, shape.plane):
+        total: Plane = None
+        for j in range(place, shape.width, shape.length):
+            k = code.let("k", f"begin + {j} + p")
+            ahead, behind = (wrap.format(sign + k) for sign in ("", "-"))
+            z = code.let("z", f"tl.load(spectrum[:, None] + ({ahead})[None, :])")
+            m = code.let("z", f"tl.load(spectrum[:, None] + ({behind})[None, :])")
+            weight = code.let("weight", f"tl.load(weights + {j} + p)[None, :]")
+            re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
+            im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
+            total = code.add(total, code.pair(re, im))
+        planes.append(total)
+    return planes
+
+
+def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
+    """A product for each group of planes, with the warps along an axis of its own, whose sum is the average.
+
+    So each warp multiplies what it has: a plain product would want the rows laid out anew, and with them all that led
+    to them.
+    """
+    warps, depth, columns = shape.warps, shape.depth, shape.columns
+    together = depth * warps // shape.last
+    code.write(
+        f"warp = tl.arange(0, {warps})[:, None, None] * {depth}",
+        f"sample = tl.arange(0, {depth})[None, :, None]",
+        f"place = (warp + sample) * {columns} + tl.arange(0, {columns})[None, None, :]",
+        f"acc = tl.zeros(({warps}, {shape.rows}, {columns}), tl.float32)",
+    )
+    for group in range(0, len(moduli), together):
+        stacked = code.stack(moduli[group : group + together])
+        split = code.let("t", f"tl.reshape({stacked}, [{shape.rows}, {warps}, {depth}])")
+        moved = code.let("t", f"tl.permute({split}, [1, 0, 2])")
+        at = f"{group * shape.last * columns} + place"
+        code.write(f"acc = product(acc, {moved}, tl.load(phi_high + {at}), tl.load(phi_low + {at}))")
+    code.write(
+        "average = tl.sum(acc, 0)",
+        f"t = tl.arange(0, {columns})",
+        f"row_of = out + (signal.to(tl.int64) * paths + tl.load(row + child))[:, None] * {shape.outputs}",
+        f"tl.store(row_of + t[None, :], average, mask=live[:, None] & (t < {shape.outputs})[None, :])",
+    )
+
+
+def _total(code: Code, shape: Shape, moduli: list[str]) -> None:
+    code.write(
+        f"total = tl.sum({' + '.join(moduli)}, 1)",
+        "tl.store(out + signal.to(tl.int64) * paths + tl.load(row + child), total, mask=live)",
+    )
+
+
+def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
+    """Real parts are of even signals, imaginary ones of odd signals; if their number is odd, the last is zero."""
+    code.write(
+        f"packed = U + ((child.to(tl.int64) * pairs + (signal >> 1)) * {2 * shape.length} + (signal & 1))[:, None]",
+        "there = (signal < 2 * pairs)[:, None]",
+    )
+    for q, u in enumerate(moduli):
+        value = f"tl.where(live[:, None], {u}, 0.0)"
+        code.write(f"tl.store(packed + 2 * ({q * shape.last} + at)[None, :], {value}, mask=there)")
+
+
+def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
+    code.write(f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept})[:, None]")
+    for q, u in enumerate(moduli):
+        start = q * shape.last - shape.first
+        if start + shape.last > 0 and start < shape.kept:
+            inside = f"live[:, None] & (({start} + at) >= 0)[None, :] & (({start} + at) < {shape.kept})[None, :]"
+            code.write(f"tl.store(line + ({start} + at)[None, :], {u}, mask={inside})")
+
+
+_SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

@@ -1,0 +1,192 @@
+"""Plans for GPUs: Triton kernels on a device's tensors; without a device, all that can be read of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scatc.codegen import find_target
+from scatc.codegen.triton.emitter import Emitter
+from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.predict import Prediction, prediction
+from scatc.codegen.triton.target import TritonTarget
+from scatc.ir.errors import TargetError
+from scatc.runtime import kernels
+from scatc.runtime.cache import DiskCache
+from scatc.runtime.load import load_source
+from scatc.runtime.plan import Compiled, Plan
+
+
+def interpreted() -> bool:
+    """Whether Triton interprets kernels on the CPU: it looks at this when they are defined."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+class TritonPlan(Plan):
+    """A plan that is called on tensors of a GPU; it can be read and compiled to machine code without one."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        super().__init__(compiled)
+        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+
+    @cached_property
+    def _module(self) -> ModuleType:
+        """The kernels, loaded when they are first needed: what is only read needs no Triton."""
+        source = self._compiled.source
+        digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+        try:
+            return load_source(source, self.target, DiskCache().keep_source(f"{self.target}-{digest}", source))
+        except ModuleNotFoundError as error:
+            raise TargetError(
+                f"target={self.target!r} needs {error.name} to run, which is not installed: "
+                f"pip install 'scatc[{self.target}]'"
+            ) from error
+
+    def __call__(self, x: Tensor) -> Any:
+        """Transform signals.
+
+        Parameters
+        ----------
+        x : Tensor, shape ``batch + spec.input_shape``
+            On a GPU, strided in any way, of any real dtype (converted to float32); any number of leading batch axes.
+
+        Returns
+        -------
+        Tensor, shape ``batch + (paths, *samples)``
+            On the device of x, rows in the order of `meta()`. Where paths differ in their number of samples (no
+            averaging): a dict of path to tensor, shape ``batch + samples``.
+
+        Raises
+        ------
+        TypeError
+            If x is not a tensor, or complex.
+        ValueError
+            If the last axes of x are not `spec.input_shape`.
+        TargetError
+            If x is not on a GPU, or requires a gradient, which these kernels do not have.
+        """
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"x is {type(x).__name__}, not a torch tensor: pass torch.as_tensor(x, device='cuda'), or compile with "
+                "target='numpy'"
+            )
+        if x.is_complex():
+            raise TypeError(f"x is complex ({x.dtype}): scattering of complex signals is not supported, pass x.real")
+        batch = self.check_shape(tuple(x.shape))
+        self._check_device(x)
+        if x.requires_grad and torch.is_grad_enabled():
+            raise TargetError(
+                f"x requires a gradient, which target={self.target!r} does not compute: compile with target='torch', "
+                "or call under torch.no_grad()"
+            )
+        outs = self.run_groups(x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1)))
+        return self._from_groups(outs, batch)
+
+    def run_groups(self, x: Tensor) -> list[Tensor]:
+        """The output arrays for x of shape ``(n, *spec.input_shape)``, one for each shape of coefficients."""
+        n = len(x)
+        outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
+        if n:
+            with torch.no_grad():
+                self._module.run(x.to(torch.float32).contiguous(), self._tables(x.device), outs)
+        return outs
+
+    def _from_groups(self, outs: list[Tensor], batch: tuple[int, ...]) -> Any:
+        if self.spec.average != "none":
+            return outs[0].reshape(batch + outs[0].shape[1:])
+        found = {
+            path: out[:, row].reshape(batch + samples)
+            for out, (samples, paths) in zip(outs, self.groups, strict=True)
+            for row, path in enumerate(paths)
+        }
+        return {path: found[path] for path in self.paths}
+
+    def _check_device(self, x: Tensor) -> None:
+        if x.is_cuda or (interpreted() and x.device.type == "cpu"):
+            return
+        there = "pass x.cuda()" if torch.cuda.is_available() else "torch finds no GPU on this machine"
+        raise TargetError(
+            f"x is on {x.device}, and a plan for target={self.target!r} runs on a GPU: {there}; "
+            "plans for target='torch' run on any device"
+        )
+
+    def _tables(self, device: torch.device) -> dict[str, Tensor]:
+        """What kernels read, on a device."""
+        if device not in self._on_device:
+            tables = self._compiled.tables
+            self._on_device[device] = {name: torch.from_numpy(t.copy()).to(device) for name, t in tables.items()}
+        return self._on_device[device]
+
+    @cached_property
+    def _emitted(self) -> Emitter:
+        target = find_target(self.target)
+        assert isinstance(target, TritonTarget)
+        return target.emitted(self._program, self._options)
+
+    @property
+    def _launches(self) -> list[Launch]:
+        return [step for step in self._emitted.steps if isinstance(step, Launch)]
+
+    def predict(self, batch: int = 64, device: str = "H200") -> Prediction:
+        """The time that a call should take on a device, as the cost model has it: nothing is measured.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Signals of the call.
+        device : str, optional
+            One of those that `scatc.codegen.triton.cost.DEVICES` describes.
+
+        Raises
+        ------
+        ValueError
+            If there is no such device.
+        """
+        return prediction(self._emitted, batch, device)
+
+    def report(self, batch: int = 64, device: str = "H200") -> str:
+        """Arithmetic, traffic, passes, and for a batch on a device the predicted times, as text."""
+        return f"{super().report()}\n{self.predict(batch, device)}"
+
+    def asm(self, arch: str) -> str:
+        """The machine code of all kernels for an architecture, compiled without a device.
+
+        Parameters
+        ----------
+        arch : str
+            Such as ``'sm_80'``, ``'sm_90'`` (NVIDIA) or ``'gfx942'`` (AMD).
+
+        Returns
+        -------
+        str
+            PTX, or the assembler of the AMD GPU; each kernel once.
+
+        Raises
+        ------
+        TargetError
+            If Triton is not installed, or does not know the architecture.
+        """
+        return kernels.assembler(self._module, self._launches, arch)
+
+    def resources(self, arch: str, workers: int = 1) -> tuple[kernels.Resources, ...]:
+        """Registers, spills and shared memory of each kernel on an architecture, compiled without a device.
+
+        Parameters
+        ----------
+        arch : str
+            As for `asm`.
+        workers : int, optional
+            Processes that compile side by side.
+        """
+        if workers > 1:
+            return kernels.compile_all(self._compiled.source, self._launches, arch, workers)
+        return kernels.resources(self._module, self._launches, arch)
+
+
+PLAN = TritonPlan

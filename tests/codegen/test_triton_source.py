@@ -1,0 +1,128 @@
+"""The emitted text of GPU kernels; what they compute is tested in tests/frameworks."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import specs
+
+from scatc.codegen import find_target
+from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton.cost import DEVICES, work
+from scatc.codegen.triton.emitter import Emitter
+from scatc.codegen.triton.fft import LARGEST_RADIX, radices
+from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.predict import prediction
+from scatc.codegen.triton.target import TritonTarget
+from scatc.ir.options import Options
+from scatc.ir.paths import all_paths
+from scatc.ir.spec import Spec
+from scatc.runtime.driver import build
+
+TARGET = find_target("cuda")
+SPEC = Spec(dim=1, shape=16, J=2)
+
+
+def compiled_source(spec: Spec) -> str:
+    return build(spec, TARGET, Options(machine=TARGET.machine(""))).source
+
+
+def emitted(spec: Spec) -> Emitter:
+    assert isinstance(TARGET, TritonTarget)
+    compiled = build(spec, TARGET, Options(machine=TARGET.machine("")))
+    return TARGET.emitted(compiled.program, compiled.options)
+
+
+def test_golden_module(golden: Callable[[str, str], None]) -> None:
+    golden("codegen/triton_1d", compiled_source(SPEC))
+
+
+def test_golden_kernel_in_registers(golden: Callable[[str, str], None]) -> None:
+    shape = wavelet.default(256, 64, 40, ("local",), outputs=4)
+    golden("codegen/triton_wavelet_64", wavelet.body(shape))
+
+
+@given(st.data())
+def test_every_source_is_tidy(data: st.DataObject) -> None:
+    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    emitter = emitted(spec)
+    source = emitter.module("")
+    tree = ast.parse(source)
+    assert max(map(len, source.splitlines())) <= 160
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    # each table is used, and each that is used is there
+    assert set(re.findall(r't\["(\w+)"\]', source)) == set(emitter.tables)
+    # each kernel is launched with as many arguments as it has
+    launches = [step for step in emitter.steps if isinstance(step, Launch)]
+    for launch in launches:
+        arguments = functions[launch.kernel].args.args
+        assert [a.arg for a in arguments] == [*launch.types, *launch.constants]
+        assert len(launch.arguments) == len(launch.types)
+    unused = set(functions) - {launch.kernel for launch in launches}
+    assert {n for n in unused if not n.startswith("branch_")} <= {
+        "run",
+        "trunk",
+        "low",
+        "high",
+        "both",
+        "around",
+        "product",
+    }
+    # every path is output
+    rows = [table for name, table in emitter.tables.items() if name.endswith("_row")]
+    raw = source.count("] = x\n")
+    assert sum(map(len, rows)) + raw >= len(emitter.program.places)
+
+
+@given(st.data())
+def test_predictions_add_up(data: st.DataObject) -> None:
+    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    emitter = emitted(spec)
+    batch = data.draw(st.integers(1, 5000))
+    found = [prediction(emitter, batch, device) for device in DEVICES]
+    for one in found:
+        assert 0 < one.floor < one.seconds
+        works = [work(step, emitter.shapes) for step in emitter.steps]
+        assert one.bytes == pytest.approx(batch * sum(w.bytes for w in works))
+        assert str(one).count("\n") == len(one.rows) + 4
+    with pytest.raises(ValueError, match="device='abacus' is not possible: device must be one of 'H200'"):
+        prediction(emitter, batch, "abacus")
+
+
+@pytest.mark.parametrize("bits", range(15))
+def test_stages_multiply_to_the_length(bits: int) -> None:
+    stages = radices(1 << bits)
+    assert prod(stages) == 1 << bits
+    assert max(stages) <= LARGEST_RADIX
+    assert all(a <= b for a, b in pairwise(stages))
+    if bits:
+        with pytest.raises(ValueError, match="is not a power of two"):
+            radices((1 << bits) + 1)
+
+
+def test_a_matrix_is_the_sum_of_two_of_tf32() -> None:
+    a = np.random.default_rng(0).standard_normal((50, 50))
+    high, low = tables.split(a)
+    assert not np.any(high.view(np.int32) & 0x1FFF)
+    np.testing.assert_array_equal(high.astype(np.float64) + low, a.astype(np.float32))
+    assert np.abs(low).max() < 2.0**-10 * np.abs(a).max()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.sampled_from([0.0, 1e-8, 0.1, 1.0]))
+def test_bins_that_are_kept_hold_the_mass(half: list[float], tolerance: float) -> None:
+    phi = np.array([*half, *half[:0:-1]])
+    assume(sum(half) > 0)
+    count = tables.held_bins(phi, tolerance)
+    mass = np.abs(phi[: len(phi) // 2 + 1])
+    assert 1 <= count <= len(mass)
+    assert mass[count:].sum() <= tolerance * mass.sum() * (1 + 1e-9) + 1e-300
+    if count > 1:
+        assert mass[count - 1 :].sum() > tolerance * mass.sum() * (1 - 1e-9)

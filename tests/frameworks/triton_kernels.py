@@ -1,0 +1,148 @@
+"""Kernels in Triton's interpreter, against the interpreter of the IR. `test_triton_plan.py` runs this in a process of
+its own, for Triton looks at TRITON_INTERPRET when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from compiled import AGREEMENT, FAINT, by_path, expected, fresh
+from frameworks_support import KINDS, signals_of
+from oracle import order_errors
+
+from scatc.codegen.triton.code import Code
+from scatc.codegen.triton.fft import dft, radices, register_fft
+from scatc.ir.errors import TargetError
+from scatc.ir.spec import Spec
+from scatc.runtime.load import load_source
+
+assert os.environ.get("TRITON_INTERPRET") == "1"
+
+SPECS = {
+    "fused": Spec(dim=1, shape=300, J=5, Q=2),
+    "long": Spec(dim=1, shape=3000, J=6, Q=1),
+    "many_averages": Spec(dim=1, shape=600, J=3, Q=1, T=4),
+    "none": Spec(dim=1, shape=100, J=3, T=0, padding="periodic"),
+    "global": Spec(dim=1, shape=150, J=4, T="global", padding="zero"),
+    "third_order": Spec(dim=1, shape=256, J=6, order=3),
+    "order_1": Spec(dim=1, shape=256, J=5, Q=4, order=1),
+    "order_0": Spec(dim=1, shape=64, J=4, order=0),
+    "stride": Spec(dim=1, shape=512, J=4, Q=1, T=64, stride=4),
+    "no_sample_kept": Spec(dim=1, shape=4, J=3),
+    "pre_padded": Spec(dim=1, shape=256, J=3, pre_pad=True),
+}
+ALL = pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
+
+
+def agree(plan: Any, x: np.ndarray[Any, Any]) -> None:
+    y = plan(torch.from_numpy(x))
+    got = {path: np.asarray(v, np.float64) for path, v in by_path(plan, as_numpy(y)).items()}
+    wanted = expected(plan, x)
+    scale = float(np.sqrt(sum(float(np.sum(np.abs(v) ** 2)) for v in wanted.values())))
+    errors = order_errors(got, wanted, FAINT * scale)
+    assert all(error <= AGREEMENT["float32"] for error in errors.values()), errors
+
+
+def as_numpy(y: Any) -> Any:
+    return {path: v.numpy() for path, v in y.items()} if isinstance(y, dict) else y.numpy()
+
+
+@ALL
+@pytest.mark.parametrize("batch", [1, 3])
+def test_plans_agree_with_the_interpreter(spec: Spec, batch: int) -> None:
+    agree(fresh(spec, target="cuda"), np.random.default_rng(batch).standard_normal((batch, *spec.input_shape)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["fused", "many_averages", "global"])
+def test_any_signal(name: str, kind: str) -> None:
+    agree(fresh(SPECS[name], target="cuda"), signals_of(SPECS[name], kind))
+
+
+def test_both_vendors_kernels_do_the_same() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 300))
+    agree(fresh(SPECS["fused"], target="hip"), x)
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (2, 2), (3, 0)], ids=str)
+def test_leading_axes_are_batch(batch: tuple[int, ...]) -> None:
+    plan = fresh(Spec(dim=1, shape=64, J=3), target="cuda")
+    y = plan(torch.ones(*batch, 64))
+    assert y.shape == (*batch, len(plan.paths), 8)
+
+
+def test_chunks_are_the_same_as_the_whole() -> None:
+    plan = fresh(SPECS["fused"], target="cuda")
+    x = torch.randn(5, 300, generator=torch.Generator().manual_seed(0))
+    whole = plan(x)
+    plan._module.CHUNK = 2
+    torch.testing.assert_close(plan(x), whole)
+
+
+def test_selected_paths_alone() -> None:
+    plan = fresh(SPECS["fused"], target="cuda", select=[(3,), (2, 5)])
+    agree(plan, np.random.default_rng(1).standard_normal((2, 300)))
+
+
+def test_what_cannot_be_transformed_is_refused() -> None:
+    plan = fresh(Spec(dim=1, shape=64, J=3), target="cuda")
+    with pytest.raises(TypeError, match="x is ndarray, not a torch tensor"):
+        plan(np.ones(64))
+    with pytest.raises(TypeError, match="x is complex"):
+        plan(torch.ones(64, dtype=torch.complex64))
+    with pytest.raises(ValueError, match=r"x has shape \(63,\): it must end with \(64,\)"):
+        plan(torch.ones(63))
+    with pytest.raises(TargetError, match="x requires a gradient"):
+        plan(torch.ones(64, requires_grad=True))
+    with torch.no_grad():
+        plan(torch.ones(64, requires_grad=True))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 8, 9, 12, 15, 16, 20, 32, 33])
+def test_a_list_of_planes_is_transformed(n: int, sign: int) -> None:
+    """Straight-line code, run by Python itself on numpy arrays; some planes are known to be zero."""
+    rng = np.random.default_rng(n)
+    for zeros in (set(), set(range(n // 2, n)), set(range(0, n, 2))):
+        planes = [None if j in zeros else (f"r{j}", f"i{j}") for j in range(n)]
+        x = rng.standard_normal((n, 3)) + 1j * rng.standard_normal((n, 3))
+        x[sorted(zeros)] = 0
+        values = {f"r{j}": x[j].real for j in range(n)} | {f"i{j}": x[j].imag for j in range(n)}
+        code = Code()
+        found = dft(code, planes, sign)
+        exec("\n".join(code.lines), {}, values)
+        got = np.array([0 * x[0] if p is None else values[p[0]] + 1j * values[p[1]] for p in found])
+        wanted = np.exp(sign * 2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n) @ x
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("length", [16, 64, 128, 256, 512, 1024, 2048])
+def test_transforms_in_registers(length: int, sign: int) -> None:
+    rows, stages = 2, radices(length)
+    code, rest = Code(), length // stages[0]
+    code.write(f"row = tl.arange(0, {rows})[:, None] * {length}", f"p = tl.arange(0, {rest})[None, :]")
+    planes = []
+    for j in range(stages[0]):
+        z = code.let("z", f"tl.load(X + row + {j * rest} + p)")
+        planes.append(code.pair(f"low({z})", f"high({z})"))
+    last = length // stages[-1]
+    code.write(f"q = tl.arange(0, {last})[None, :]") if last != rest else code.write("q = p")
+    for k, (re, im) in enumerate(register_fft(code, planes, rows, stages, sign, "twiddles")):
+        code.write(f"tl.store(Y + row + {k * last} + q, both({re}, {im}))")
+    from scatc.codegen.triton.emitter import templates
+    from scatc.codegen.triton.tables import twiddles
+
+    bits = templates().get_template("kernels/bits.py.j2").render(tensor_cores=True)
+    head = "import triton\nimport triton.language as tl\n"
+    module = load_source(f"{head}{bits}\n@triton.jit\ndef kernel(X, twiddles, Y):\n{code}\n", "triton")
+    rng = np.random.default_rng(length)
+    x = (rng.standard_normal((rows, length)) + 1j * rng.standard_normal((rows, length))).astype(np.complex64)
+    y = torch.empty(rows, length, dtype=torch.complex64)
+    module.kernel[(1,)](torch.from_numpy(x).view(torch.int64), torch.from_numpy(twiddles(length)), y.view(torch.int64))
+    wanted = np.fft.fft(x.astype(complex)) if sign < 0 else np.fft.ifft(x.astype(complex)) * length
+    assert np.linalg.norm(y.numpy() - wanted) <= 1e-6 * np.linalg.norm(wanted)
