@@ -16,6 +16,9 @@ from scatc.codegen.triton.wavelet import Shape
 COMPLEX, REAL = 8, 4
 """Bytes of a number."""
 
+LEVELS = 9
+"""Launches of what finds the mean and the size of each signal."""
+
 SHARED_TRANSFORM = 1 << 14
 """Longest transform that the library does in one kernel; longer ones pass twice over memory."""
 

@@ -17,7 +17,7 @@ from scatc.codegen.slices import shape_text
 from scatc.codegen.triton import tables, wavelet
 from scatc.codegen.triton.choices import Choices, Way
 from scatc.codegen.triton.code import INDENT
-from scatc.codegen.triton.cost import work
+from scatc.codegen.triton.cost import LEVELS, REAL, Work, work
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.signals import Result, Signal, signals
 from scatc.ir.nodes import Pad
@@ -45,6 +45,7 @@ def templates() -> jinja2.Environment:
 POINTERS = {
     "x": "*fp32",
     "mean": "*fp32",
+    "scale": "*fp32",
     "w": "*fp32",
     "out": "*fp32",
     "index": "*i32",
@@ -59,13 +60,13 @@ POINTERS = {
 """What the arguments of the kernels in `templates/kernels/` point to."""
 
 ARGUMENTS = {
-    "pad": ("x", "index", "mean", "U", "n"),
+    "pad": ("x", "index", "mean", "scale", "U", "n"),
     "fold": ("X", "start", "w", "Y", "pairs"),
     "pack": ("Z", "U"),
-    "lowpass": ("Z", "phi_high", "phi_low", "mean", "row", "out", "n", "pairs"),
-    "average": ("X", "even_high", "even_low", "odd_high", "odd_low", "mean", "row", "out", "n", "pairs"),
-    "total": ("Z", "row", "out", "n", "pairs"),
-    "moduli": ("Z", "row", "out", "n", "pairs"),
+    "lowpass": ("Z", "phi_high", "phi_low", "mean", "scale", "row", "out", "n", "pairs"),
+    "average": ("X", "even_high", "even_low", "odd_high", "odd_low", "mean", "scale", "row", "out", "n", "pairs"),
+    "total": ("Z", "scale", "row", "out", "n", "pairs"),
+    "moduli": ("Z", "scale", "row", "out", "n", "pairs"),
 }
 """Their arguments."""
 
@@ -124,9 +125,14 @@ class Emitter:
                 trunk=trunk,
                 spectrum=self.spectrum(self.root),
                 branches=[(child.nodes[0], body) for child, body in branches],
-                chunk=self.choices.chunk([work(step, self.shapes) for step in self.steps], self.root),
+                chunk=self.choices.chunk(self.works(), self.root),
             )
         )
+
+    def works(self) -> list[Work]:
+        """What a call does for one signal, step by step."""
+        levels = Work("levels", 4.0 * REAL * self.spec.input_shape[0], launches=LEVELS)
+        return [levels, *(work(step, self.shapes) for step in self.steps)]
 
     def spectrum(self, signal: Signal) -> str:
         """The variable of a signal's spectrum."""
@@ -145,7 +151,7 @@ class Emitter:
             "pad",
             1,
             (f"triton.cdiv({length}, {BLOCK})", "pairs"),
-            ["x", 't["pad_index"]', "mean", "U0.view(torch.int64)", "n"],
+            ["x", 't["pad_index"]', "mean", "scale", "U0.view(torch.int64)", "n"],
             {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": BLOCK},
         )
         self._transform(root, "U0")
@@ -215,7 +221,7 @@ class Emitter:
                 if result.kind == "local":
                     matrix = tables.leaf_matrix(self.spec, signal.level, result.by, result.first, shape)
                     arguments += self._split(f"leaf{signal.level}", matrix)
-                arguments += [self._rows(fold, result), f"outs[{result.group}]"]
+                arguments += ["scale", self._rows(fold, result), f"outs[{result.group}]"]
         if packed:
             arguments.append(f"{packed}.view(torch.float32)")
         grid = (f"triton.cdiv(2 * pairs, {shape.rows})", str(signal.paths))
@@ -280,7 +286,7 @@ class Emitter:
         self._note(*result.nodes)
         source, name = f"{z}.view(torch.int64)", signal.nodes[0]
         paths = len(self.program.outputs[result.group][1])
-        into = [self._rows(name, result), f"outs[{result.group}]", "n", "pairs"]
+        into = ["scale", self._rows(name, result), f"outs[{result.group}]", "n", "pairs"]
         if result.kind == "local":
             self._lowpass(signal, result, source, packed=False)
         elif result.kind == "total":
@@ -304,6 +310,7 @@ class Emitter:
             source,
             *self._split(name, matrix),
             "mean",
+            "scale",
             self._rows(signal.nodes[0] if signal.nodes else signal.name, result),
         ]
         constants = {
@@ -339,6 +346,7 @@ class Emitter:
         arguments += self._split(f"{name}_even", np.pad(even, pads)) + self._split(f"{name}_odd", np.pad(odd, pads))
         arguments += [
             "mean",
+            "scale",
             self._rows(signal.nodes[0] if signal.nodes else signal.name, result),
             f"outs[{result.group}]",
             "n",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log2, prod
 
 from scatc.codegen.triton.choices import live_bytes
-from scatc.codegen.triton.cost import DEVICES, REAL, Device, work
+from scatc.codegen.triton.cost import DEVICES, REAL, Device
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.signals import Signal
 
@@ -75,7 +75,7 @@ def prediction(emitter: Emitter, batch: int, device: str) -> Prediction:
     if device not in DEVICES:
         raise ValueError(f"device={device!r} is not possible: device must be one of {', '.join(map(repr, DEVICES))}")
     gpu = DEVICES[device]
-    works = [work(step, emitter.shapes) for step in emitter.steps]
+    works = emitter.works()
     chunk, live = emitter.choices.chunk(works, emitter.root), live_bytes(emitter.choices, emitter.root)
     whole, rest = divmod(batch, chunk)
     rows: dict[str, Row] = {}

@@ -74,7 +74,7 @@ def held_bins(phi: Array, tolerance: float) -> int:
     """How many bins from 0 on hold all but `tolerance` of a symmetric response's L1 mass."""
     half = np.abs(phi[: len(phi) // 2 + 1])
     behind = np.cumsum(half[::-1])[::-1]
-    return max(int(np.searchsorted(-behind, -tolerance * max(float(half.sum()), 1e-300), side="right")), 1)
+    return max(int(np.searchsorted(-behind, -tolerance * float(half.sum()))), 1)
 
 
 def window(spec: Spec, level: int, by: int, outputs: int, tolerance: float) -> tuple[int, int]:

@@ -102,7 +102,7 @@ def parameters(shape: Shape) -> list[tuple[str, str]]:
     if "local" in shape.sinks:
         found += [("phi_high", "*fp32"), ("phi_low", "*fp32")]
     if set(shape.sinks) & {"local", "total", "raw"}:
-        found += [("row", "*i32"), ("out", "*fp32")]
+        found += [("scale", "*fp32"), ("row", "*i32"), ("out", "*fp32")]
     if "pack" in shape.sinks:
         found += [("U", "*fp32")]
     return [*found, *((name, "i32") for name in NUMBERS)]
@@ -123,6 +123,8 @@ def body(shape: Shape) -> str:
     moduli = [code.let("u", f"tl.sqrt({p[0]} * {p[0]} + {p[1]} * {p[1]})") for p in planes if p is not None]
     assert len(moduli) == shape.stages[-1], "a transform has no zeros that are known"
     code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
+    if set(shape.sinks) & {"local", "total", "raw"}:
+        code.write("size = tl.load(scale + signal, mask=live, other=0.0)")
     for sink in shape.sinks:
         code.write(f"# {sink}")
         _SINKS[sink](code, shape, moduli)
@@ -178,7 +180,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
         at = f"{group * shape.last * columns} + place"
         code.write(f"acc = product(acc, {moved}, tl.load(phi_high + {at}), tl.load(phi_low + {at}))")
     code.write(
-        "average = tl.sum(acc, 0)",
+        "average = tl.sum(acc, 0) * size[:, None]",
         f"t = tl.arange(0, {columns})",
         f"row_of = out + (signal.to(tl.int64) * paths + tl.load(row + child))[:, None] * {shape.outputs}",
         f"tl.store(row_of + t[None, :], average, mask=live[:, None] & (t < {shape.outputs})[None, :])",
@@ -188,7 +190,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
 def _total(code: Code, shape: Shape, moduli: list[str]) -> None:
     code.write(
         f"total = tl.sum({' + '.join(moduli)}, 1)",
-        "tl.store(out + signal.to(tl.int64) * paths + tl.load(row + child), total, mask=live)",
+        "tl.store(out + signal.to(tl.int64) * paths + tl.load(row + child), total * size, mask=live)",
     )
 
 
@@ -209,7 +211,7 @@ def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
         start = q * shape.last - shape.first
         if start + shape.last > 0 and start < shape.kept:
             inside = f"live[:, None] & (({start} + at) >= 0)[None, :] & (({start} + at) < {shape.kept})[None, :]"
-            code.write(f"tl.store(line + ({start} + at)[None, :], {u}, mask={inside})")
+            code.write(f"tl.store(line + ({start} + at)[None, :], {u} * size[:, None], mask={inside})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

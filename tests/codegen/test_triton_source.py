@@ -16,7 +16,7 @@ from strategies import specs
 
 from scatc.codegen import find_target
 from scatc.codegen.triton import tables, wavelet
-from scatc.codegen.triton.cost import DEVICES, work
+from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.fft import LARGEST_RADIX, radices
 from scatc.codegen.triton.launch import Launch
@@ -69,6 +69,7 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     unused = set(functions) - {launch.kernel for launch in launches}
     assert {n for n in unused if not n.startswith("branch_")} <= {
         "run",
+        "levels",
         "trunk",
         "low",
         "high",
@@ -90,8 +91,7 @@ def test_predictions_add_up(data: st.DataObject) -> None:
     found = [prediction(emitter, batch, device) for device in DEVICES]
     for one in found:
         assert 0 < one.floor < one.seconds
-        works = [work(step, emitter.shapes) for step in emitter.steps]
-        assert one.bytes == pytest.approx(batch * sum(w.bytes for w in works))
+        assert one.bytes == pytest.approx(batch * sum(w.bytes for w in emitter.works()))
         assert str(one).count("\n") == len(one.rows) + 4
     with pytest.raises(ValueError, match="device='abacus' is not possible: device must be one of 'H200'"):
         prediction(emitter, batch, "abacus")

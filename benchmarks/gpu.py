@@ -1,0 +1,484 @@
+"""Measure GPU plans: checked against float64 first, then timed turn by turn with plain torch and the incumbent's way.
+
+    python benchmarks/gpu.py                                      # on a machine with a GPU; --device hip for AMD
+    python benchmarks/gpu.py --cases 4096 --rounds 50 --json result.json
+    python benchmarks/gpu.py --check-only                         # correctness alone
+    python benchmarks/gpu.py --predict                            # what the cost model says; no GPU needed
+    TRITON_INTERPRET=1 python benchmarks/gpu.py --check-only --small  # the checks on small cases, on the CPU
+
+Per case: the medians, in milliseconds between two CUDA events, of the plan called eagerly, of the same call as a CUDA
+graph, of plans for target="torch", of the incumbent's operators (`peer_torch.py`), and of Kymatio itself where it can
+be imported; the medians of the ratios of neighbouring runs; what was predicted, and what bounds it; peak memory. A case
+whose plan is wrong is not timed, and the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import turns
+from cases import Case
+from numpy.typing import NDArray
+from peer_torch import Incumbent
+from torch import Tensor
+
+import scatc
+from scatc.codegen.triton.cost import DEVICES
+
+CASES = (
+    Case("1d-65536-J8-Q8", 1, (65536,), J=8, Q=8, batch=64),
+    Case("1d-4096-J8-Q8", 1, (4096,), J=8, Q=8, batch=256),
+    Case("1d-65536-J13-Q12", 1, (65536,), J=13, Q=12, batch=256),
+    Case("1d-1024-J8-Q1", 1, (1024,), J=8, Q=1, batch=256),
+)
+SMALL = (
+    Case("1d-2100-J3-Q1-small", 1, (2100,), J=3, Q=1, batch=2),
+    Case("1d-256-J4-Q2-small", 1, (256,), J=4, Q=2, batch=4),
+    Case("1d-1024-J7-Q1-small", 1, (1024,), J=7, Q=1, batch=2),
+    Case("1d-128-J6-Q1-small", 1, (128,), J=6, Q=1, batch=4),
+)
+"""Of the same kinds, for Triton's interpreter."""
+
+LIMIT = 1e-5
+"""The relative error, for each order, beyond which nothing is timed."""
+FAINT = 1e-3
+"""An order with less than this of the norm of all (a constant's, say) is measured against this much."""
+INPUTS = 4
+"""Different inputs, in rotation."""
+WARM = 3
+"""Calls before any is timed."""
+OURS = ("eager", "graph")
+"""Two ways of calling the same plan."""
+FLUSHED = 256 << 20
+"""Bytes that are overwritten before each timed call: more than any L2 cache holds."""
+
+Row = dict[str, Any]
+"""The figures of one case."""
+Array = NDArray[Any]
+
+
+# Correctness.
+
+
+class Reference:
+    """What float64 says of a case: the plan for numpy, by far the slowest part of a check, hence for few signals."""
+
+    def __init__(self, spec: scatc.Spec) -> None:
+        self._plan = scatc.compile(spec, target="numpy", dtype="float64", cache=False)
+        self._orders = np.array([row.order for row in self._plan.meta()])
+
+    def errors(self, y: Tensor, x: Tensor, signals: Sequence[int]) -> dict[str, float]:
+        """``||y - reference|| / ||reference||`` of each order, over some signals of the batch."""
+        index = list(signals)
+        got = y[index].cpu().numpy().astype(np.float64)
+        wanted = self._plan(x[index].cpu().numpy().astype(np.float64))
+        if got.shape != wanted.shape:
+            raise RuntimeError(f"the result is of shape {got.shape}, expected {wanted.shape}")
+        faint = FAINT * float(np.linalg.norm(wanted))
+        found = {}
+        for order in sorted(set(self._orders.tolist())):
+            a, b = (array[:, self._orders == order] for array in (got, wanted))
+            found[str(order)] = float(np.linalg.norm(a - b)) / (max(float(np.linalg.norm(b)), faint) or 1.0)
+        return found
+
+
+def checked(
+    case: Case, call: Callable[[Tensor], Tensor], reference: Reference, x: Tensor, y: Tensor
+) -> dict[str, dict[str, float]]:
+    """The errors of a plan on some signals of a whole batch, which it made y of, and on inputs that go wrong first."""
+    few = sorted({0, min(1, case.batch - 1), case.batch // 2, case.batch - 1})
+    odd = x[: case.batch - 1 if case.batch % 2 == 0 else case.batch]
+    impulse = torch.zeros_like(x[:1])
+    impulse[:, case.shape[0] // 3] = 1
+    zeros = torch.zeros_like(x[:1])
+    return {
+        "batch": reference.errors(y, x, few),
+        "odd batch": reference.errors(call(odd), odd, sorted({0, len(odd) - 1})),
+        "zeros": reference.errors(call(zeros), zeros, [0]),
+        "impulse": reference.errors(call(impulse), impulse, [0]),
+    }
+
+
+def beyond(errors: dict[str, dict[str, float]]) -> list[str]:
+    """What is wrong, as text; an error that is not a number is wrong, too."""
+    return [
+        f"{name}, order {order}: {error:.1e}"
+        for name, found in errors.items()
+        for order, error in found.items()
+        if not error <= LIMIT
+    ]
+
+
+# What takes turns.
+
+
+class Contestant(Protocol):
+    """Something that is timed: it is given an input, then told to run."""
+
+    def feed(self, x: Tensor) -> None:
+        """Take the input of the next run."""
+        ...
+
+    def run(self) -> Tensor:
+        """Do what is timed."""
+        ...
+
+
+class Eager:
+    """Calls."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+        self.call, self.x = call, torch.empty(0)
+
+    def feed(self, x: Tensor) -> None:
+        self.x = x
+
+    def run(self) -> Tensor:
+        return self.call(self.x)
+
+
+class Graphed:
+    """One call, captured as a CUDA graph: launches then take no time on the host."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor], x: Tensor) -> None:
+        self.x, self.graph = x.clone(), torch.cuda.CUDAGraph()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # plans of the library's transforms must be there before the capture
+            for _ in range(WARM):
+                call(self.x)
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(self.graph):
+            self.y = call(self.x)
+
+    def feed(self, x: Tensor) -> None:
+        self.x.copy_(x)
+
+    def run(self) -> Tensor:
+        self.graph.replay()
+        return self.y
+
+
+def kymatio(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Kymatio's own torch frontend."""
+    from kymatio.torch import Scattering1D
+
+    made: Callable[[Tensor], Tensor] = Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
+    return made
+
+
+def contestants(
+    case: Case, spec: scatc.Spec, plan: Any, reference: Reference, inputs: Sequence[Tensor]
+) -> tuple[dict[str, Contestant], dict[str, dict[str, float]], dict[str, str]]:
+    """All that can run and runs right, warm; their errors; and why the others are missing."""
+    x = inputs[0]
+    makers: dict[str, Callable[[], Contestant]] = {
+        "eager": lambda: Eager(plan),
+        "graph": lambda: Graphed(plan, x),
+        "torch": lambda: Eager(scatc.compile(spec, target="torch", cache=False)),
+        "peer": lambda: Eager(Incumbent(spec, x.device)),
+        "kymatio": lambda: Eager(kymatio(case, x.device)),
+    }
+    found: dict[str, Contestant] = {}
+    errors: dict[str, dict[str, float]] = {}
+    absent: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            one = make()
+            for n in range(WARM):
+                one.feed(inputs[n % len(inputs)])
+                one.run()
+            one.feed(inputs[-1])
+            y = one.run()
+            torch.cuda.synchronize()
+            if name != "kymatio":  # some of its versions scale coefficients otherwise
+                errors[name] = reference.errors(y, inputs[-1], [0, case.batch - 1])
+                if wrong := beyond({name: errors[name]}):
+                    raise RuntimeError(f"its result is wrong: {'; '.join(wrong)}")
+            found[name] = one
+        except Exception as error:  # one that cannot run, for want of memory say, must not cost the others' figures
+            absent[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        torch.cuda.empty_cache()
+    return found, errors, absent
+
+
+def timed(sides: dict[str, Contestant], inputs: Sequence[Tensor], rounds: int) -> turns.Seconds:
+    """Seconds on the device, from the start of one call on an idle device to its end; everyone in turn."""
+    seconds: turns.Seconds = {name: [] for name in sides}
+    cache = torch.empty(FLUSHED, dtype=torch.uint8, device=inputs[0].device)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    for n in range(rounds):
+        for name, side in sides.items():
+            side.feed(inputs[n % len(inputs)])
+            cache.zero_()
+            torch.cuda.synchronize()
+            start.record()
+            side.run()
+            end.record()
+            end.synchronize()
+            seconds[name].append(start.elapsed_time(end) / 1e3)
+    return seconds
+
+
+def peaks(sides: dict[str, Contestant], x: Tensor) -> dict[str, int]:
+    """Bytes that a call takes at most, its result included; a graph's are taken when it is captured."""
+    found = {}
+    for name, side in sides.items():
+        if isinstance(side, Graphed):
+            continue
+        side.feed(x)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        side.run()
+        torch.cuda.synchronize()
+        found[name] = torch.cuda.max_memory_allocated() - before
+    return found
+
+
+# One case.
+
+
+def spec_of(case: Case) -> scatc.Spec:
+    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, Q=case.Q)
+
+
+def known_device(name: str) -> str | None:
+    """Which of the cost model's devices this is, if any: a GH200 is no H200."""
+    return next((known for known in DEVICES if re.search(rf"\b{known}\b", name)), None)
+
+
+@torch.no_grad()
+def measure(case: Case, options: argparse.Namespace, device: torch.device) -> Row:
+    """Check one case and, if that is asked for and it is right, time it."""
+    spec = spec_of(case)
+    start = perf_counter()
+    plan: Any = scatc.compile(spec, target=options.device, cache=False)
+    row: Row = {"case": case.to_json(), "compile_seconds": perf_counter() - start}
+    generator = torch.Generator(device).manual_seed(0)
+    inputs = [torch.randn((case.batch, *case.shape), generator=generator, device=device) for _ in range(INPUTS)]
+    start = perf_counter()
+    y = plan(inputs[0])
+    y.sum().item()  # waits for it
+    row["first_call_seconds"] = perf_counter() - start
+    reference = Reference(spec)
+    row["errors"] = checked(case, plan, reference, inputs[0], y)
+    del y
+    row["wrong"] = beyond(row["errors"])
+    if options.check_only or row["wrong"]:
+        return row
+    sides, row["errors_timed"], row["absent"] = contestants(case, spec, plan, reference, inputs)
+    row["wrong"] = beyond({name: found for name, found in row["errors_timed"].items() if name in OURS})
+    row["seconds"] = seconds = timed(sides, inputs, options.rounds)
+    row["median_seconds"] = median = turns.medians(seconds)
+    row["ratio"] = {
+        ours: {other: ratio(seconds[other], seconds[ours]) for other in seconds if other not in OURS}
+        for ours in OURS
+        if ours in seconds
+    }
+    row["peak_bytes"] = peaks(sides, inputs[0])
+    row |= against(plan, case, median, known_device(torch.cuda.get_device_name(device)))
+    return row
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """How many times as long they took: the median over neighbouring runs."""
+    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+
+
+def against(plan: Any, case: Case, median: dict[str, float], known: str | None) -> Row:
+    """What was predicted, beside what was measured: of the graph, else of eager calls."""
+    said = plan.predict(case.batch, known or next(iter(DEVICES)))  # how many bytes it moves is no device's matter
+    found: Row = {"bytes": said.bytes, "launches": launches(said), "predicted_for": known}
+    ours = median.get("graph", median.get("eager"))
+    if ours is not None:
+        found["bandwidth"] = said.bytes / ours
+    if known:
+        found |= {"predicted_seconds": said.seconds, "floor_seconds": said.floor}
+        if ours is not None:
+            found["share_of_floor"] = said.floor / ours
+    return found
+
+
+def launches(prediction: Any) -> int:
+    return sum(row.launches for row in prediction.rows)
+
+
+# What is printed.
+
+COLUMNS = (
+    ("", "case", 18),
+    ("", "batch", 5),
+    ("ms:", "eager", 8),
+    ("", "graph", 8),
+    ("", "torch", 8),
+    ("", "peer", 8),
+    ("", "kymatio", 8),
+    ("by eager:", "torch", 9),
+    ("", "peer", 5),
+    ("by graph:", "torch", 9),
+    ("", "peer", 5),
+    ("predicted:", "ms", 10),
+    ("", "floor", 6),
+    ("", "of floor", 8),
+    ("", "GB/s", 5),
+    ("peak MiB:", "ours", 9),
+    ("", "torch", 6),
+    ("", "peer", 6),
+)
+WIDTHS = tuple(width for _, _, width in COLUMNS)
+
+
+def printed(row: Row) -> str:
+    """One case's line, and below it what is missing from it or wrong."""
+    name, median, errors = row["case"]["name"], row.get("median_seconds", {}), row["errors"]
+    if not median:
+        worst = {key: max(found.values(), key=lambda e: (math.isnan(e), e)) for key, found in errors.items()}
+        verdict = f"WRONG, not timed: {'; '.join(row['wrong'])}" if row["wrong"] else "right"
+        return f"{name}, {row['case']['batch']} signals: {verdict}; largest errors: {turns.listed(worst)}"
+    cells = [name, str(row["case"]["batch"])]
+    cells += [turns.figure(median, side, 1e-3, 3) for side in ("eager", "graph", "torch", "peer", "kymatio")]
+    for ours in OURS:
+        cells += [turns.figure(row["ratio"].get(ours, {}), other, 1, 1) for other in ("torch", "peer")]
+    cells += [turns.figure(row, key, 1e-3, 3) for key in ("predicted_seconds", "floor_seconds")]
+    cells += [turns.figure(row, "share_of_floor", 1, 2), turns.figure(row, "bandwidth", 1e9, 0)]
+    cells += [turns.figure(row["peak_bytes"], side, 2**20, 0) for side in ("eager", "torch", "peer")]
+    return "\n".join([turns.line(cells, WIDTHS), *(f"    no {side}: {why}" for side, why in row["absent"].items())])
+
+
+PREDICTED = (("case", 18), ("batch", 5), ("device", 6), ("launches", 8), ("MB moved", 9), ("ms", 8), ("floor ms", 8))
+
+
+def predict(chosen: Sequence[Case], target: str) -> list[Row]:
+    """Print what the cost model says of each case on each device that it knows."""
+    widths = [width for _, width in PREDICTED]
+    print("predicted, not measured: launches go without gaps, as in a CUDA graph\n")
+    print(turns.line([title for title, _ in PREDICTED], widths))
+    rows: list[Row] = []
+    for case in chosen:
+        plan: Any = scatc.compile(spec_of(case), target=target, cache=False)
+        for device in DEVICES:
+            said = plan.predict(case.batch, device)
+            row: Row = {"case": case.to_json(), "device": device, "launches": launches(said), "bytes": said.bytes}
+            rows.append(row | {"predicted_seconds": said.seconds, "floor_seconds": said.floor})
+            cells = [case.name, str(case.batch), device, str(launches(said)), f"{said.bytes / 1e6:.1f}"]
+            cells += [f"{1e3 * said.seconds:.3f}", f"{1e3 * said.floor:.3f}"]
+            print(turns.line(cells, widths), flush=True)
+    return rows
+
+
+def about(device: torch.device) -> dict[str, str | None]:
+    """The machine, and versions of what runs on it."""
+    found: dict[str, str | None] = {"platform": platform.platform(), "python": platform.python_version()}
+    on_gpu = device.type == "cuda"
+    found["device"] = torch.cuda.get_device_name(device) if on_gpu else "Triton's interpreter"
+    found["driver"] = driver() if on_gpu else None
+    found |= {"cuda": torch.version.cuda, "hip": torch.version.hip}
+    for package in ("scatc", "torch", "triton", "pytorch-triton-rocm", "numpy", "kymatio"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def driver() -> str | None:
+    """The version of NVIDIA's driver, by its own tool."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    said = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    return said[0].strip() if said else None
+
+
+# The command.
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    made.add_argument("--cases", nargs="+", default=[""], metavar="TEXT", help="only those whose names hold a text")
+    made.add_argument("--rounds", type=int, default=20, help="timed runs of each side (default: 20)")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    made.add_argument("--device", choices=("cuda", "hip"), default="cuda", help="whose GPU (default: cuda)")
+    made.add_argument("--check-only", action="store_true", help="compare with float64, and time nothing")
+    made.add_argument("--small", action="store_true", help="small cases, such as Triton's interpreter can do")
+    made.add_argument("--predict", action="store_true", help="print predicted times alone, for which no GPU is needed")
+    return made
+
+
+def find_device(options: argparse.Namespace) -> torch.device | None:
+    """Where plans run, or None: nothing is timed on a CPU."""
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return torch.device("cpu") if options.check_only else None
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else None
+
+
+def compare(chosen: Sequence[Case], options: argparse.Namespace, device: torch.device) -> tuple[list[Row], list[str]]:
+    """Check and time the cases; the figures, and the names of those that failed."""
+    rows: list[Row] = []
+    failed: list[str] = []
+    if not options.check_only:
+        known = known_device(torch.cuda.get_device_name(device))
+        print(f"predictions are for {known}" if known else "this device is unknown to the cost model: no predictions")
+        for n in (0, 1):
+            print(turns.line([column[n] for column in COLUMNS], WIDTHS), flush=True)
+    for case in chosen:
+        try:
+            rows.append(measure(case, options, device))
+        except Exception as error:  # one case that fails must not cost the others' figures
+            failed.append(case.name)
+            print(f"{case.name}: {type(error).__name__}: {error}", flush=True)
+        else:
+            print(printed(rows[-1]), flush=True)
+            if rows[-1]["wrong"] or "eager" in rows[-1].get("absent", {}):
+                failed.append(case.name)
+    return rows, failed
+
+
+def main() -> int:
+    """Check, measure, print, and write the figures down; the exit status."""
+    options = parser().parse_args()
+    chosen = [case for case in (SMALL if options.small else CASES) if any(text in case.name for text in options.cases)]
+    written: Row = {"rounds": options.rounds}
+    failed: list[str] = []
+    if options.predict:
+        written["predicted"] = predict(chosen, options.device)
+    else:
+        device = find_device(options)
+        if device is None:
+            print(
+                "this needs a GPU, and torch finds none that it may use; without one there are --predict and, with "
+                "TRITON_INTERPRET=1 in the environment, --check-only --small",
+                file=sys.stderr,
+            )
+            return 2
+        written |= about(device)
+        print(", ".join(f"{key} {value}" for key, value in about(device).items() if value), flush=True)
+        written["cases"], failed = compare(chosen, options, device)
+        written["failed"] = failed
+    if options.json:
+        options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
