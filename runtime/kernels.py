@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from scatc.codegen.triton.emitter import kernel_source
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.tables import twiddles
+from scatc.codegen.triton.wavelet import Shape, parameters
 from scatc.ir.errors import TargetError
 from scatc.runtime.load import load_source
 
@@ -126,3 +130,38 @@ def _of_cubin(cubin: bytes) -> tuple[int, int]:
     found = re.search(r"REG:(\d+) STACK:(\d+)", text)
     assert found is not None, text
     return int(found[1]), int(found[2])
+
+
+def seconds(shape: Shape, batch: int, *, tensor_cores: bool, device: str = "cuda") -> float:
+    """The time that a kernel in registers takes on the current GPU, on random numbers; infinite if it cannot run."""
+    from triton.runtime.errors import OutOfResources
+    from triton.testing import do_bench
+
+    run = launcher(shape, batch, tensor_cores=tensor_cores, device=device)
+    try:
+        return float(do_bench(run)) / 1e3
+    except OutOfResources:
+        return math.inf
+
+
+def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Callable[[], None]:
+    """Launches a kernel in registers by itself, on random numbers of eight parents."""
+    import torch
+
+    parents, bins, pairs = 8, 4 * shape.length, (batch + 1) // 2
+    module = load_source(kernel_source(shape, "kernel", tensor_cores=tensor_cores), "triton")
+    size = shape.length * shape.columns if "local" in shape.sinks else 1
+    numbers = {"X": parents * pairs * 2 * bins, "w": shape.width, "phi_high": size, "phi_low": size, "scale": batch}
+    numbers |= {"U": 2 * parents * pairs * shape.length, "out": batch * parents * max(shape.outputs, shape.kept, 1)}
+    tensors = {name: torch.rand(count, device=device) for name, count in numbers.items()}
+    tensors["X"] = tensors["X"].view(torch.int64)
+    tensors["start"] = torch.zeros(1, dtype=torch.int32, device=device)
+    tensors["row"] = torch.arange(parents, dtype=torch.int32, device=device)
+    tensors["twiddles"] = torch.from_numpy(twiddles(shape.length)).to(device)
+    arguments = [tensors[name] for name, _ in parameters(shape) if name in tensors]
+    grid = (-(-2 * pairs // shape.rows), parents)
+
+    def run() -> None:
+        module.kernel[grid](*arguments, bins, 1, parents, batch, pairs, num_warps=shape.warps)
+
+    return run

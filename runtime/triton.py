@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -12,15 +13,19 @@ import torch
 from torch import Tensor
 
 from scatc.codegen import find_target
+from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import TritonTarget
+from scatc.codegen.triton.wavelet import Shape
 from scatc.ir.errors import TargetError
 from scatc.runtime import kernels
 from scatc.runtime.cache import DiskCache
 from scatc.runtime.load import load_source
 from scatc.runtime.plan import Compiled, Plan
+from scatc.runtime.store import to_entry, write_entry
+from scatc.runtime.tuning import tune
 
 
 def interpreted() -> bool:
@@ -31,9 +36,49 @@ def interpreted() -> bool:
 class TritonPlan(Plan):
     """A plan that is called on tensors of a GPU; it can be read and compiled to machine code without one."""
 
-    def __init__(self, compiled: Compiled) -> None:
+    def __init__(self, compiled: Compiled, tuned: Tuned | None = None) -> None:
+        target = find_target(compiled.target)
+        assert isinstance(target, TritonTarget)
+        self._as_chosen, self._tuned = compiled, tuned
+        if tuned:
+            emitted = target.emitted(compiled.program, compiled.options, compiled.version, tuned)
+            compiled = replace(compiled, source=emitted.source, tables=emitted.tables)
         super().__init__(compiled)
+        self._vendor = target
         self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._as_chosen, self._tuned)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, data only; `scatc.load` reads it back, not tuned: another device may load it."""
+        write_entry(path, to_entry(self._as_chosen))
+
+    def tune(self, batch: int = 64) -> TritonPlan:
+        """A plan of the same transform, whose kernels in registers have the rows and warps that are quickest here.
+
+        A few candidates of each kernel are compiled and timed on the current GPU (`scatc.runtime.tuning`). The first
+        time that may take minutes; what was found is kept in the cache folder for this device.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Signals of the calls that it is for.
+
+        Raises
+        ------
+        TargetError
+            If there is no GPU.
+        """
+        if not torch.cuda.is_available():
+            raise TargetError("kernels are tuned on a GPU, and torch finds none on this machine")
+        import triton
+
+        def timer(shape: Shape) -> float:
+            return kernels.seconds(shape, batch, tensor_cores=self._vendor.tensor_cores)
+
+        shapes = self._vendor.emitted(self._program, self._options).shapes.values()
+        return TritonPlan(self._as_chosen, tune(shapes, torch.cuda.get_device_name(), triton.__version__, timer))
 
     @cached_property
     def _module(self) -> ModuleType:
@@ -125,9 +170,7 @@ class TritonPlan(Plan):
 
     @cached_property
     def _emitted(self) -> Emitter:
-        target = find_target(self.target)
-        assert isinstance(target, TritonTarget)
-        return target.emitted(self._program, self._options)
+        return self._vendor.emitted(self._program, self._options, tuned=self._tuned)
 
     @property
     def _launches(self) -> list[Launch]:

@@ -24,7 +24,7 @@ REQUIRED = {
 
 #: Optional modules, each with the names of the files or folders that are about it.
 ABOUT = {
-    "torch": {"torch", "torch_ops", "triton", "synthesis"},
+    "torch": {"torch", "torch_ops", "triton", "kernels", "synthesis"},
     "triton": {"triton", "kernels"},
     "tensorflow": {"tensorflow"},
     "keras": {"keras"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scatc.codegen.triton import tables, wavelet
@@ -26,10 +26,15 @@ USUAL = DEVICES["H100"]
 """The GPU that choices are made for where none is named."""
 
 
+Tuned = Mapping[wavelet.Shape, wavelet.Shape]
+"""What was found to be quicker on a device, by what would be chosen without one."""
+
+
 class Way(enum.Enum):
     """How moduli come about."""
 
-    REGISTERS = "one kernel, which transforms in registers"
+    REGISTERS = "one kernel, which transforms in registers and averages there, or packs moduli for their spectrum"
+    PACKED = "a kernel that transforms in registers and packs moduli, and kernels that read these"
     STAGED = "a fold, a library's transform, and kernels that read its result"
 
 
@@ -58,24 +63,27 @@ class Product:
 
 
 class Choices:
-    """Choices for the signals of one program."""
+    """Choices for the signals of one program; `tuned` has shapes to take in place of others."""
 
-    def __init__(self, spec: Spec, options: Options) -> None:
-        self.spec, self.options = spec, options
+    def __init__(self, spec: Spec, options: Options, tuned: Tuned | None = None) -> None:
+        self.spec, self.options, self.tuned = spec, options, tuned or {}
 
     def way(self, signal: Signal) -> Way:
-        """In registers where the transform fits and its averages are few."""
+        """In registers where the transform fits; averaged there, too, if averages are few and programs have rows."""
         m = signal.length
-        fits = wavelet.LEAST <= m <= wavelet.MOST and m & (m - 1) == 0
-        few = signal.spectrum or all(r.kept <= MOST_FUSED for r in signal.results if r.kind == "local")
-        return Way.REGISTERS if fits and few else Way.STAGED
+        if not (wavelet.LEAST <= m <= wavelet.MOST and m & (m - 1) == 0):
+            return Way.STAGED
+        averages = [r.kept for r in signal.results if r.kind == "local" and not signal.spectrum]
+        fused = m <= wavelet.MOST_AVERAGED and max(averages, default=0) <= MOST_FUSED
+        return Way.REGISTERS if fused or not averages else Way.PACKED
 
     def shape(self, signal: Signal) -> wavelet.Shape:
         """The kernel in registers of a signal."""
         assert signal.fold is not None and signal.parent is not None
+        packs = bool(signal.spectrum) or self.way(signal) is Way.PACKED
         sinks, more = [], {"outputs": 0, "first": 0, "kept": 0}
         for result in signal.results:
-            if result.kind == "local" and not signal.spectrum:
+            if result.kind == "local" and not packs:
                 sinks.append("local")
                 more["outputs"] = result.kept
             elif result.kind == "total" and not signal.spectrum:
@@ -83,10 +91,11 @@ class Choices:
             elif result.kind == "raw":
                 sinks.append("raw")
                 more |= {"first": result.first, "kept": result.kept}
-        if signal.spectrum:
+        if packs:
             sinks.append("pack")
         width = signal.fold.widths[0] if signal.fold.widths else signal.parent.length
-        return wavelet.default(signal.parent.length, signal.length, width, tuple(sinks), **more)
+        shape = wavelet.default(signal.parent.length, signal.length, width, tuple(sinks), **more)
+        return self.tuned.get(shape, shape)
 
     def window(self, signal: Signal, result: Result) -> Product:
         """The tiles of an average of samples."""
@@ -120,9 +129,10 @@ class Choices:
 def live_bytes(choices: Choices, signal: Signal) -> int:
     """Bytes that are in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
     numbers = signal.length * signal.paths
-    if signal.parent is None or choices.way(signal) is Way.REGISTERS:
-        during = (2 if signal.spectrum else 0) * (COMPLEX // 2) * numbers
-    else:
+    packed = COMPLEX // 2 * numbers
+    if signal.parent is not None and choices.way(signal) is Way.STAGED:
         during = 2 * COMPLEX * numbers
+    else:
+        during = packed * (2 if signal.spectrum else 1 if choices.way(signal) is Way.PACKED else 0)
     held = COMPLEX // 2 * numbers if signal.spectrum else 0
     return max([during, *(held + live_bytes(choices, child) for child in signal.children)])

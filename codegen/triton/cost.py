@@ -22,7 +22,7 @@ LEVELS = 9
 SHARED_TRANSFORM = 1 << 14
 """Longest transform that the library does in one kernel; longer ones pass twice over memory."""
 
-INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56}
+INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
 
 AVERAGED = 18
@@ -145,7 +145,8 @@ def _pack(launch: Launch, c: dict[str, int]) -> Work:
 def _lowpass(launch: Launch, c: dict[str, int]) -> Work:
     blocks = -(-c["KEPT"] // c["OUTPUTS"])
     numbers = launch.paths * blocks * c["WINDOW"]
-    moved = launch.paths * (min(blocks * c["WINDOW"], c["LENGTH"]) * COMPLEX + c["KEPT"] * REAL)
+    number = REAL if c["PACKED"] else COMPLEX
+    moved = launch.paths * (min(blocks * c["WINDOW"], c["LENGTH"]) * number + c["KEPT"] * REAL)
     return Work(f"lowpass {c['LENGTH']}", moved, 12.0 * numbers, 3 * 2.0 * numbers * c["OUTPUTS"])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scatc.codegen import Tables
 from scatc.codegen.slices import shape_text
 from scatc.codegen.triton import tables, wavelet
-from scatc.codegen.triton.choices import Choices, Way
+from scatc.codegen.triton.choices import Choices, Tuned, Way
 from scatc.codegen.triton.code import INDENT
 from scatc.codegen.triton.cost import LEVELS, REAL, Work, work
 from scatc.codegen.triton.launch import Launch, Transform
@@ -26,20 +26,30 @@ from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
 
 BLOCK = 512
-"""Samples of a program of an element-wise kernel."""
+"""Samples of a program of an element-wise kernel.
+
+Only the first axis of a grid may be longer than 65535: it is that of whatever has no bound.
+"""
 
 
 @lru_cache(maxsize=1)
 def templates() -> jinja2.Environment:
     """The templates of modules and kernels."""
     loader = jinja2.PackageLoader("scatc.codegen.triton", "templates")
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=loader,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters |= {"parameters": wavelet.parameters, "body": wavelet.body}
+    return environment
+
+
+def kernel_source(shape: wavelet.Shape, name: str, *, tensor_cores: bool) -> str:
+    """A module with nothing but a kernel in registers."""
+    return templates().get_template("kernel.py.j2").render(shape=shape, name=name, tensor_cores=tensor_cores)
 
 
 POINTERS = {
@@ -76,6 +86,8 @@ class Emitter:
 
     Attributes
     ----------
+    source : str
+        The module.
     tables : dict of str to array
         What kernels read, by name.
     steps : list of Launch or Transform
@@ -84,29 +96,30 @@ class Emitter:
         The kernels in registers, by name.
     """
 
-    def __init__(self, program: Program, options: Options, tensor_cores: bool) -> None:
+    def __init__(
+        self, program: Program, options: Options, tensor_cores: bool, version: str = "", tuned: Tuned | None = None
+    ) -> None:
         self.program, self.options, self.tensor_cores = program, options, tensor_cores
         self.graph, self.spec = program.graph, program.graph.spec
         self.root = signals(program)
-        self.choices = Choices(self.spec, options)
+        self.choices = Choices(self.spec, options, tuned)
         self.tables: Tables = {}
         self.steps: list[Launch | Transform] = []
         self.shapes: dict[str, wavelet.Shape] = {}
         self._used: set[str] = set()
         self.lines: list[str] = []
+        self.source = self._module(version)
+        for table in self.tables.values():
+            table.flags.writeable = False
 
     # The module.
 
-    def module(self, version: str) -> str:
-        """The source text."""
+    def _module(self, version: str) -> str:
         trunk, branches = self._trunk(), []
         for child in self.root.children:
             self.lines = []
             self._signal(child)
             branches.append((child, "\n".join(self.lines)))
-        generated = [
-            (name, wavelet.parameters(shape), wavelet.body(shape), shape) for name, shape in self.shapes.items()
-        ]
         return (
             templates()
             .get_template("module.py.j2")
@@ -118,7 +131,7 @@ class Emitter:
                 x_shape=shape_text("n", *self.spec.input_shape),
                 tensor_cores=self.tensor_cores,
                 static=[name for name in ARGUMENTS if name in self._used],
-                generated=generated,
+                generated=list(self.shapes.items()),
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
                 samples=self.spec.input_shape[0],
@@ -180,13 +193,15 @@ class Emitter:
         """All that is launched for a signal and what is below it."""
         self._note(*signal.nodes)
         way = self.choices.way(signal)
-        packed = ""
-        if way is Way.REGISTERS:
-            packed = self._registers(signal)
-        else:
-            packed = self._staged(signal)
+        packed = self._staged(signal) if way is Way.STAGED else self._registers(signal)
         if signal.spectrum:
             self._transform(signal, packed)
+        elif way is Way.PACKED:
+            for result in signal.results:
+                if result.kind == "local":
+                    self._note(*result.nodes)
+                    self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
+            self.write(f"del {packed}")
         for child in signal.children:
             self._signal(child)
         if signal.spectrum:
@@ -271,7 +286,7 @@ class Emitter:
             self._static_launch(
                 "pack",
                 signal.paths,
-                (f"triton.cdiv({m}, {block})", f"{signal.paths} * pairs"),
+                (f"{signal.paths} * pairs", f"triton.cdiv({m}, {block})"),
                 [f"{inverse}.view(torch.int64)", f"{modulus}.view(torch.int64)"],
                 {"LENGTH": m, "BLOCK": block},
             )
@@ -295,7 +310,7 @@ class Emitter:
         else:
             block = min(BLOCK, _power(max(result.kept, 1)))
             constants = {"PATHS": paths, "LENGTH": signal.length, "FIRST": result.first, "KEPT": result.kept}
-            grid = (f"triton.cdiv({result.kept}, {block})", str(signal.paths), "n")
+            grid = ("n", str(signal.paths), f"triton.cdiv({result.kept}, {block})")
             self._static_launch("moduli", signal.paths, grid, [source, *into], constants | {"BLOCK": block})
 
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
@@ -326,7 +341,7 @@ class Emitter:
             "PACKED": packed,
             "GAIN": 1.0 if signal.parent is None else 0.0,
         }
-        grid = (f"triton.cdiv(n, {choice.rows})", str(signal.paths), str(-(-result.kept // choice.outputs)))
+        grid = (str(-(-result.kept // choice.outputs)), str(signal.paths), f"triton.cdiv(n, {choice.rows})")
         self._static_launch(
             "lowpass", signal.paths, grid, [*arguments, f"outs[{result.group}]", "n", "pairs"], constants
         )
@@ -362,7 +377,7 @@ class Emitter:
             "BLOCK": choice.block,
             "GAIN": gain if signal.parent is None else 0.0,
         }
-        grid = (f"triton.cdiv(n, {choice.rows})", str(signal.paths), str(choice.columns // choice.outputs))
+        grid = (str(choice.columns // choice.outputs), str(signal.paths), f"triton.cdiv(n, {choice.rows})")
         self._static_launch("average", signal.paths, grid, arguments, constants)
 
     # Lines and tables.

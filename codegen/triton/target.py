@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
+from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError
@@ -42,26 +43,17 @@ class TritonTarget:
 
     def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The arrays that kernels read."""
-        return self._emitted(program, options)[1]
+        return self.emitted(program, options).tables
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
-        return self._emitted(program, options, version)[0]
+        return self.emitted(program, options, version).source
 
-    def emitted(self, program: Program, options: Options) -> Emitter:
-        """The walk over a program: its steps, its kernels and its choices."""
-        emitter = Emitter(program, options, self.tensor_cores)
-        emitter.module("")
-        return emitter
-
-    def _emitted(self, program: Program, options: Options, version: str = "") -> tuple[str, Tables]:
+    def emitted(self, program: Program, options: Options, version: str = "", tuned: Tuned | None = None) -> Emitter:
+        """The walk over a program: its source and tables, its steps, its kernels and its choices."""
         if options.dtype != "float32":
             raise CompileError(
                 f"dtype={options.dtype!r} is not possible with target={self.name!r}, whose kernels compute in float32: "
                 "compile with target='torch' for float64 on a GPU"
             )
-        emitter = Emitter(program, options, self.tensor_cores)
-        source = emitter.module(version)
-        for table in emitter.tables.values():
-            table.flags.writeable = False
-        return source, emitter.tables
+        return Emitter(program, options, self.tensor_cores, version, tuned)

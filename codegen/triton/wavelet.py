@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from scatc.codegen.triton.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 
-ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8}
-WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8}
+ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}
+WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8, 8192: 8}
 """Rows and warps of a program for each length: 16 to 64 complex numbers a thread, no spills."""
 
 NUMBERS = ("bins", "filters", "paths", "n", "pairs")
@@ -25,6 +25,9 @@ PACKED_WARPS = WARPS | {2048: 16}
 
 LEAST, MOST = min(ROWS), max(ROWS)
 """The lengths that fit the registers."""
+
+MOST_AVERAGED = 2048
+"""Longest signal that is averaged where it lies: of longer ones a program has too few rows for a matrix product."""
 
 LEAST_DOT = 16
 """Numbers along each side of a tensor core's product."""

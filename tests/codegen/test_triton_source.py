@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 from math import prod
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_golden_kernel_in_registers(golden: Callable[[str, str], None]) -> None:
 def test_every_source_is_tidy(data: st.DataObject) -> None:
     spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
     emitter = emitted(spec)
-    source = emitter.module("")
+    source = emitter.source
     tree = ast.parse(source)
     assert max(map(len, source.splitlines())) <= 160
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -66,6 +67,13 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
         arguments = functions[launch.kernel].args.args
         assert [a.arg for a in arguments] == [*launch.types, *launch.constants]
         assert len(launch.arguments) == len(launch.types)
+    # only the first axis of a grid may be long
+    chunk = int(re.search(r"^CHUNK = (\d+)", source, re.MULTILINE)[1])  # type: ignore[index]
+    triton = SimpleNamespace(cdiv=lambda a, b: -(-a // b))
+    for launch in launches:
+        for axis, programs in enumerate(launch.grid):
+            size = eval(programs, {"triton": triton, "n": chunk, "pairs": (chunk + 1) // 2})
+            assert 0 < size < (1 << 31 if axis == 0 else 1 << 16), launch
     unused = set(functions) - {launch.kernel for launch in launches}
     assert {n for n in unused if not n.startswith("branch_")} <= {
         "run",

@@ -59,6 +59,12 @@ def test_without_a_gpu_a_call_says_so(target: str) -> None:
         fresh(SPEC, target=target)(torch.ones(600))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_tuned() -> None:
+    with pytest.raises(TargetError, match="torch finds none on this machine"):
+        fresh(SPEC, target="cuda").tune()
+
+
 @TARGETS
 def test_what_kernels_do_not_do_is_refused(target: str) -> None:
     with pytest.raises(CompileError, match="dtype='float64' is not possible"):

@@ -5,6 +5,8 @@ its own, for Triton looks at TRITON_INTERPRET when it is imported.
 from __future__ import annotations
 
 import os
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,16 @@ from compiled import AGREEMENT, FAINT, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
+from scatc.codegen.triton import wavelet
 from scatc.codegen.triton.code import Code
 from scatc.codegen.triton.fft import dft, radices, register_fft
+from scatc.compiler import load
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
+from scatc.runtime.kernels import launcher
 from scatc.runtime.load import load_source
+from scatc.runtime.triton import TritonPlan
+from scatc.runtime.tuning import candidates
 
 assert os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -95,6 +102,26 @@ def test_chunks_are_the_same_as_the_whole() -> None:
     whole = plan(x)
     plan._module.CHUNK = 2
     torch.testing.assert_close(plan(x), whole)
+
+
+def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
+    plan = fresh(SPECS["fused"], target="cuda")
+    tuned = {shape: candidates(shape)[-1] for shape in plan._emitted.shapes.values()}
+    assert any(a != b for a, b in tuned.items())
+    other = TritonPlan(plan._compiled, tuned)
+    assert other.source() != plan.source()
+    x = np.random.default_rng(2).standard_normal((3, 60))
+    agree(other, x)
+    other.save(tmp_path / "plan")
+    for same in (pickle.loads(pickle.dumps(other)), load(tmp_path / "plan")):
+        agree(same, x)
+
+
+@pytest.mark.parametrize("sinks", [("local",), ("pack",), ("total", "raw")], ids=str)
+def test_kernels_run_by_themselves(sinks: tuple[str, ...]) -> None:
+    """As they are timed when they are tuned."""
+    shape = wavelet.default(256, 64, 40, sinks, outputs=8 if "local" in sinks else 0, kept=30)
+    launcher(shape, 3, tensor_cores=True, device="cpu")()
 
 
 def test_selected_paths_alone() -> None:
