@@ -37,7 +37,7 @@ class TritonPlan(Plan):
     """A plan that is called on tensors of a GPU; it can be read and compiled to machine code without one."""
 
     def __init__(self, compiled: Compiled, tuned: Tuned | None = None) -> None:
-        target = find_target(compiled.target)
+        target: object = find_target(compiled.target)
         assert isinstance(target, TritonTarget)
         self._as_chosen, self._tuned = compiled, tuned
         if tuned:
