@@ -2,9 +2,9 @@
 
     python examples/heartbeats_gpu.py
 
-The plan has Triton kernels made for this one transform. Without a GPU the script prints what one is predicted to take, and
-lets Triton's interpreter run the kernels on a few of the windows: slowly, but the coefficients are those of the plan for
-CPUs, to single precision.
+The plan has Triton kernels made for this one transform. Without a GPU the script prints what one is predicted to take,
+and lets Triton's interpreter run the kernels on a few of the windows: slowly, but the coefficients are those of the
+plan for CPUs, to single precision.
 """
 
 from __future__ import annotations

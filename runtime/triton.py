@@ -137,7 +137,7 @@ class TritonPlan(Plan):
         """The output arrays for x of shape ``(n, *spec.input_shape)``, one for each shape of coefficients."""
         n = len(x)
         outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
-        if n:
+        if n and any(out.numel() for out in outs):
             with torch.no_grad():
                 self._module.run(x.to(torch.float32).contiguous(), self._tables(x.device), outs)
         return outs

@@ -104,7 +104,18 @@ def signals(program: Program) -> Signal:
     root = Signal(pad, program.values[pad].shape[0], 0, 1, (pad,) if pad != x else ())
     for name in dict.fromkeys((x, pad)):  # without padding, the input itself is the root
         _read(program, root, name)
+    _prune(root)
     return root
+
+
+def _prune(signal: Signal) -> None:
+    """Leave out coefficients without samples, which short signals have, and whatever only led to them."""
+    signal.results = [result for result in signal.results if result.kept > 0]
+    for child in signal.children:
+        _prune(child)
+    signal.children = [child for child in signal.children if child.results or child.children]
+    if not signal.children and signal.parent is not None:
+        signal.spectrum = ""
 
 
 def _read(program: Program, signal: Signal, name: str) -> None:

@@ -57,7 +57,8 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     emitter = emitted(spec)
     source = emitter.source
     tree = ast.parse(source)
-    assert max(map(len, source.splitlines())) <= 160
+    # what a line is about may be long, as in other targets
+    assert max(len(line) for line in source.split('"""', 2)[2].splitlines() if line.lstrip()[:1] != "#") <= 160
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     # each table is used, and each that is used is there
     assert set(re.findall(r't\["(\w+)"\]', source)) == set(emitter.tables)
@@ -88,7 +89,7 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     # every path is output
     rows = [table for name, table in emitter.tables.items() if name.endswith("_row")]
     raw = source.count("] = x\n")
-    assert sum(map(len, rows)) + raw >= len(emitter.program.places)
+    assert sum(map(len, rows)) + raw >= sum(len(paths) for shape, paths in emitter.program.outputs if prod(shape))
 
 
 @given(st.data())
