@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton import matrix, tables, wavelet
 from scatc.codegen.triton.cost import COMPLEX, DEVICES, Work
 from scatc.codegen.triton.signals import Result, Signal
 from scatc.ir.options import Options
@@ -35,6 +35,7 @@ class Way(enum.Enum):
 
     REGISTERS = "one kernel, which transforms in registers and averages there, or packs moduli for their spectrum"
     PACKED = "a kernel that transforms in registers and packs moduli, and kernels that read these"
+    MATRIX = "two kernels, along the columns and the rows of a long signal, which pack moduli; then as PACKED"
     STAGED = "a fold, a library's transform, and kernels that read its result"
 
 
@@ -71,6 +72,9 @@ class Choices:
     def way(self, signal: Signal) -> Way:
         """In registers where the transform fits; averaged there, too, if averages are few and programs have rows."""
         m = signal.length
+        kinds = {result.kind for result in signal.results if result.kind == "raw" or not signal.spectrum}
+        if m & (m - 1) == 0 and matrix.LEAST <= m <= matrix.MOST and kinds <= {"local"} and signal.parent is not None:
+            return Way.MATRIX
         if not (wavelet.LEAST <= m <= wavelet.MOST and m & (m - 1) == 0):
             return Way.STAGED
         averages = [r.kept for r in signal.results if r.kind == "local" and not signal.spectrum]
@@ -132,6 +136,8 @@ def live_bytes(choices: Choices, signal: Signal) -> int:
     packed = COMPLEX // 2 * numbers
     if signal.parent is not None and choices.way(signal) is Way.STAGED:
         during = 2 * COMPLEX * numbers
+    elif choices.way(signal) is Way.MATRIX:
+        during = COMPLEX * numbers + packed
     else:
         during = packed * (2 if signal.spectrum else 1 if choices.way(signal) is Way.PACKED else 0)
     held = COMPLEX // 2 * numbers if signal.spectrum else 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import log2
 
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.matrix import Matrix
 from scatc.codegen.triton.wavelet import Shape
 
 COMPLEX, REAL = 8, 4
@@ -100,7 +101,7 @@ class Work:
         return max(signals * self.bytes / bandwidth, signals * busy) + self.launches * device.launch
 
 
-def work(step: Launch | Transform, shapes: dict[str, Shape]) -> Work:
+def work(step: Launch | Transform, shapes: dict[str, Shape], matrices: dict[str, Matrix]) -> Work:
     """What a step does for one signal."""
     if isinstance(step, Transform):
         passes = 1 if step.length <= SHARED_TRANSFORM else 2
@@ -109,6 +110,8 @@ def work(step: Launch | Transform, shapes: dict[str, Shape]) -> Work:
         return Work(f"fft {step.length}", moved, 2.5 * log2(max(step.length, 2)) * step.length * rows, launches=passes)
     if step.kernel in shapes:
         return _wavelet(step, shapes[step.kernel])
+    if (first := step.kernel.replace("rows_", "columns_")) in matrices:
+        return _matrix(step, matrices[first], along_columns=first == step.kernel)
     return _STATIC[step.kernel](step, step.constants)
 
 
@@ -127,6 +130,15 @@ def _wavelet(launch: Launch, shape: Shape) -> Work:
             moved += REAL * (numbers if sink == "pack" else launch.paths * shape.kept)
             instructions += 2 * numbers
     return Work(launch.kernel, moved, instructions, matrix)
+
+
+def _matrix(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
+    """The turn between the transforms takes a dozen instructions, the window is read once for each signal of a pair."""
+    numbers = launch.paths * matrix.length
+    if along_columns:
+        moved = COMPLEX * (launch.paths * matrix.width + numbers)
+        return Work(f"columns {matrix.length}", moved, numbers * (INSTRUCTIONS[matrix.columns] + 12))
+    return Work(f"rows {matrix.length}", (COMPLEX + REAL) * numbers, numbers * INSTRUCTIONS[matrix.rows])
 
 
 def _pad(launch: Launch, c: dict[str, int]) -> Work:

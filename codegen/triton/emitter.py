@@ -6,6 +6,7 @@ written by `wavelet.py`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from scatc.codegen import Tables
 from scatc.codegen.slices import shape_text
-from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton import matrix, tables, wavelet
 from scatc.codegen.triton.choices import Choices, Tuned, Way
 from scatc.codegen.triton.code import INDENT
 from scatc.codegen.triton.cost import LEVELS, REAL, Work, work
@@ -36,20 +37,45 @@ Only the first axis of a grid may be longer than 65535: it is that of whatever h
 def templates() -> jinja2.Environment:
     """The templates of modules and kernels."""
     loader = jinja2.PackageLoader("scatc.codegen.triton", "templates")
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=loader,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"parameters": wavelet.parameters, "body": wavelet.body}
-    return environment
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A kernel that is written for its sizes: name, what it does, arguments with their types, and statements."""
+
+    name: str
+    doc: str
+    types: dict[str, str]
+    body: str
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the arguments."""
+        return list(self.types)
+
+    @property
+    def numbers(self) -> list[str]:
+        """Those that are numbers: a kernel is not compiled anew for other values."""
+        return [name for name, kind in self.types.items() if kind == "i32"]
+
+
+def in_registers(shape: wavelet.Shape, name: str) -> Written:
+    """The kernel of a shape."""
+    doc = f"From {shape.width} bins of a spectrum to {shape.length} samples in registers: {', '.join(shape.sinks)}"
+    return Written(name, doc, dict(wavelet.parameters(shape)), wavelet.body(shape))
 
 
 def kernel_source(shape: wavelet.Shape, name: str, *, tensor_cores: bool) -> str:
     """A module with nothing but a kernel in registers."""
-    return templates().get_template("kernel.py.j2").render(shape=shape, name=name, tensor_cores=tensor_cores)
+    kernel = in_registers(shape, name)
+    return templates().get_template("kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)
 
 
 POINTERS = {
@@ -94,6 +120,8 @@ class Emitter:
         What is done, in the order in which it is written.
     shapes : dict of str to Shape
         The kernels in registers, by name.
+    matrices : dict of str to Matrix
+        What the kernels of long signals are specialised to, by the names of the first ones.
     """
 
     def __init__(
@@ -106,6 +134,7 @@ class Emitter:
         self.tables: Tables = {}
         self.steps: list[Launch | Transform] = []
         self.shapes: dict[str, wavelet.Shape] = {}
+        self.matrices: dict[str, matrix.Matrix] = {}
         self._used: set[str] = set()
         self.lines: list[str] = []
         self.source = self._module(version)
@@ -131,7 +160,7 @@ class Emitter:
                 x_shape=shape_text("n", *self.spec.input_shape),
                 tensor_cores=self.tensor_cores,
                 static=[name for name in ARGUMENTS if name in self._used],
-                generated=list(self.shapes.items()),
+                generated=[*(in_registers(s, name) for name, s in self.shapes.items()), *self._matrices()],
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
                 samples=self.spec.input_shape[0],
@@ -145,7 +174,7 @@ class Emitter:
     def works(self) -> list[Work]:
         """What a call does for one signal, step by step."""
         levels = Work("levels", 4.0 * REAL * self.spec.input_shape[0], launches=LEVELS)
-        return [levels, *(work(step, self.shapes) for step in self.steps)]
+        return [levels, *(work(step, self.shapes, self.matrices) for step in self.steps)]
 
     def spectrum(self, signal: Signal) -> str:
         """The variable of a signal's spectrum."""
@@ -193,10 +222,11 @@ class Emitter:
         """All that is launched for a signal and what is below it."""
         self._note(*signal.nodes)
         way = self.choices.way(signal)
-        packed = self._staged(signal) if way is Way.STAGED else self._registers(signal)
+        written = {Way.STAGED: self._staged, Way.MATRIX: self._matrix}.get(way, self._registers)
+        packed = written(signal)
         if signal.spectrum:
             self._transform(signal, packed)
-        elif way is Way.PACKED:
+        elif way in (Way.PACKED, Way.MATRIX):
             for result in signal.results:
                 if result.kind == "local":
                     self._note(*result.nodes)
@@ -234,8 +264,8 @@ class Emitter:
             if result.kind in shape.sinks:
                 self._note(*result.nodes)
                 if result.kind == "local":
-                    matrix = tables.leaf_matrix(self.spec, signal.level, result.by, result.first, shape)
-                    arguments += self._split(f"leaf{signal.level}", matrix)
+                    averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first, shape)
+                    arguments += self._split(f"leaf{signal.level}", averaging)
                 arguments += ["scale", self._rows(fold, result), f"outs[{result.group}]"]
         if packed:
             arguments.append(f"{packed}.view(torch.float32)")
@@ -245,6 +275,55 @@ class Emitter:
         numbers = [str(signal.parent.length), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]
         self._launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, signal.paths))
         return packed
+
+    # Two kernels, along columns and rows.
+
+    def _matrix(self, signal: Signal) -> str:
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name, inverse, _ = signal.nodes
+        shape = matrix.shape(parent.length, signal.length, fold.widths[0] if fold.widths else parent.length)
+        known = {other: kernel for kernel, other in self.matrices.items()}
+        kernel = known.get(shape, f"columns_{shape.length}_{len(self.matrices)}")
+        self.matrices[kernel] = shape
+        start, w = tables.filters(self.spec, fold, parent.length, shape.width)
+        self._table(f"{name}_start", start)
+        self._table(f"{name}_w", w)
+        length, turns = shape.length, shape.turns
+        self._table(f"twiddles_{shape.columns}", tables.twiddles(shape.columns))
+        self._table(f"twiddles_{shape.rows}", tables.twiddles(shape.rows))
+        self._table(f"turns_{length}_small", tables.twiddles(length)[:turns])
+        self._table(f"turns_{length}_large", tables.twiddles(length // turns))
+        room = f"({signal.paths}, 2 * pairs, {length})"
+        self.write(f"{inverse} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self._named(f"{name}_start", f"{name}_w")]
+        arguments += self._named(f"twiddles_{shape.columns}", f"turns_{length}_small", f"turns_{length}_large")
+        arguments += [f"{inverse}.view(torch.int64)", str(parent.length), str(len(fold.indices)), "pairs"]
+        grid = ("2 * pairs", str(signal.paths))
+        tiles = str(shape.rows // shape.tile(shape.columns))
+        warps = shape.warps(shape.columns)
+        self._launch(Launch(kernel, matrix.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        packed = self._packed(signal)
+        arguments = [f"{inverse}.view(torch.int64)", *self._named(f"twiddles_{shape.rows}")]
+        arguments += [f"{packed}.view(torch.float32)", "n", "pairs"]
+        tiles = str(shape.columns // shape.tile(shape.rows))
+        warps = shape.warps(shape.rows)
+        rows = kernel.replace("columns", "rows")
+        self._launch(Launch(rows, matrix.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        self.write(f"del {inverse}")
+        return packed
+
+    def _matrices(self) -> list[Written]:
+        """The kernels of long signals."""
+        found = []
+        for name, shape in self.matrices.items():
+            doc = (
+                f"From {shape.width} bins of a spectrum, the transform along columns of {shape.rows} x {shape.columns}"
+            )
+            found.append(Written(name, doc, matrix.COLUMNS, matrix.columns(shape)))
+            doc = f"The transform along rows of {shape.columns} x {shape.rows}, and moduli in pairs"
+            found.append(Written(name.replace("columns", "rows"), doc, matrix.ROWS, matrix.lines(shape)))
+        return found
 
     # Kernels with a library's transform between them.
 
@@ -318,12 +397,12 @@ class Emitter:
         first, _ = tables.window(self.spec, signal.level, result.by, choice.outputs, self.options.tolerance)
         whole = choice.window >= signal.length
         name = f"phi{signal.level}_{choice.outputs}"
-        matrix = tables.toeplitz(
+        averaging = tables.toeplitz(
             self.spec, signal.level, result.by, result.first, choice.outputs, choice.padded, self.options.tolerance
         )
         arguments = [
             source,
-            *self._split(name, matrix),
+            *self._split(name, averaging),
             "mean",
             "scale",
             self._rows(signal.nodes[0] if signal.nodes else signal.name, result),
@@ -408,9 +487,9 @@ class Emitter:
     def _named(self, *names: str) -> list[str]:
         return [f't["{name}"]' for name in names]
 
-    def _split(self, name: str, matrix: np.ndarray[Any, Any]) -> list[str]:
+    def _split(self, name: str, a: np.ndarray[Any, Any]) -> list[str]:
         """A matrix in two parts, as tables."""
-        high, low = tables.split(matrix)
+        high, low = tables.split(a)
         self._table(f"{name}_high", high)
         self._table(f"{name}_low", low)
         return self._named(f"{name}_high", f"{name}_low")

@@ -16,7 +16,7 @@ from compiled import AGREEMENT, FAINT, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
-from scatc.codegen.triton import wavelet
+from scatc.codegen.triton import matrix, wavelet
 from scatc.codegen.triton.code import Code
 from scatc.codegen.triton.fft import dft, radices, register_fft
 from scatc.compiler import load
@@ -102,6 +102,15 @@ def test_chunks_are_the_same_as_the_whole() -> None:
     whole = plan(x)
     plan._module.CHUNK = 2
     torch.testing.assert_close(plan(x), whole)
+
+
+@pytest.mark.parametrize("name", ["many_averages", "third_order", "global"])
+def test_long_signals_as_matrices(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals that are long for this test go through the kernels that are for longer ones."""
+    monkeypatch.setattr(matrix, "LEAST", 256)
+    plan = fresh(SPECS[name], target="cuda")
+    assert plan._emitted.matrices
+    agree(plan, np.random.default_rng(3).standard_normal((3, *SPECS[name].input_shape)))
 
 
 def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:

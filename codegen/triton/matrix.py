@@ -1,0 +1,171 @@
+"""The two kernels that transform long signals as matrices: first along columns, then along rows.
+
+A signal of ``columns * rows`` samples does not fit the registers of a program, but its columns and its rows do (the
+four-step algorithm, Bailey 1989). With ``k = rows k1 + k2`` and ``n = n1 + columns n2``,
+
+    exp(2 pi i k n / length) = exp(2 pi i k1 n1 / columns) exp(2 pi i k2 n1 / length) exp(2 pi i k2 n2 / rows)
+
+so that the first kernel transforms over k1, for a tile of neighbouring k2 (`low_k` in its text), and turns the result;
+the second transforms over k2, for a tile of neighbouring n1 (`low_n`), and takes the modulus. Between them everything
+goes through memory once; the library's transform takes two passes, besides those that fold and take moduli.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.triton.fft import radices, register_fft
+from scatc.codegen.triton.wavelet import ROWS as TILES
+from scatc.codegen.triton.wavelet import WARPS
+
+LEAST, MOST = 1 << 14, 1 << 22
+"""The lengths that this is for: shorter ones fit the registers, longer ones have columns that do not."""
+
+LEAST_TILE = 16
+"""Neighbouring numbers of a tile: 128 bytes, as memory wants them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What the kernels are specialised to.
+
+    Attributes
+    ----------
+    length : int
+        Samples of the signal.
+    width : int
+        Bins of a window, padded with zeros to whole planes of the first stage along columns.
+    masked : bool
+        Whether parents' lengths are powers of two, so that bins wrap around by a mask.
+    """
+
+    length: int
+    width: int
+    masked: bool
+
+    @property
+    def columns(self) -> int:
+        """Length of the first transform."""
+        return 1 << (self.length.bit_length() // 2)
+
+    @property
+    def rows(self) -> int:
+        """Length of the second."""
+        return self.length // self.columns
+
+    @property
+    def turns(self) -> int:
+        """Length of the table of small turns; that of large ones has ``length // turns``."""
+        return 1 << ((self.length.bit_length() - 1) // 2)
+
+    def tile(self, length: int) -> int:
+        """Transforms of a length, of those along one axis, that a program does side by side."""
+        return min(max(TILES[length], LEAST_TILE), self.length // length)
+
+    def warps(self, length: int) -> int:
+        """Warps of a program: as many as for moduli in registers, more where the tile is larger."""
+        return max(min(16, WARPS[length] * self.tile(length) // TILES[length]), 1)
+
+
+def shape(parent: int, length: int, width: int) -> Matrix:
+    """The kernels for a window of a parent's spectrum."""
+    plain = Matrix(length, width, parent & (parent - 1) == 0)
+    plane = length // radices(plain.columns)[0]
+    return Matrix(length, -(-width // plane) * plane, plain.masked)
+
+
+NUMBERS = ("bins", "filters", "pairs")
+
+COLUMNS = {
+    "X": "*i64",
+    "start": "*i32",
+    "w": "*fp32",
+    "twiddles": "*i64",
+    "small": "*i64",
+    "large": "*i64",
+    "T": "*i64",
+    **dict.fromkeys(NUMBERS, "i32"),
+}
+"""Arguments of the first kernel, and their types."""
+
+ROWS = {"T": "*i64", "twiddles": "*i64", "U": "*fp32", "n": "i32", "pairs": "i32"}
+"""Those of the second."""
+
+
+def columns(matrix: Matrix) -> str:
+    """The statements of the first kernel: window, product, transform over k1, turn."""
+    code, length, rows = Code(), matrix.columns, matrix.rows
+    tile, stages = matrix.tile(length), radices(matrix.columns)
+    rest = length // stages[0]
+    code.write(
+        "signal = tl.program_id(0)",
+        "child = tl.program_id(1)",
+        f"low_k = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
+        "filter = child % filters",
+        "parent = (child // filters).to(tl.int64)",
+        "spectrum = X + (parent * pairs + (signal >> 1)) * bins",
+        "first = (signal & 1) == 0",
+        "begin = tl.load(start + filter)",
+        f"weights = w + filter * {matrix.width}",
+        f"place = low_k + {rows} * tl.arange(0, {rest})[None, :]",
+    )
+    wrap = "{} & (bins - 1)" if matrix.masked else "({} % bins + bins) % bins"
+    planes: list[Plane] = []
+    for at in range(0, matrix.length, rest * rows):
+        total: Plane = None
+        for j in range(at, matrix.width, matrix.length):
+            k = code.let("k", f"begin + {j} + place")
+            z = code.let("z", f"tl.load(spectrum + ({wrap.format(k)}))")
+            m = code.let("z", f"tl.load(spectrum + ({wrap.format('-' + k)}))")
+            weight = code.let("weight", f"tl.load(weights + {j} + place)")
+            re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
+            im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
+            total = code.add(total, code.pair(re, im))
+        planes.append(total)
+    planes = register_fft(code, planes, tile, stages, 1, "twiddles")
+    last = length // stages[-1]
+    code.write("# turn", f"line = T + (child.to(tl.int64) * 2 * pairs + signal) * {matrix.length}")
+    bits = matrix.turns.bit_length() - 1
+    for q, plane in enumerate(planes):
+        assert plane is not None
+        n1 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
+        turn = code.let("turn", f"low_k * {n1}")
+        a, b = (
+            code.let("w", f"tl.load({table})")
+            for table in (f"small + ({turn} & {matrix.turns - 1})", f"large + ({turn} >> {bits})")
+        )
+        both = code.times((f"low({a})", f"high({a})"), (f"low({b})", f"high({b})"))
+        re, im = code.times(plane, both)
+        code.write(f"tl.store(line + {n1} * {rows} + low_k, both({re}, {im}))")
+    return str(code)
+
+
+def lines(matrix: Matrix) -> str:
+    """The statements of the second kernel: transform over k2, modulus, packed in pairs."""
+    code, length = Code(), matrix.rows
+    tile, stages = matrix.tile(length), radices(length)
+    rest, last = length // stages[0], length // stages[-1]
+    code.write(
+        "signal = tl.program_id(0)",
+        "child = tl.program_id(1).to(tl.int64)",
+        f"low_n = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
+        f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
+        f"p = tl.arange(0, {rest})[None, :]",
+    )
+    planes: list[Plane] = []
+    for j in range(stages[0]):
+        z = code.let("z", f"tl.load(line + {j * rest} + p)")
+        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+    planes = register_fft(code, planes, tile, stages, 1, "twiddles")
+    code.write(
+        "# pack: a signal that is not there has no samples",
+        "there = tl.where(signal < n, 1.0, 0.0)",
+        f"packed = U + (child * pairs + (signal >> 1)) * {2 * matrix.length} + (signal & 1) + 2 * low_n",
+    )
+    for q, plane in enumerate(planes):
+        assert plane is not None
+        u = code.let("u", f"tl.sqrt({plane[0]} * {plane[0]} + {plane[1]} * {plane[1]})")
+        n2 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
+        code.write(f"tl.store(packed + {2 * matrix.columns} * {n2}, {u} * there)")
+    return str(code)
