@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scatc.codegen.triton.emitter import kernel_source
+from scatc.codegen.triton.kernels import kernel_source
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.tables import twiddles
 from scatc.codegen.triton.wavelet import Shape, parameters

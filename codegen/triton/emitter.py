@@ -6,11 +6,8 @@ written by `wavelet.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from scatc.codegen import Tables
@@ -19,6 +16,7 @@ from scatc.codegen.triton import matrix, tables, wavelet
 from scatc.codegen.triton.choices import Choices, Tuned, Way
 from scatc.codegen.triton.code import INDENT
 from scatc.codegen.triton.cost import LEVELS, REAL, Work, work
+from scatc.codegen.triton.kernels import ARGUMENTS, POINTERS, in_registers, of_matrix, templates
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.signals import Result, Signal, signals
 from scatc.ir.nodes import Pad
@@ -31,80 +29,6 @@ BLOCK = 512
 
 Only the first axis of a grid may be longer than 65535: it is that of whatever has no bound.
 """
-
-
-@lru_cache(maxsize=1)
-def templates() -> jinja2.Environment:
-    """The templates of modules and kernels."""
-    loader = jinja2.PackageLoader("scatc.codegen.triton", "templates")
-    return jinja2.Environment(
-        loader=loader,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A kernel that is written for its sizes: name, what it does, arguments with their types, and statements."""
-
-    name: str
-    doc: str
-    types: dict[str, str]
-    body: str
-
-    @property
-    def parameters(self) -> list[str]:
-        """The names of the arguments."""
-        return list(self.types)
-
-    @property
-    def numbers(self) -> list[str]:
-        """Those that are numbers: a kernel is not compiled anew for other values."""
-        return [name for name, kind in self.types.items() if kind == "i32"]
-
-
-def in_registers(shape: wavelet.Shape, name: str) -> Written:
-    """The kernel of a shape."""
-    doc = f"From {shape.width} bins of a spectrum to {shape.length} samples in registers: {', '.join(shape.sinks)}"
-    return Written(name, doc, dict(wavelet.parameters(shape)), wavelet.body(shape))
-
-
-def kernel_source(shape: wavelet.Shape, name: str, *, tensor_cores: bool) -> str:
-    """A module with nothing but a kernel in registers."""
-    kernel = in_registers(shape, name)
-    return templates().get_template("kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)
-
-
-POINTERS = {
-    "x": "*fp32",
-    "mean": "*fp32",
-    "scale": "*fp32",
-    "w": "*fp32",
-    "out": "*fp32",
-    "index": "*i32",
-    "start": "*i32",
-    "row": "*i32",
-    "U": "*i64",
-    "X": "*i64",
-    "Y": "*i64",
-    "Z": "*i64",
-    **{f"{name}_{part}": "*fp32" for name in ("phi", "even", "odd") for part in ("high", "low")},
-}
-"""What the arguments of the kernels in `templates/kernels/` point to."""
-
-ARGUMENTS = {
-    "pad": ("x", "index", "mean", "scale", "U", "n"),
-    "fold": ("X", "start", "w", "Y", "pairs"),
-    "pack": ("Z", "U"),
-    "lowpass": ("Z", "phi_high", "phi_low", "mean", "scale", "row", "out", "n", "pairs"),
-    "average": ("X", "even_high", "even_low", "odd_high", "odd_low", "mean", "scale", "row", "out", "n", "pairs"),
-    "total": ("Z", "scale", "row", "out", "n", "pairs"),
-    "moduli": ("Z", "scale", "row", "out", "n", "pairs"),
-}
-"""Their arguments."""
 
 
 class Emitter:
@@ -160,7 +84,10 @@ class Emitter:
                 x_shape=shape_text("n", *self.spec.input_shape),
                 tensor_cores=self.tensor_cores,
                 static=[name for name in ARGUMENTS if name in self._used],
-                generated=[*(in_registers(s, name) for name, s in self.shapes.items()), *self._matrices()],
+                generated=[
+                    *(in_registers(s, name) for name, s in self.shapes.items()),
+                    *(w for name, m in self.matrices.items() for w in of_matrix(m, name)),
+                ],
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
                 samples=self.spec.input_shape[0],
@@ -312,18 +239,6 @@ class Emitter:
         self._launch(Launch(rows, matrix.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
         self.write(f"del {inverse}")
         return packed
-
-    def _matrices(self) -> list[Written]:
-        """The kernels of long signals."""
-        found = []
-        for name, shape in self.matrices.items():
-            doc = (
-                f"From {shape.width} bins of a spectrum, the transform along columns of {shape.rows} x {shape.columns}"
-            )
-            found.append(Written(name, doc, matrix.COLUMNS, matrix.columns(shape)))
-            doc = f"The transform along rows of {shape.columns} x {shape.rows}, and moduli in pairs"
-            found.append(Written(name.replace("columns", "rows"), doc, matrix.ROWS, matrix.lines(shape)))
-        return found
 
     # Kernels with a library's transform between them.
 

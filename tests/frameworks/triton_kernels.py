@@ -184,7 +184,7 @@ def test_transforms_in_registers(length: int, sign: int) -> None:
     code.write(f"q = tl.arange(0, {last})[None, :]") if last != rest else code.write("q = p")
     for k, (re, im) in enumerate(register_fft(code, planes, rows, stages, sign, "twiddles")):
         code.write(f"tl.store(Y + row + {k * last} + q, both({re}, {im}))")
-    from scatc.codegen.triton.emitter import templates
+    from scatc.codegen.triton.kernels import templates
     from scatc.codegen.triton.tables import twiddles
 
     bits = templates().get_template("kernels/bits.py.j2").render(tensor_cores=True)
