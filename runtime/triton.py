@@ -114,7 +114,7 @@ class TritonPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         TargetError
-            If x is not on a GPU, or requires a gradient, which these kernels do not have.
+            If x is not on a GPU, or on another vendor's, or requires a gradient, which these kernels do not have.
         """
         if not isinstance(x, Tensor):
             raise TypeError(
@@ -138,7 +138,7 @@ class TritonPlan(Plan):
         n = len(x)
         outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
         if n and any(out.numel() for out in outs):
-            with torch.no_grad():
+            with torch.no_grad(), torch.cuda.device_of(x):
                 self._module.run(x.to(torch.float32).contiguous(), self._tables(x.device), outs)
         return outs
 
@@ -153,7 +153,12 @@ class TritonPlan(Plan):
         return {path: found[path] for path in self.paths}
 
     def _check_device(self, x: Tensor) -> None:
-        if x.is_cuda or (interpreted() and x.device.type == "cpu"):
+        if x.is_cuda:
+            vendor = "hip" if torch.version.hip else "cuda"
+            if vendor != self.target:
+                raise TargetError(f"target={self.target!r} is not for the GPU here: compile with target={vendor!r}")
+            return
+        if interpreted() and x.device.type == "cpu":
             return
         there = "pass x.cuda()" if torch.cuda.is_available() else "torch finds no GPU on this machine"
         raise TargetError(

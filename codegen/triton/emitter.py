@@ -192,7 +192,8 @@ class Emitter:
                 self._note(*result.nodes)
                 if result.kind == "local":
                     averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first, shape)
-                    arguments += self._split(f"leaf{signal.level}", averaging)
+                    # rows are in the order in which so many warps hold samples
+                    arguments += self._split(f"leaf{signal.level}_{shape.warps}", averaging)
                 arguments += ["scale", self._rows(fold, result), f"outs[{result.group}]"]
         if packed:
             arguments.append(f"{packed}.view(torch.float32)")
@@ -397,7 +398,7 @@ class Emitter:
 
     def _table(self, name: str, table: np.ndarray[Any, Any]) -> None:
         known = self.tables.setdefault(name, np.ascontiguousarray(table))
-        assert known.shape == table.shape
+        assert np.array_equal(known, table), f"two tables are called {name}"
 
     def _named(self, *names: str) -> list[str]:
         return [f't["{name}"]' for name in names]

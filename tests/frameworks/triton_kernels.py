@@ -115,7 +115,9 @@ def test_long_signals_as_matrices(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
     plan = fresh(SPECS["fused"], target="cuda")
-    tuned = {shape: candidates(shape)[-1] for shape in plan._emitted.shapes.values()}
+    # every other shape is tuned: shapes of one length may end up with different warps
+    shapes = sorted(plan._emitted.shapes.values(), key=lambda shape: (shape.length, shape.width))
+    tuned = {shape: candidates(shape)[-1 if i % 2 else 0] for i, shape in enumerate(shapes)}
     assert any(a != b for a, b in tuned.items())
     other = TritonPlan(plan._compiled, tuned)
     assert other.source() != plan.source()
