@@ -20,8 +20,8 @@ WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8
 NUMBERS = ("bins", "filters", "paths", "n", "pairs")
 """The last arguments of a kernel: bins of the parent's spectrum, filters to a parent, rows of the output, the batch."""
 
-PACKED_WARPS = WARPS | {2048: 16}
-"""Warps where moduli are stored in pairs, whose addresses take registers, too."""
+PACKED_ROWS = ROWS | {2048: 4}
+"""Rows where moduli are stored in pairs, whose addresses take registers, too."""
 
 LEAST, MOST = min(ROWS), max(ROWS)
 """The lengths that fit the registers."""
@@ -95,8 +95,8 @@ def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more
     plane = length // stages[0]
     padded = -(-width // plane) * plane
     masked = parent & (parent - 1) == 0
-    warps = (PACKED_WARPS if "pack" in sinks else WARPS)[length]
-    return Shape(length, padded, masked, sinks, rows=ROWS[length], warps=warps, stages=stages, **more)
+    rows = (PACKED_ROWS if "pack" in sinks else ROWS)[length]
+    return Shape(length, padded, masked, sinks, rows=rows, warps=WARPS[length], stages=stages, **more)
 
 
 def parameters(shape: Shape) -> list[tuple[str, str]]:
