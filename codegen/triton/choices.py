@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import matrix, tables, wavelet
-from scatc.codegen.triton.cost import COMPLEX, DEVICES, Work
-from scatc.codegen.triton.signals import Result, Signal
+from scatc.codegen.triton.cost import COMPLEX
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -17,13 +17,6 @@ MOST_FUSED = 32
 
 LEAST_BLOCK = 16
 """Of a tensor core's product, along each axis."""
-
-
-MOST_LIVE = 1 << 32
-"""Bytes of buffers of one call, whatever the batch."""
-
-USUAL = DEVICES["H100"]
-"""The GPU that choices are made for where none is named."""
 
 
 Tuned = Mapping[wavelet.Shape, wavelet.Shape]
@@ -77,7 +70,7 @@ class Choices:
             return Way.MATRIX
         if not (wavelet.LEAST <= m <= wavelet.MOST and m & (m - 1) == 0):
             return Way.STAGED
-        averages = [r.kept for r in signal.results if r.kind == "local" and not signal.spectrum]
+        averages = [r.kept[0] for r in signal.results if r.kind == "local" and not signal.spectrum]
         fused = m <= wavelet.MOST_AVERAGED and max(averages, default=0) <= MOST_FUSED
         return Way.REGISTERS if fused or not averages else Way.PACKED
 
@@ -89,12 +82,12 @@ class Choices:
         for result in signal.results:
             if result.kind == "local" and not packs:
                 sinks.append("local")
-                more["outputs"] = result.kept
+                more["outputs"] = result.kept[0]
             elif result.kind == "total" and not signal.spectrum:
                 sinks.append("total")
             elif result.kind == "raw":
                 sinks.append("raw")
-                more |= {"first": result.first, "kept": result.kept}
+                more |= {"first": result.first[0], "kept": result.kept[0]}
         if packs:
             sinks.append("pack")
         width = signal.fold.widths[0] if signal.fold.widths else signal.parent.length
@@ -106,7 +99,7 @@ class Choices:
         outputs = LEAST_BLOCK
         _, length = tables.window(self.spec, signal.level, result.by, outputs, self.options.tolerance)
         block = 32
-        columns = -(-result.kept // outputs) * outputs
+        columns = -(-result.kept[0] // outputs) * outputs
         return Product(-(-length // block) * block, columns, outputs, block=block, window=length)
 
     def bins(self, count: int, kept: int) -> Product:
@@ -119,15 +112,9 @@ class Choices:
         """Whether an average of a signal that has a spectrum is taken from its bins, not from its samples."""
         if result.kind == "total":
             return True
-        outputs = (result.first, result.first + 1)
+        outputs = (result.first[0], result.first[0] + 1)
         even, _ = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
         return 2 * len(even) <= self.window(signal, result).padded
-
-    def chunk(self, works: Sequence[Work], root: Signal) -> int:
-        """Signals that run at a time: as many as are quickest, few for the cache's sake, many for the launches'."""
-        live = live_bytes(self, root)
-        sizes = [1 << bits for bits in range(1, 17) if bits == 1 or live << bits <= MOST_LIVE]
-        return min(sizes, key=lambda n: sum(w.seconds(USUAL, n, n * live) for w in works) / n)
 
 
 def live_bytes(choices: Choices, signal: Signal) -> int:

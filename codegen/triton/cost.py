@@ -17,9 +17,6 @@ from scatc.codegen.triton.wavelet import Shape
 COMPLEX, REAL = 8, 4
 """Bytes of a number."""
 
-LEVELS = 9
-"""Launches of what finds the mean and the size of each signal."""
-
 SHARED_TRANSFORM = 1 << 14
 """Longest transform that the library does in one kernel; longer ones pass twice over memory."""
 
@@ -71,6 +68,9 @@ DEVICES = {
 }
 """Bandwidths are what large copies reach, not what data sheets say."""
 
+USUAL = DEVICES["H100"]
+"""The GPU that choices are made for where none is named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -101,21 +101,18 @@ class Work:
         return max(signals * self.bytes / bandwidth, signals * busy) + self.launches * device.launch
 
 
-def work(step: Launch | Transform, shapes: dict[str, Shape], matrices: dict[str, Matrix]) -> Work:
-    """What a step does for one signal."""
+def static_work(step: Launch | Transform) -> Work:
+    """What a step does for one signal: a kernel of `templates/kernels/`, or a transform of the library."""
     if isinstance(step, Transform):
         passes = 1 if step.length <= SHARED_TRANSFORM else 2
         rows = step.paths * (0.5 if step.packed else 1.0)
         moved = 2 * passes * COMPLEX * step.length * rows
         return Work(f"fft {step.length}", moved, 2.5 * log2(max(step.length, 2)) * step.length * rows, launches=passes)
-    if step.kernel in shapes:
-        return _wavelet(step, shapes[step.kernel])
-    if (first := step.kernel.replace("rows_", "columns_")) in matrices:
-        return _matrix(step, matrices[first], along_columns=first == step.kernel)
     return _STATIC[step.kernel](step, step.constants)
 
 
-def _wavelet(launch: Launch, shape: Shape) -> Work:
+def wavelet_work(launch: Launch, shape: Shape) -> Work:
+    """What a kernel in registers does for one signal."""
     numbers = launch.paths * shape.length
     instructions = numbers * INSTRUCTIONS[shape.length]
     moved, matrix = float(COMPLEX * launch.paths * shape.width), 0.0
@@ -132,7 +129,7 @@ def _wavelet(launch: Launch, shape: Shape) -> Work:
     return Work(launch.kernel, moved, instructions, matrix)
 
 
-def _matrix(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
+def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
     """The turn between the transforms takes a dozen instructions, the window is read once for each signal of a pair."""
     numbers = launch.paths * matrix.length
     if along_columns:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2, prod
 
-from scatc.codegen.triton.choices import live_bytes
+from scatc.codegen.signals import Signal
 from scatc.codegen.triton.cost import DEVICES, REAL, Device
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.signals import Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def prediction(emitter: Emitter, batch: int, device: str) -> Prediction:
         raise ValueError(f"device={device!r} is not possible: device must be one of {', '.join(map(repr, DEVICES))}")
     gpu = DEVICES[device]
     works = emitter.works()
-    chunk, live = emitter.choices.chunk(works, emitter.root), live_bytes(emitter.choices, emitter.root)
+    chunk, live = emitter.chunk, emitter.live_bytes
     whole, rest = divmod(batch, chunk)
     rows: dict[str, Row] = {}
     for one in works:
@@ -102,6 +101,7 @@ def _floor(emitter: Emitter, device: Device) -> float:
 
 def _flops(signal: Signal) -> float:
     """Of the transforms that lead to a signal and on to its spectrum, and of its modulus."""
-    numbers, one = signal.paths * signal.length, 5 * log2(max(signal.length, 2))
+    samples = prod(signal.shape)
+    numbers, one = signal.paths * samples, 5 * log2(max(samples, 2))
     back = numbers * (one + 6) if signal.parent is not None else 0.0
     return back + (0.5 * numbers * one if signal.spectrum or signal.parent is None else 0.0)

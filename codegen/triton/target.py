@@ -6,10 +6,14 @@ from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
+from scatc.codegen.triton.lines import Lines
 from scatc.ir.cost import Machine
-from scatc.ir.errors import CompileError
+from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
+
+EMITTERS: dict[int, type[Emitter]] = {1: Lines}
+"""By the dimension of the transform."""
 
 
 class TritonTarget:
@@ -56,4 +60,10 @@ class TritonTarget:
                 f"dtype={options.dtype!r} is not possible with target={self.name!r}, whose kernels compute in float32: "
                 "compile with target='torch' for float64 on a GPU"
             )
-        return Emitter(program, options, self.tensor_cores, version, tuned)
+        dim = program.graph.spec.dim
+        if dim not in EMITTERS:
+            raise TargetError(
+                f"dim={dim} is not possible for GPU kernels: they are for lines (dim=1); compile with target='torch', "
+                "whose plans run on GPUs, too"
+            )
+        return EMITTERS[dim](program, options, self.tensor_cores, version, tuned)

@@ -1,7 +1,7 @@
 """A program as a tree of signals: what each U is made of, and what is made of it.
 
-The kernels of a GPU do not follow nodes one by one: a signal is the modulus of a filtered spectrum (or, at the root,
-the padded input), and one kernel may do all that leads from spectrum to coefficients.
+Targets that fuse do not follow nodes one by one: a signal is the modulus of a filtered spectrum (or, at the root, the
+padded input), and one kernel may do all that leads from spectrum to coefficients.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from scatc.ir.errors import TargetError
 from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Unpad
 from scatc.ir.paths import Path
 from scatc.ir.schedule import Program
@@ -21,14 +20,14 @@ class Result:
 
     Attributes
     ----------
-    kind : {'local', 'total', 'raw'}
-        Averaged by phi, summed over all samples, or the signal itself.
+    kind : {'local', 'total', 'integral', 'raw'}
+        Averaged by phi, summed over all samples, its powers summed over all samples, or the signal itself.
     paths : tuple of paths
         One for each row.
     group : int
         The output array.
-    first, kept : int
-        The samples that are output, of the subsampled average or of the signal.
+    first, kept : tuple of int
+        The samples that are output, of the subsampled average or of the signal: the first on each axis, and how many.
     by : int
         log2 of the subsampling.
     nodes : tuple of str
@@ -38,8 +37,8 @@ class Result:
     kind: str
     paths: tuple[Path, ...]
     group: int
-    first: int
-    kept: int
+    first: tuple[int, ...]
+    kept: tuple[int, ...]
     by: int
     nodes: tuple[str, ...]
 
@@ -52,8 +51,10 @@ class Signal:
     ----------
     name : str
         That of its node.
-    length, level : int
-        Samples, and log2 of the subsampling since the input.
+    shape : tuple of int
+        Samples on each axis.
+    level : int
+        log2 of the subsampling since the input.
     paths : int
         How many rows for each signal of the batch.
     nodes : tuple of str
@@ -68,7 +69,7 @@ class Signal:
     """
 
     name: str
-    length: int
+    shape: tuple[int, ...]
     level: int
     paths: int
     nodes: tuple[str, ...]
@@ -78,6 +79,12 @@ class Signal:
     results: list[Result] = field(default_factory=list)
     children: list[Signal] = field(default_factory=list)
 
+    @property
+    def length(self) -> int:
+        """Samples of a line."""
+        (length,) = self.shape
+        return length
+
     def all(self) -> Iterator[Signal]:
         """The signal, and all below it, depth first."""
         yield self
@@ -86,22 +93,11 @@ class Signal:
 
 
 def signals(program: Program) -> Signal:
-    """The root of a 1D program.
-
-    Raises
-    ------
-    TargetError
-        If the transform is not of lines.
-    """
+    """The root of a program: the padded input."""
     graph = program.graph
-    if graph.spec.dim != 1:
-        raise TargetError(
-            f"dim={graph.spec.dim} is not possible for GPU kernels: they are for lines (dim=1); compile with "
-            "target='torch', whose plans run on GPUs, too"
-        )
     x = next(name for name, node in graph if isinstance(node, Input))
     pad = next((name for name in graph.users[x] if isinstance(graph[name], Pad)), x)
-    root = Signal(pad, program.values[pad].shape[0], 0, 1, (pad,) if pad != x else ())
+    root = Signal(pad, program.values[pad].shape, 0, 1, (pad,) if pad != x else ())
     for name in dict.fromkeys((x, pad)):  # without padding, the input itself is the root
         _read(program, root, name)
     _prune(root)
@@ -110,7 +106,7 @@ def signals(program: Program) -> Signal:
 
 def _prune(signal: Signal) -> None:
     """Leave out coefficients without samples, which short signals have, and whatever only led to them."""
-    signal.results = [result for result in signal.results if result.kept > 0]
+    signal.results = [result for result in signal.results if all(result.kept)]
     for child in signal.children:
         _prune(child)
     signal.children = [child for child in signal.children if child.results or child.children]
@@ -143,7 +139,7 @@ def _fold(program: Program, signal: Signal, name: str) -> None:
     if not (isinstance(graph[inverse], Ifft) and isinstance(graph[modulus], Modulus) and node.shifted):
         raise ValueError(f"{name}: a fold must lead to a modulus by way of an inverse FFT, and may begin at any bin")
     value = program.values[modulus]
-    child = Signal(modulus, value.shape[0], value.level, value.paths, (name, inverse, modulus), node, signal)
+    child = Signal(modulus, value.shape, value.level, value.paths, (name, inverse, modulus), node, signal)
     signal.children.append(child)
     _read(program, child, modulus)
 
@@ -156,13 +152,13 @@ def _result(program: Program, signal: Signal, nodes: list[str]) -> Result:
     kinds: dict[type[Node], Node] = {type(graph[name]): graph[name] for name in nodes}
     output = kinds[Output]
     assert isinstance(output, Output)
-    kind, first, by = "raw", 0, 0
-    kept = program.values[nodes[-1]].shape[0]
+    kept = program.values[nodes[-1]].shape
+    kind, first, by = "raw", (0,) * len(kept), 0
     for node in kinds.values():
         if isinstance(node, Average):
-            kind = "total"
+            kind = "integral" if node.mode == "integral" else "total"
         elif isinstance(node, Lowpass | Fold):
             kind, by = "local", node.by
         if isinstance(node, Lowpass | Unpad):
-            first = node.kept[0][0]
+            first = tuple(start for start, _ in node.kept)
     return Result(kind, output.paths, program.places[output.paths[0]][0], first, kept, by, tuple(nodes))
