@@ -1,0 +1,121 @@
+"""Measure how long it takes until a transform can be called: with nothing known, and from the disk cache.
+
+    python benchmarks/compile_time.py
+    python benchmarks/compile_time.py --target numpy --cases 2d --rounds 5 --json result.json
+
+Every figure is that of a process of its own, which does nothing else: *cold* with an empty cache folder, *warm* with
+the folder that the cold one left. *Compile* is `scatc.compile`; *first call* is what the first call on one signal takes
+longer than the second, such as loading what was built. *Import* is what a process pays once: `import scatc`, numpy
+being there already, and a tiny transform of the same dimension, which brings the compiler and SciPy's FFT with it.
+Medians over rounds. Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import turns
+from cases import CASES, Case
+
+WIDTHS = (18, 11, 13, 11, 13)
+HEADER = ("case", "cold: s", "first call: s", "warm: ms", "first call: ms")
+
+Figures = dict[str, float]
+
+
+def spec_of(scatc: Any, case: Case) -> Any:
+    """State a case."""
+    more = {"Q": case.Q} if case.dim == 1 else {"L": case.L}
+    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, **more)
+
+
+def once(case: Case, target: str) -> Figures:
+    """Measure in this process."""
+    start = time.perf_counter()
+    import scatc
+
+    scatc.compile(spec_of(scatc, case.tiny()), target=target, cache=False)
+    imported = time.perf_counter()
+    plan = scatc.compile(spec_of(scatc, case), target=target)
+    compiled = time.perf_counter()
+    x = np.zeros((1, *case.shape), np.float32)
+    calls = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        plan(x)
+        calls.append(time.perf_counter() - begin)
+    return {"import": imported - start, "compile": compiled - imported, "first": max(calls[0] - calls[1], 0.0)}
+
+
+def fresh(case: Case, target: str, cache: str) -> Figures:
+    """Measure in a new process, which keeps what it makes in a cache folder."""
+    arguments = [sys.executable, __file__, "--once", json.dumps(case.to_json()), "--target", target]
+    environment = {**os.environ, "SCATC_CACHE_DIR": cache}
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{case.name}: {done.stderr}")
+    found: Figures = json.loads(done.stdout)
+    return found
+
+
+def measure(case: Case, target: str, rounds: int) -> dict[str, Figures]:
+    """Medians of cold and warm processes."""
+    found: dict[str, list[Figures]] = {"cold": [], "warm": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="scatc-benchmark-") as cache:
+            for several in found.values():
+                several.append(fresh(case, target, cache))
+    return {
+        kind: {key: statistics.median(one[key] for one in several) for key in several[0]}
+        for kind, several in found.items()
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    made.add_argument("--target", default="numpy", help="what plans are compiled for (default: numpy)")
+    made.add_argument("--cases", nargs="+", default=[""], metavar="TEXT", help="only those whose names hold a text")
+    made.add_argument("--rounds", type=int, default=3, help="processes of each kind (default: 3)")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    made.add_argument("--once", help=argparse.SUPPRESS)
+    return made
+
+
+def main() -> None:
+    """Measure, print, and write the figures down."""
+    options = parser().parse_args()
+    if options.once:
+        print(json.dumps(once(Case.from_json(json.loads(options.once)), options.target)))
+        return
+    print(f"{platform.platform()}, target={options.target!r}, {options.rounds} rounds, load {turns.load()}\n")
+    print(turns.line(HEADER, WIDTHS), flush=True)
+    rows = []
+    for case in CASES:
+        if not any(text in case.name for text in options.cases):
+            continue
+        found = measure(case, options.target, options.rounds)
+        rows.append({"case": case.to_json(), **found})
+        seconds = [found["cold"]["compile"], found["cold"]["first"]]
+        milliseconds = [1e3 * found["warm"]["compile"], 1e3 * found["warm"]["first"]]
+        cells = [case.name, *(f"{s:.3f}" for s in seconds), *(f"{ms:.1f}" for ms in milliseconds)]
+        print(turns.line(cells, WIDTHS), flush=True)
+    imports = [row[kind]["import"] for row in rows for kind in ("cold", "warm")]
+    print(f"\nimport: {1e3 * statistics.median(imports):.0f} ms")
+    if options.json:
+        written = {"platform": platform.platform(), "target": options.target, "rounds": options.rounds, "cases": rows}
+        options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
