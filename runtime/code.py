@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -30,19 +31,22 @@ class Code:
     Parameters
     ----------
     compiled : Compiled
-    module : module, optional
-        The source, if it is loaded already.
     beside : Code, optional
         Other code of the same plan: they share their scratch memory.
     """
 
-    def __init__(self, compiled: Compiled, module: ModuleType | None = None, beside: Code | None = None) -> None:
-        self.program, self.source = compiled.program, compiled.source
+    def __init__(self, compiled: Compiled, beside: Code | None = None) -> None:
+        self.compiled, self.program, self.source = compiled, compiled.program, compiled.source
         self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
-        self.module = module or load_source(compiled.source, compiled.target)
-        vars(self.module).update(compiled.tables)
         # its steps are atomic: no lock, fork safe
         self._arenas: deque[NDArray[np.uint8]] = beside._arenas if beside else deque(maxlen=self.program.workers)
+
+    @cached_property
+    def module(self) -> ModuleType:
+        """The source, loaded by the first call (it imports SciPy's FFT), with its tables."""
+        module = load_source(self.source, self.compiled.target)
+        vars(module).update(self.compiled.tables)
+        return module
 
     def __call__(self, signals: Array, *others: Sequence[Array] | Array) -> None:
         """Run: by chunks of the batch or, where there are too few, by branches of the transform.
@@ -53,6 +57,7 @@ class Code:
         *others : arrays, or sequences of arrays, of length `count`
             What `run` of the emitted module takes besides, in its order: for each chunk it gets that chunk of all.
         """
+        module = self.module  # loaded here rather than by each worker
         count, workers = len(signals), self.program.workers
         size = max(1, min(self.program.batch, -(-count // workers)))
         if size * self.program.seconds_a_call < SHORTEST_CALL:
@@ -68,7 +73,7 @@ class Code:
 
         def whole(worker: int, chunk: slice) -> None:
             with choice.context(), np.errstate(all="ignore"):  # NaN and inf belong to the result, not on stderr
-                self.module.run(*self._cut(chunk, signals, others), arena(worker))
+                module.run(*self._cut(chunk, signals, others), arena(worker))
 
         try:
             with blas.single_thread(), np.errstate(all="ignore"):

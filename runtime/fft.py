@@ -9,6 +9,8 @@ that makes them slower for us than SciPy's, so they serve only where they are fo
 
 ``SCATC_FFT=mkl_fft`` or ``SCATC_FFT=scipy`` in the environment forces one of the two, whatever the caller chose;
 ``SCATC_FFT=auto`` (or unset) is the rule above.
+
+SciPy's FFT takes longer to import than a plan to compile, so that it is imported by the first call of a plan.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -23,16 +26,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy
-import scipy.fft
 
 from scatc.runtime import mkl
-
-try:
-    # SciPy offers no public way to ask which backends are set, nor to carry them into another thread.
-    from scipy._lib import uarray
-except ImportError:
-    uarray = None
 
 _CHOICES = ("auto", "mkl_fft", "scipy")
 
@@ -81,8 +76,30 @@ def _asked() -> str:
     return asked
 
 
+def _state() -> tuple[Any, bool]:
+    """The backends that are set in this thread, and whether they are SciPy's default.
+
+    SciPy offers no public way to ask which backends are set, nor to carry them into another thread.
+    """
+    if "scipy.fft" not in sys.modules:
+        return None, True  # nobody can have set one
+    from scipy._lib import uarray
+
+    state = uarray.get_state()
+    return state, _is_untouched(state)
+
+
+def _enter_state(state: Any) -> AbstractContextManager[None]:
+    from scipy._lib import uarray
+
+    entered: AbstractContextManager[None] = uarray.set_state(state)
+    return entered
+
+
 def _is_untouched(state: Any) -> bool:
     """Whether this uarray state is SciPy's default: no backend set, none skipped, and SciPy's own the global one."""
+    import scipy.fft
+
     by_domain, in_thread, _ = state._pickle()
     own = scipy.fft._backend._ScipyBackend
     return all(choice[0][0] is own for choice in by_domain.values() if choice[0] is not None) and not any(
@@ -98,13 +115,22 @@ class Choice:
     ----------
     name : str
         ``"mkl_fft"``, ``"scipy"``, or ``"user"`` for backends that the caller set himself.
-    note : str
-        The version, and why something faster is not used.
+    reason : str
+        Its version, unless it is SciPy; and why something faster is not used.
     """
 
     name: str
-    note: str
+    reason: str
     _enter: Callable[[int], AbstractContextManager[object]]
+
+    @property
+    def note(self) -> str:
+        """The version, and why something faster is not used."""
+        if self.name != "scipy":
+            return self.reason
+        import scipy
+
+        return f"{scipy.__version__}{self.reason}"
 
     @contextlib.contextmanager
     def context(self, threads: int = 1) -> Iterator[None]:
@@ -116,6 +142,8 @@ class Choice:
             How many threads of its own one FFT call may start. More than 1 makes sense only where a plan runs a
             single worker; and MKL then spends about 40 microseconds a call on waking them.
         """
+        import scipy.fft
+
         with self._enter(threads), scipy.fft.set_workers(threads):
             yield
 
@@ -125,7 +153,17 @@ def _as_it_is(threads: int) -> AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
+def _enter_scipy(threads: int) -> Iterator[None]:
+    import scipy.fft
+
+    with scipy.fft.set_backend("scipy"):
+        yield
+
+
+@contextlib.contextmanager
 def _enter_kept(threads: int) -> Iterator[None]:
+    import scipy.fft
+
     # What our backend leaves alone goes to SciPy's own, not to one that the caller set and SCATC_FFT overrules.
     with scipy.fft.set_backend("scipy"), scipy.fft.set_backend(_kept_backend(threads)):
         yield
@@ -133,6 +171,8 @@ def _enter_kept(threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _enter_own(backend: types.ModuleType, threads: int) -> Iterator[None]:
+    import scipy.fft
+
     # mkl_fft does not see scipy.fft.set_workers, and left alone it starts a thread a core in each call, even below
     # mkl.set_num_threads_local(1): its own set_workers is the only setting that holds.
     with scipy.fft.set_backend(backend), backend.set_workers(threads):
@@ -156,7 +196,7 @@ def choose() -> Choice:
     """
     asked = _asked()
     if asked == "scipy":
-        return Choice("scipy", f"{scipy.__version__}, by SCATC_FFT", lambda threads: scipy.fft.set_backend("scipy"))
+        return Choice("scipy", ", by SCATC_FFT", _enter_scipy)
     backend, note = _mkl_backend()
     if asked == "mkl_fft" and backend is None:
         raise ImportError(
@@ -165,19 +205,18 @@ def choose() -> Choice:
         )
     if asked == "auto":
         try:
-            state = uarray.get_state()
-            untouched = _is_untouched(state)
+            state, untouched = _state()
         except Exception:  # private to SciPy: when it changes, leave scipy.fft as the caller has it
-            return Choice("scipy", f"{scipy.__version__}, backends left as they are", _as_it_is)
+            return Choice("scipy", ", backends left as they are", _as_it_is)
         if not untouched:
-            return Choice("user", "set with scipy.fft.set_backend", lambda threads: uarray.set_state(state))
+            return Choice("user", "set with scipy.fft.set_backend", lambda threads: _enter_state(state))
     if backend is None:
-        return Choice("scipy", f"{scipy.__version__}, without mkl_fft ({note})", _as_it_is)
+        return Choice("scipy", f", without mkl_fft ({note})", _as_it_is)
     failure = _why_not_kept()
     if not failure:
         return Choice("mkl_fft", f"{note}, MKL through DFTI, descriptors kept", _enter_kept)
     if asked == "auto":
-        return Choice("scipy", f"{scipy.__version__}, as mkl_fft {note} is slower alone ({failure})", _as_it_is)
+        return Choice("scipy", f", as mkl_fft {note} is slower alone ({failure})", _as_it_is)
     return Choice("mkl_fft", f"{note}, its own interface ({failure})", functools.partial(_enter_own, backend))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,12 @@ class NumpyPlan(Plan):
     def __init__(self, compiled: Compiled) -> None:
         super().__init__(compiled)
         self.workers = compiled.program.workers
-        self._code = Code(compiled, self._module)
+        self._code = Code(compiled)
+
+    @cached_property
+    def _module(self) -> ModuleType:
+        """The source, loaded, with its tables."""
+        return self._code.module
 
     def with_workers(self, workers: int) -> NumpyPlan:
         """The same plan for another number of workers; it shares its tables with this one."""

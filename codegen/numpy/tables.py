@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from math import prod
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ SHARED = ("w", "start0", "start1", "start2", "a0", "a1", "a2")
 
 
 def make_tables(program: Program, options: Options, known: Tables) -> Tables:
-    """All tables of a program, by the name that the emitted code uses.
+    """All tables of a program, by the name that the emitted code uses; equal nodes of siblings share theirs.
 
     Parameters
     ----------
@@ -34,17 +35,29 @@ def make_tables(program: Program, options: Options, known: Tables) -> Tables:
         The tables of another program of the same plan, which need not be made again.
     """
     tables: Tables = {}
+    made: dict[Hashable, Tables] = {}
     for name, node in program.graph:
         owner = table_name(node.x if isinstance(node, FoldT) else name)
         if type(node) not in _RULES or f"{owner}_w" in tables:
             continue
         found = {key: known[f"{owner}_{key}"] for key in SHARED if f"{owner}_{key}" in known}
         if not found:
-            found = _RULES[type(node)](program, options, name, node)
+            key = _likeness(program, name, node)
+            if key not in made:
+                made[key] = _RULES[type(node)](program, options, name, node)
+            found = made[key]
         tables |= {f"{owner}_{key}": table for key, table in found.items()}
     for table in tables.values():
         freeze(table)
     return tables
+
+
+def _likeness(program: Program, name: str, node: Node) -> Hashable:
+    """What the tables of a node depend on, besides spec and options: nodes that are equal in it have equal tables."""
+    if not isinstance(node, Fold | Lowpass):
+        return name
+    x = program.values[node.x]
+    return replace(node, x=""), x.grid, x.band, _weights(program, name, node)
 
 
 def table_name(name: str) -> str:
@@ -75,15 +88,15 @@ def _fold(program: Program, options: Options, name: str, node: Fold | FoldT) -> 
     bank = banks(spec)[node.bank]
     widths = node.widths or x.grid
     starts = node.starts or ((0,) * spec.dim,) * len(node.indices)
-    scale = 1.0 / prod(x.grid)
     boxes = [tuple(Band(s, s + w) for s, w in zip(start, widths, strict=True)) for start in starts]
-    w = np.stack([bank.window(i, node.level, box) * scale for i, box in zip(node.indices, boxes, strict=True)])
-    if node.components:
-        w = w[:, list(node.components)] * np.sqrt(_weights(program, name, node)).reshape(-1, *(1,) * spec.dim)
-    if node.half:
-        tables: Tables = {"w": np.ascontiguousarray(w[0, 0].astype(options.dtype))}
-    else:  # complex even where the response is real: numpy multiplies like with like fastest
-        tables = {"w": w.astype(np.result_type(options.dtype, np.complex64))}
+    components = node.components or range(bank.components(node.indices[0]))
+    factors = np.sqrt(_weights(program, name, node) or [1.0] * len(components)) / prod(x.grid)
+    # complex even where the response is real: numpy multiplies like with like fastest
+    number = options.dtype if node.half else np.result_type(options.dtype, np.complex64)
+    w = np.empty((len(boxes), len(components), *widths), number)
+    for row, i, box in zip(w, node.indices, boxes, strict=True):
+        bank.fill(row, i, node.level, box, dict(zip(components, factors.tolist(), strict=True)))
+    tables: Tables = {"w": w[0, 0] if node.half else w}
     if len(set(starts)) > 1:
         low = [a for a, _ in x.band] if x.band else [0] * spec.dim
         for axis in range(spec.dim):
@@ -91,8 +104,10 @@ def _fold(program: Program, options: Options, name: str, node: Fold | FoldT) -> 
     return tables
 
 
-def _weights(program: Program, fold: str, node: Fold | FoldT) -> NDArray[np.float64]:
-    """The weights of the modulus behind a fold."""
+def _weights(program: Program, fold: str, node: Node) -> tuple[int, ...]:
+    """The weights of the modulus behind a fold of some components; none of other nodes."""
+    if not isinstance(node, Fold | FoldT) or not node.components:
+        return ()
     graph = program.graph
     near = (
         [graph[graph[node.x].x]]
@@ -100,7 +115,7 @@ def _weights(program: Program, fold: str, node: Fold | FoldT) -> NDArray[np.floa
         else map(graph.__getitem__, graph.users[graph.users[fold][0]])
     )
     (modulus,) = (reader for reader in near if isinstance(reader, Modulus | ModulusT))
-    return np.array(modulus.weights, dtype=np.float64)
+    return modulus.weights
 
 
 def _lowpass(program: Program, options: Options, name: str, node: Lowpass | LowpassT) -> Tables:

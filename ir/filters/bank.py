@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -105,6 +105,23 @@ class Bank(ABC):
         ValueError
             If the level is not possible, or the box has not one band an axis.
         """
+
+    def fill(
+        self, out: NDArray[Any], index: int, level: int, box: tuple[Band, ...], factors: Mapping[int, float]
+    ) -> None:
+        """Write the components of a filter that `factors` names, each multiplied by its factor, on a box of bins.
+
+        Parameters
+        ----------
+        out : ndarray, shape (len(factors), *sizes of the bands)
+            Of any precision; complex where responses are.
+        index, level, box
+            As for `window`.
+        factors : Mapping of int to float
+            By component.
+        """
+        scales = np.array(list(factors.values())).reshape(-1, *(1,) * len(box))
+        out[...] = self.window(index, level, box)[list(factors)] * scales
 
     def response(self, index: int, level: int = 0) -> NDArray[Any]:
         """The response on the whole grid at `level`, in FFT order (bin 0 first), shape `(components, *grid)`."""

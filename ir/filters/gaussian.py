@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fft
 
 from scatc.ir.filters.bank import FilterInfo
 from scatc.ir.filters.morlet1d import SIGMA0, Bank1D
@@ -72,5 +71,5 @@ class Gaussian2DBank(Bank2D):
 def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
     u = samples(size, sigma)
     g = fold(np.exp(-(u**2) / (2 * sigma**2)), (int(u[0]),), (size,))
-    response: NDArray[np.float64] = fft(g).real / (math.sqrt(2 * PI) * sigma)
+    response: NDArray[np.float64] = np.fft.fft(g).real / (math.sqrt(2 * PI) * sigma)
     return response

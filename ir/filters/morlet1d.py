@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
 from scatc.ir.filters.bank import Bank, FilterInfo
 from scatc.ir.filters.support import Arc, Band
@@ -121,7 +120,7 @@ def _l1_norm(psi: Arc, xi: float, sigma: float, kappa: float) -> float:
     N = psi.size
     sigma_t = 1 / (2 * math.pi * sigma)
     if N < 18 * sigma_t:  # the filter overlaps itself in time: go there; |psi| is even because psi is real
-        modulus = np.abs(rfft(psi.read(Band(0, N))))
+        modulus = np.abs(np.fft.rfft(psi.read(Band(0, N))))
         return float(modulus[0] + 2 * modulus[1:].sum() - (modulus[-1] if N % 2 == 0 else 0)) / N
     if kappa < 1e-18:  # |psi(t)| = g(t), whose sum is the periodised Gaussian at frequency 0
         return 1 + 2 * math.exp(-1 / (2 * sigma**2))

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fft2
 
 from scatc.ir.filters.bank import Bank, FilterInfo, Memo
 from scatc.ir.filters.support import Band
@@ -75,7 +74,7 @@ def morlet(shape: tuple[int, ...], sigma: float, theta: float, xi: float, slant:
     envelope = np.exp((along**2 + (slant * across) ** 2) / (-2 * sigma**2))
     wave = envelope * np.exp(1j * xi * c * x)[:, np.newaxis] * np.exp(1j * xi * s * y)
     psi = fold(wave - wave.sum() / envelope.sum() * envelope, (int(x[0]), int(y[0])), shape)
-    response: NDArray[np.float64] = fft2(psi, overwrite_x=True).real * (slant / (2 * PI * sigma**2))
+    response: NDArray[np.float64] = np.fft.fft2(psi).real * (slant / (2 * PI * sigma**2))
     return response
 
 

@@ -9,13 +9,21 @@ wavelet scattering for predictions of molecule properties", J. Chem. Phys. 148 (
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scatc.ir.filters.bank import Bank, FilterInfo
 from scatc.ir.filters.support import Band, arc
+
+_SEPARABLE = 8
+"""The largest l - m for which powers of z and rho are summed: their signs alternate, so that rounding grows with it."""
+
+_BLOCK = 1 << 14
+"""How many values are computed at a time."""
 
 
 def legendre(l: int, m: int, z: NDArray[np.float64], r2: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -27,6 +35,18 @@ def legendre(l: int, m: int, z: NDArray[np.float64], r2: NDArray[np.float64]) ->
     here: NDArray[np.float64] = below + (-1) ** m * math.prod(range(2 * m - 1, 0, -2))
     for n in range(m + 1, l + 1):
         below, here = here, ((2 * n - 1) * z * here - (n + m - 1) * r2 * below) / (n - m)
+    return here
+
+
+def coefficients(l: int, m: int) -> NDArray[np.float64]:
+    """The `c_k` of `A_lm = sum_k c_k z^(l - m - 2k) rho^(2k)`, with `rho^2 = r^2 - z^2`: `legendre`'s recurrence."""
+    below, here = np.zeros(0), np.array([(-1.0) ** m * math.prod(range(2 * m - 1, 0, -2))])
+    for n in range(m + 1, l + 1):
+        new = np.zeros((n - m) // 2 + 1)
+        new[: here.size] += (2 * n - 1) * here
+        new[: below.size] -= (n + m - 1) * below
+        new[1 : 1 + below.size] -= (n + m - 1) * below
+        below, here = here, new / (n - m)
     return here
 
 
@@ -45,6 +65,40 @@ def wavelet_norm(l: int) -> complex:
         norm = math.pow(2, 0.5 * (l + 3)) * math.sqrt(math.pi * (2 * l + 1)) * math.factorial((l + 1) // 2)
     phase: complex = (1, -1j, -1, 1j)[l % 4]
     return phase * math.pow(2 * math.pi, 1.5) / norm
+
+
+def blocks(
+    l: int, m: int, z: NDArray[np.float64], rho2: NDArray[np.float64], plane: NDArray[Any]
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """`A_lm exp(-z^2 / 2) plane` on the grid of `z` and a plane, a few values of `z` at a time.
+
+    It is a sum of few products of a function of `z` and one of the plane, of a single one where `l - m < 2`. What is
+    yielded fits a cache and is written over by the next.
+    """
+    decay = np.exp(-0.5 * z**2)
+    rows = max(1, _BLOCK // max(plane.size, 1))
+    buffer = np.empty((min(rows, z.size), *plane.shape), plane.dtype)
+    separable = l - m <= _SEPARABLE
+    if separable:
+        terms = [
+            ((c * z ** (l - m - 2 * k) * decay)[:, np.newaxis, np.newaxis], (rho2**k * plane).view(np.float64))
+            for k, c in enumerate(coefficients(l, m))
+        ]
+    for a in range(0, z.size, rows):
+        part = slice(a, min(a + rows, z.size))
+        block = buffer[: part.stop - a]
+        if separable:
+            values = block.view(np.float64)  # of complex numbers both parts, by a real factor
+            for k, (along, across) in enumerate(terms):
+                if k == 0:
+                    np.multiply(along[part], across, out=values)
+                else:
+                    values += along[part] * across
+        else:
+            heights = z[part, np.newaxis, np.newaxis]
+            polynomial = legendre(l, m, heights, heights**2 + rho2)
+            np.multiply(polynomial * decay[part, np.newaxis, np.newaxis], plane, out=block)
+        yield part, block
 
 
 def wave_numbers(size: int) -> NDArray[np.float64]:
@@ -98,27 +152,41 @@ class SolidHarmonicBank(Bank):
 
     def window(self, index: int, level: int, box: tuple[Band, ...]) -> NDArray[np.complex128]:
         """See `Bank.window`."""
-        self._check_box(box)
-        return self._evaluate(index, *(band.bins(size) for band, size in zip(box, self.grid(level), strict=True)))
+        out = np.empty((self.components(index), *(band.size for band in box)), np.complex128)
+        self.fill(out, index, level, box, dict.fromkeys(range(len(out)), 1.0))
+        return out
 
     def _orders(self, index: int) -> range:
         l, _ = self._atoms[index]
         return range(-l, l + 1 if self.rotation_covariant else -l + 1)
 
-    def _evaluate(self, index: int, *bins: NDArray[np.int64], orders: range | None = None) -> NDArray[np.complex128]:
-        """The components `orders` (all that the filter has) at bins in FFT positions, one array of them an axis."""
+    def fill(
+        self, out: NDArray[Any], index: int, level: int, box: tuple[Band, ...], factors: Mapping[int, float]
+    ) -> None:
+        """See `Bank.fill`."""
+        self._check_box(box)
+        bins = [band.bins(size) for band, size in zip(box, self.grid(level), strict=True)]
+        self._evaluate(out, index, bins, {self._orders(index)[c]: factor for c, factor in factors.items()})
+
+    def _evaluate(
+        self, out: NDArray[Any], index: int, bins: Sequence[NDArray[np.int64]], orders: Mapping[int, float]
+    ) -> None:
+        """Write components, given by their orders m and what they are multiplied by, at bins in FFT positions."""
         l, sigma = self._atoms[index]
-        z, y, x = np.ix_(*(sigma * wave_numbers(size)[k] for size, k in zip(self.shape, bins, strict=True)))
-        r2 = z**2 + y**2 + x**2
-        radial = wavelet_norm(l) * np.exp(-0.5 * r2)
-        if l == 0:
-            return np.expand_dims(radial, 0).astype(np.complex128)
-        orders = self._orders(index) if orders is None else orders
-        out = np.empty((len(orders), *r2.shape), np.complex128)
-        for i, m in enumerate(orders):
+        z, y, x = (sigma * wave_numbers(size)[k] for size, k in zip(self.shape, bins, strict=True))
+        rho2 = np.add.outer(y**2, x**2)
+        envelope = np.exp(-0.5 * rho2)
+        for part, (m, factor) in zip(out, orders.items(), strict=True):
             # The polar angle counts from the negative z axis. A negative m is (-1)^m times the conjugate of m.
-            turn = (x + 1j * y) ** m if m >= 0 else (1j * y - x) ** -m
-            np.multiply(radial * legendre(l, abs(m), -z, r2), harmonic_norm(l, abs(m)) * turn, out=out[i])
+            turn = np.add.outer(1j * y, x if m >= 0 else -x) ** abs(m)
+            plane = factor * harmonic_norm(l, abs(m)) * wavelet_norm(l) * turn * envelope if l else factor * envelope
+            for rows, block in blocks(l, abs(m), -z, rho2, plane):
+                part[rows] = block
+
+    def _plane(self, index: int, bins: Sequence[NDArray[np.int64]], orders: range) -> NDArray[np.complex128]:
+        """The components of some orders at bins in FFT positions."""
+        out = np.empty((len(orders), *(k.size for k in bins)), np.complex128)
+        self._evaluate(out, index, bins, dict.fromkeys(orders, 1.0))
         return out
 
     def support(self, index: int, level: int, tol: float) -> tuple[Band, ...]:
@@ -135,23 +203,20 @@ class SolidHarmonicBank(Bank):
         axes = [
             np.unique(np.abs(wave_numbers(n)).round(12), return_inverse=True, return_counts=True) for n in self.shape
         ]
-        z, y, x = np.ix_(*(sigma * values for values, _, _ in axes))
-        rho2 = y**2 + x**2
-        r2 = z**2 + rho2
-        radial = abs(wavelet_norm(l)) * np.exp(-0.5 * r2)
-        mass, peak = np.zeros_like(r2), 0.0
-        for m in sorted({abs(m) for m in self._orders(index)}):
-            modulus = radial.copy()
-            if l:
-                modulus *= np.abs(harmonic_norm(l, m) * legendre(l, m, z, r2)) * rho2 ** (m / 2)
-            mass += modulus * (2 if m and self.rotation_covariant else 1)
-            peak = max(peak, float(modulus.max()))
+        z, y, x = (sigma * values for values, _, _ in axes)
         counts = [count for _, _, count in axes]
-        sums = (
-            np.einsum("zyx,y,x->z", mass, counts[1], counts[2]),
-            np.einsum("zyx,z,x->y", mass, counts[0], counts[2]),
-            np.einsum("zyx,z,y->x", mass, counts[0], counts[1]),
-        )
+        rho2 = np.add.outer(y**2, x**2)
+        envelope = np.abs(wavelet_norm(l)) * np.exp(-0.5 * rho2)
+        along, across, peak = np.zeros(z.size), np.zeros_like(rho2), 0.0
+        for m in sorted({abs(m) for m in self._orders(index)}):
+            plane = (harmonic_norm(l, m) if l else 1.0) * envelope * rho2 ** (m / 2)
+            times = 2 if m and self.rotation_covariant else 1
+            for rows, block in blocks(l, m, z, rho2, plane):
+                modulus = np.abs(block, out=block)
+                peak = max(peak, float(modulus.max()))
+                along[rows] += times * (modulus @ counts[2] @ counts[1])
+                across += times * np.tensordot(counts[0][rows], modulus, 1)
+        sums = (along, across @ counts[2], counts[1] @ across)
         return [total[inverse] for total, (_, inverse, _) in zip(sums, axes, strict=True)], peak
 
     def parity(self, index: int, tol: float) -> bool:
@@ -175,8 +240,8 @@ class SolidHarmonicBank(Bank):
             q = wave_numbers(size)
             for bin_ in np.flatnonzero(np.abs(q + q[-np.arange(size)]) > 1e-9):
                 plane = [np.array([bin_]) if a == axis else k for a, k in enumerate(everything)]
-                psi = self._evaluate(index, *plane, orders=range(-l, l + 1))
-                opposite = self._evaluate(index, *(-k for k in plane), orders=range(0, l + 1))
+                psi = self._plane(index, plane, range(-l, l + 1))
+                opposite = self._plane(index, [-k for k in plane], range(l + 1))
                 signs = (-1.0) ** np.arange(l + 1)
                 mirrored = signs[:, None, None, None] * opposite.conj()
                 if np.abs(psi[l::-1] - mirrored).max() > tol * peak:
