@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 import filelock
 import platformdirs
 
-from scatc.runtime.entry import Entry, EntryError, read_entry, read_file, to_parts, write_entry, write_parts
+from scatc.runtime.entry import Entry, EntryError, pack, read_entry, read_file, write_entry, write_packed
 
 __all__ = [
     "CacheInfo",
@@ -185,13 +185,13 @@ class DiskCache:
         if not self._usable():
             return False
         try:
-            parts = to_parts(entry)
-            if sum(map(len, parts.values())) > self.max_bytes:
+            packed = pack(entry, key)
+            if sum(map(len, packed)) > self.max_bytes:
                 raise OSError(f"the entry is larger than the cache may become ({self.max_bytes} bytes)")
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Readers need no lock, for entries appear and vanish whole; it keeps writers from evicting side by side.
             with filelock.FileLock(self.folder / "lock", timeout=_LOCK_SECONDS):
-                write_parts(path, parts, key)
+                write_packed(path, packed)
                 self._make_room(keep=path)
         except (OSError, NotImplementedError) as error:  # filelock: NotImplementedError where nothing can be locked
             self._warn(error)

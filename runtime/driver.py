@@ -12,17 +12,19 @@ from pathlib import Path as FilePath
 import scatc.codegen
 import scatc.ir
 from scatc.codegen import Target
+from scatc.ir.filters import banks
 from scatc.ir.lower import lower
 from scatc.ir.options import Options
 from scatc.ir.passes import run_passes
 from scatc.ir.schedule import schedule
 from scatc.ir.spec import Spec
 from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
+from scatc.runtime.entry import FORMAT
 from scatc.runtime.plan import Compiled, Plan, Record, make_plan
 from scatc.runtime.store import EntryError, from_entry, to_entry
 
-LARGEST_ENTRY = 1 << 27
-"""Bytes of tables beyond which a plan is not kept on disk: to read them back takes about as long as to make them."""
+LARGEST_TABLES = 1 << 27
+"""Bytes beyond which tables are not kept on disk: to read them back takes about as long as to make them."""
 
 PLANS: MemoryCache[Plan] = MemoryCache(64)
 
@@ -57,9 +59,15 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
         else:
             return replace(compiled, record=Record("read from the disk cache", time.perf_counter() - start))
     compiled = build(spec, target, options)
-    if sum(table.nbytes for table in compiled.tables.values()) <= LARGEST_ENTRY:
-        disk.store(key, to_entry(compiled))
+    disk.store(key, to_entry(compiled, tables=_keeps_tables(compiled)))
     return compiled
+
+
+def _keeps_tables(compiled: Compiled) -> bool:
+    """Whether to read the tables of a plan is quicker than to make them again."""
+    sizes = {id(table): table.nbytes for table in compiled.tables.values()}
+    spec = compiled.program.graph.spec
+    return sum(sizes.values()) <= LARGEST_TABLES and not any(bank.quick for bank in banks(spec).values())
 
 
 @lru_cache(maxsize=1)
@@ -76,9 +84,8 @@ def _code_digest() -> str:
 def _key(spec: Spec, target: Target, options: Options) -> str:
     kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
     versions = {name: installed_version(name) for name in ("scatc", *target.requires)}
-    return cache_key(
-        spec=spec.to_json(), target=target.name, options=kept, versions=versions | {"code": _code_digest()}
-    )
+    versions |= {"code": _code_digest(), "layout": str(FORMAT)}
+    return cache_key(spec=spec.to_json(), target=target.name, options=kept, versions=versions)
 
 
 @lru_cache

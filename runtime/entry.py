@@ -1,32 +1,44 @@
-"""One compiled plan as a file: texts and plain numeric arrays, each with its checksum, in an uncompressed zip.
+"""One compiled plan as a file: texts and plain numeric arrays, all in one piece with one checksum.
 
-Nothing read here is ever executed or unpickled, so a damaged or forged file can at worst be refused.
+    prelude    magic, format, bytes of the header, bytes of the file, CRC-32 of what follows
+    header     JSON: the key, and of each text and array where it lies in the body, of what dtype and shape
+    body       texts in UTF-8 and arrays as they lie in memory, each at a multiple of 64 bytes
+
+A plan has hundreds of arrays, most of them small, so that an archive of them would be slower to read than a plan to
+compile. Nothing read here is ever executed or unpickled: a damaged or forged file can at worst be refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
+import math
 import os
 import re
+import struct
 import uuid
-import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 """The layout of the file; files of another format are refused."""
 
-_MANIFEST = "manifest.json"
-_MANIFEST_LIMIT = 4 << 20
+ALIGNMENT = 64
+
+_MAGIC = b"\x93scatc\r\n"
+_PRELUDE = struct.Struct("<8sIIQII")
 _ENTRY_LIMIT = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DTYPE = re.compile(r"[<>|][biufc][0-9]{1,2}")
+
+Bytes = NDArray[np.uint8]
 
 
 class EntryError(ValueError):
@@ -51,61 +63,54 @@ class Entry:
     """
 
     texts: dict[str, str] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray[Any, np.dtype[Any]]] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in [*self.texts, *self.arrays]:
             if not _NAME.fullmatch(name):
                 raise EntryError(f"{name!r} cannot name a part of an entry: use letters, digits and _.- only")
         for name, array in self.arrays.items():
-            _check_dtype(name, array.dtype)
+            if array.dtype.kind not in "biufc":
+                raise EntryError(f"array {name!r} has dtype {array.dtype}, but an entry holds numbers only")
 
 
-def _check_dtype(name: str, dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "biufc":
-        raise EntryError(f"array {name!r} has dtype {dtype}, but an entry holds numbers only")
+def pack(entry: Entry, key: str) -> list[bytes | memoryview]:
+    """The file of an entry, in pieces; arrays that are one and the same object are in it once."""
+    body: list[bytes | memoryview] = []
+    size = 0
+
+    def place(data: bytes | memoryview) -> int:
+        nonlocal size
+        start = size
+        padding = -len(data) % ALIGNMENT
+        body.extend((data, bytes(padding)))
+        size += len(data) + padding
+        return start
+
+    # Sorted, and without dates: the same entry gives the same bytes.
+    encoded = {name: text.encode() for name, text in sorted(entry.texts.items())}
+    texts = {name: [place(data), len(data)] for name, data in encoded.items()}
+    arrays: dict[str, list[object]] = {}
+    placed: dict[int, int] = {}
+    for name, array in sorted(entry.arrays.items()):
+        if id(array) not in placed:
+            placed[id(array)] = place(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        arrays[name] = [array.dtype.str, list(array.shape), placed[id(array)]]
+    header = json.dumps({"key": key, "texts": texts, "arrays": arrays}, separators=(",", ":")).encode()
+    header += b" " * (-(_PRELUDE.size + len(header)) % ALIGNMENT)
+    checksum = zlib.crc32(header)
+    for data in body:
+        checksum = zlib.crc32(data, checksum)
+    prelude = _PRELUDE.pack(_MAGIC, FORMAT, len(header), _PRELUDE.size + len(header) + size, checksum, 0)
+    return [prelude, header, *body]
 
 
-def _array_bytes(array: np.ndarray[Any, np.dtype[Any]]) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asarray(array), version=(1, 0), allow_pickle=False)
-    return file.getvalue()
-
-
-def _array_from(name: str, data: bytes) -> np.ndarray[Any, np.dtype[Any]]:
-    file = io.BytesIO(data)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise EntryError(f"array {name!r} has an unknown format")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    _check_dtype(name, dtype)
-    # Counted in Python integers, before numpy allocates whatever the header claims.
-    count = 1
-    for length in shape:
-        count *= length
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(data) - file.tell():
-        raise EntryError(f"array {name!r} is not as large as its header claims")
-    file.seek(0)
-    return cast("np.ndarray[Any, np.dtype[Any]]", np.lib.format.read_array(file, allow_pickle=False))
-
-
-def to_parts(entry: Entry) -> dict[str, bytes]:
-    """The members of the file, by name."""
-    texts = {f"texts/{name}": text.encode() for name, text in entry.texts.items()}
-    arrays = {f"arrays/{name}.npy": _array_bytes(array) for name, array in entry.arrays.items()}
-    return texts | arrays
-
-
-def write_parts(path: Path, parts: Mapping[str, bytes], key: str) -> None:
+def write_packed(path: Path, packed: Sequence[bytes | memoryview]) -> None:
     """Write to a temporary file beside `path`, then rename: at no time does `path` name half an entry."""
-    listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in parts.items()}
-    manifest = json.dumps({"format": FORMAT, "key": key, "parts": listed}, indent=1, sort_keys=True).encode()
     temporary = path.parent / f"tmp.{os.getpid()}.{uuid.uuid4().hex}"
     try:
         with temporary.open("xb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name, data in [(_MANIFEST, manifest), *sorted(parts.items())]:
-                    # Sorted, and with ZipInfo's fixed date: the same entry gives the same bytes.
-                    archive.writestr(zipfile.ZipInfo(name), data)
+            file.writelines(packed)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -115,47 +120,67 @@ def write_parts(path: Path, parts: Mapping[str, bytes], key: str) -> None:
         raise
 
 
-def _read_zip(data: bytes, key: str | None) -> Entry:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        infos = {info.filename: info for info in archive.infolist()}
-        # Stored, not compressed, and together no larger than the file: what is declared is what is there.
-        if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos.values()):
-            raise EntryError("a part is compressed or encrypted")
-        if sum(info.file_size for info in infos.values()) > len(data) or len(infos) != len(archive.infolist()):
-            raise EntryError("parts overlap")
-        if infos[_MANIFEST].file_size > _MANIFEST_LIMIT:
-            raise EntryError("the manifest is too large")
-        manifest = json.loads(archive.read(_MANIFEST))
-        if manifest["format"] != FORMAT:
-            raise EntryError(f"format {manifest['format']!r} is not format {FORMAT}, which this version reads")
-        if key is not None and manifest["key"] != key:
-            raise EntryError("it was stored under another key")
-        if set(manifest["parts"]) | {_MANIFEST} != set(infos):
-            raise EntryError("its parts are not those of its manifest")
-        parts = {name: archive.read(name) for name in manifest["parts"]}
-    texts, arrays = {}, {}
-    for name, part in parts.items():
-        if hashlib.sha256(part).hexdigest() != manifest["parts"][name]["sha256"]:
-            raise EntryError(f"the checksum of {name} is wrong")
-        if name.startswith("texts/"):
-            texts[name.removeprefix("texts/")] = part.decode()
-        elif name.startswith("arrays/") and name.endswith(".npy"):
-            short = name.removeprefix("arrays/").removesuffix(".npy")
-            arrays[short] = _array_from(short, part)
-        else:
-            raise EntryError(f"{name!r} is not a part of an entry")
+def _read_whole(file: io.FileIO, size: int) -> Bytes:
+    """The bytes of a file, where arrays in them are aligned."""
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.__array_interface__["data"][0] % ALIGNMENT
+    whole = raw[start : start + size]
+    read = 0
+    while read < size and (count := file.readinto(whole[read:].data)):
+        read += count
+    return whole[:read]
+
+
+def _unpack(whole: Bytes, key: str | None) -> Entry:
+    magic, version, length, size, checksum, spare = _PRELUDE.unpack_from(whole)
+    if magic != _MAGIC or spare:
+        raise EntryError("it does not begin as an entry does")
+    if version != FORMAT:
+        raise EntryError(f"format {version} is not format {FORMAT}, which this version reads")
+    if size != len(whole) or (_PRELUDE.size + length) % ALIGNMENT:
+        raise EntryError("it is not as long as it says")
+    if zlib.crc32(whole[_PRELUDE.size :]) != checksum:
+        raise EntryError("the checksum is wrong")
+    header = json.loads(whole[_PRELUDE.size : _PRELUDE.size + length].tobytes())
+    if key is not None and header["key"] != key:
+        raise EntryError("it was stored under another key")
+    body = whole[_PRELUDE.size + length :]
+    texts = {name: _piece(body, start, count).tobytes().decode() for name, (start, count) in header["texts"].items()}
+    arrays: dict[str, NDArray[Any]] = {}
+    seen: dict[tuple[Any, ...], NDArray[Any]] = {}
+    for name, (dtype, shape, start) in header["arrays"].items():
+        place = (dtype, *shape, start)
+        if place not in seen:
+            seen[place] = _array(name, body, dtype, shape, start)
+        arrays[name] = seen[place]
     return Entry(texts, arrays)
+
+
+def _piece(body: Bytes, start: int, count: int) -> Bytes:
+    if type(start) is not int or type(count) is not int or not 0 <= start <= start + count <= len(body):
+        raise EntryError(f"bytes {start} to {start} + {count} are not in it")
+    return body[start : start + count]
+
+
+def _array(name: str, body: Bytes, dtype: str, shape: list[int], start: int) -> NDArray[Any]:
+    if not _DTYPE.fullmatch(dtype):
+        raise EntryError(f"array {name!r} has dtype {dtype!r}, but an entry holds numbers only")
+    if any(type(length) is not int or length < 0 for length in shape) or start % ALIGNMENT:
+        raise EntryError(f"array {name!r} cannot be of shape {shape} at {start}")
+    number = np.dtype(dtype)
+    return _piece(body, start, math.prod(shape) * number.itemsize).view(number).reshape(shape)
 
 
 def read_file(path: Path, key: str | None) -> Entry:
     """Read and check one file; `key`, unless None, must be the one that it was written under."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size > _ENTRY_LIMIT:
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _ENTRY_LIMIT:
             raise EntryError(f"{path}: larger than {_ENTRY_LIMIT} bytes")
-        data = file.read()
+        whole = _read_whole(file, size)
     try:
-        return _read_zip(data, key)
-    except Exception as error:  # the zip, JSON and npy readers raise nearly anything on damaged input
+        return _unpack(whole, key)
+    except Exception as error:  # of a forged header, nearly anything
         reason = str(error) if isinstance(error, EntryError) else f"{type(error).__name__}: {error}"
         raise EntryError(f"{path}: damaged or not written by scatc ({reason})") from error
 
@@ -175,7 +200,7 @@ def write_entry(path: str | os.PathLike[str], entry: Entry) -> None:
     OSError
         If the file cannot be written; an existing file is then left as it was.
     """
-    write_parts(Path(path), to_parts(entry), key="")
+    write_packed(Path(path), pack(entry, key=""))
 
 
 def read_entry(path: str | os.PathLike[str]) -> Entry:

@@ -21,8 +21,8 @@ from scatc.runtime.plan import Compiled, Record
 __all__ = ["EntryError", "from_entry", "read_entry", "to_entry", "write_entry"]
 
 
-def to_entry(compiled: Compiled) -> Entry:
-    """What has to be kept of a compiled plan."""
+def to_entry(compiled: Compiled, *, tables: bool = True) -> Entry:
+    """What has to be kept of a compiled plan; without its tables, they are made again when it is read."""
     program, options = compiled.program, compiled.options
     header = {
         "target": compiled.target,
@@ -30,9 +30,10 @@ def to_entry(compiled: Compiled) -> Entry:
         "batch": program.batch,
         "chunks": dict(program.chunks),
         "workers": program.workers,
+        "tables": tables,
     }
     texts = {"header": json.dumps(header, sort_keys=True), "graph": print_graph(program.graph, comments=False)}
-    return Entry(texts, compiled.tables)
+    return Entry(texts, compiled.tables if tables else {})
 
 
 def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
@@ -65,7 +66,8 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
         program = replace(program, seconds_a_call=seconds_a_call(graph, options))
-        source = target.emit(program, options, entry.arrays, version)
+        tables = entry.arrays if header["tables"] else target.tables(program, options)
+        source = target.emit(program, options, tables, version)
     except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise EntryError(f"this is not a plan: {error}") from error
-    return Compiled(header["target"], program, options, entry.arrays, source, version, record)
+    return Compiled(header["target"], program, options, tables, source, version, record)

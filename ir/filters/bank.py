@@ -54,11 +54,14 @@ class Bank(ABC):
         The grid at level 0.
     info : tuple of FilterInfo
         One entry a filter.
+    quick : bool
+        Whether responses are computed about as fast as they could be read from a file.
     """
 
     name: str
     shape: tuple[int, ...]
     info: tuple[FilterInfo, ...]
+    quick: bool = False
 
     def __len__(self) -> int:
         return len(self.info)

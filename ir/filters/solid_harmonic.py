@@ -131,6 +131,8 @@ class SolidHarmonicBank(Bank):
         Whether a filter has the components `m = -l, ..., l`, or only `m = -l`.
     """
 
+    quick = True
+
     def __init__(
         self, shape: tuple[int, ...], J: int, L: int, sigma_0: float = 1.0, rotation_covariant: bool = True
     ) -> None:

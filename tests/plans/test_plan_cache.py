@@ -17,7 +17,7 @@ from support import python
 from scatc.compiler import compile as compile_plan
 from scatc.ir.spec import Spec
 from scatc.runtime import driver
-from scatc.runtime.cache import DiskCache, Entry
+from scatc.runtime.cache import DiskCache, Entry, read_entry
 
 
 @pytest.fixture
@@ -84,6 +84,29 @@ def test_an_entry_that_is_no_plan_is_replaced(cache: Path) -> None:
     assert "made      compiled in " in compile_plan(SPEC).report()
     driver.PLANS.clear()
     assert "read from the disk cache" in compile_plan(SPEC).report()
+
+
+def test_tables_that_are_quicker_made_than_read_are_not_kept(cache: Path) -> None:
+    spec = Spec(dim=3, shape=(8, 8, 8), J=1, L=2)
+    plan = compile_plan(spec)
+    (path,) = entries(cache)
+    assert not read_entry(path).arrays
+    driver.PLANS.clear()
+    again = compile_plan(spec)
+    assert "read from the disk cache" in again.report()
+    assert again.source() == plan.source()
+    assert_same(again(noise(spec)), plan(noise(spec)))
+    again.save(path.parent / "mine")
+    assert read_entry(path.parent / "mine").arrays  # a file is complete
+
+
+def test_tables_that_are_large_are_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LARGEST_TABLES", 1000)
+    wanted = compile_plan(SPEC)(noise(SPEC))
+    driver.PLANS.clear()
+    again = compile_plan(SPEC)
+    assert "read from the disk cache" in again.report()
+    assert_same(again(noise(SPEC)), wanted)
 
 
 def test_without_caches_nothing_is_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
