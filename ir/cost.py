@@ -6,6 +6,7 @@ Figures are for one signal of the batch and all paths of a node. The same figure
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log2, prod
 
@@ -72,7 +73,7 @@ def frame_outputs(taps: int, by: int) -> int:
     return max(-(-taps // (1 << by)), 1)
 
 
-def graph_costs(graph: Graph, machine: Machine, itemsize: int) -> dict[str, Cost]:
+def graph_costs(graph: Graph, machine: Machine, itemsize: int) -> Mapping[str, Cost]:
     """The cost of every node of a graph, by name.
 
     Parameters
@@ -82,8 +83,14 @@ def graph_costs(graph: Graph, machine: Machine, itemsize: int) -> dict[str, Cost
     itemsize : int
         Bytes of a real number.
     """
-    values = infer(graph)
-    return {name: node_cost(node, values.get(node.x), values[name], machine, itemsize) for name, node in graph}
+    key = (graph_costs, machine, itemsize)
+    if key not in graph.derived:
+        values = infer(graph)
+        graph.derived[key] = {
+            name: node_cost(node, values.get(node.x), values[name], machine, itemsize) for name, node in graph
+        }
+    known: Mapping[str, Cost] = graph.derived[key]
+    return known
 
 
 def node_cost(node: Node, x: Value | None, y: Value, machine: Machine, itemsize: int) -> Cost:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -62,6 +62,11 @@ class Graph:
         from scatc.ir.text import print_graph
 
         return print_graph(self)
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What others have worked out of this graph and keep with it: a graph never changes (see `values.infer`)."""
+        return {}
 
     @cached_property
     def users(self) -> Mapping[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ Programs of gradients (`adjoint.py`) have the transposed kinds besides, which `t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import ClassVar
 
 Box = tuple[tuple[int, int], ...]
@@ -36,12 +37,19 @@ class Node:
     @property
     def operands(self) -> tuple[str, ...]:
         """The names of the values that it works on."""
+        if len(self.inputs) == 1:  # the rule, and asked for often
+            return (self.x,) if self.x else ()
         return tuple(name for field in self.inputs if (name := getattr(self, field)))
 
     def attributes(self) -> dict[str, object]:
         """What the node states besides its inputs, without what is at its default."""
-        rest = fields(self)[len(self.inputs) :]
-        return {f.name: v for f in rest if (v := getattr(self, f.name)) != f.default}
+        return {name: v for name, default in _attributes(type(self)) if (v := getattr(self, name)) != default}
+
+
+@cache
+def _attributes(kind: type[Node]) -> tuple[tuple[str, object], ...]:
+    """The fields of a kind besides its inputs, and their defaults."""
+    return tuple((f.name, f.default) for f in fields(kind)[len(kind.inputs) :])
 
 
 @dataclass(frozen=True, slots=True)

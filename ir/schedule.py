@@ -90,7 +90,7 @@ class Program:
     seconds_a_call: float = 0.0
 
     @cached_property
-    def values(self) -> dict[str, Value]:
+    def values(self) -> Mapping[str, Value]:
         """The inferred type of each value."""
         return infer(self.graph)
 
@@ -175,8 +175,15 @@ class Program:
 
     def split(self, fold: str) -> bool:
         """Whether a fold's filters run in chunks: branches always may, so that workers can share one."""
-        count = filters(self.graph[fold])
-        return count > 0 and (self.chunks[fold] < count or fold in self.branches)
+        return fold in self._splits
+
+    @cached_property
+    def _splits(self) -> frozenset[str]:
+        return frozenset(
+            name
+            for name, node in self.graph
+            if (count := filters(node)) and (self.chunks[name] < count or name in self.branches)
+        )
 
 
 def filters(node: Node) -> int:
@@ -186,12 +193,16 @@ def filters(node: Node) -> int:
 
 def _loops(graph: Graph) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Of each node: the loops that its code runs in, and those over whose filters its value has rows."""
+    if _loops in graph.derived:
+        known: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = graph.derived[_loops]
+        return known
     around: dict[str, tuple[str, ...]] = {}
     within: dict[str, tuple[str, ...]] = {}
     for name, node in graph:
         outer = max((within[operand] for operand in node.operands), key=len, default=())
         around[name] = (*outer, name) if filters(node) else outer
         within[name] = within[node.into] if isinstance(node, FoldT) else around[name]
+    graph.derived[_loops] = around, within
     return around, within
 
 

@@ -9,9 +9,11 @@ without spaces, what follows `#` is the inferred value and is for readers (the p
 
 from __future__ import annotations
 
+import json
 import re
 from ast import literal_eval
 from dataclasses import fields
+from functools import lru_cache
 
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
@@ -81,7 +83,7 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
     names = () if KINDS[kind] is Input else KINDS[kind].inputs
     if len(inputs) != len(names):
         raise ValueError(f"it has {len(names)} input(s), not {len(inputs)}")
-    types = {f.name: str(f.type) for f in fields(KINDS[kind])[len(KINDS[kind].inputs) :]}
+    types = _attribute_types(KINDS[kind])
     attributes: dict[str, object] = {}
     for key, _, value in (word.partition("=") for word in rest if "=" in word):
         if key not in types:
@@ -90,21 +92,48 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
             raise ValueError(f"{key} is given twice")
         if types[key] == "str" and not _NAME.fullmatch(value):
             raise ValueError(f"{key}={_short(value)} is no name")
-        attributes[key] = value if types[key] == "str" else _parse_value(key, value, types[key])
+        try:
+            attributes[key] = value if types[key] == "str" else _parse_value(value, types[key])
+        except ValueError as error:
+            raise ValueError(f"{key}={_short(value)} is {error}") from None
     return name, KINDS[kind](*inputs, **attributes)  # type: ignore[arg-type]
 
 
-def _parse_value(key: str, text: str, type_name: str) -> object:
+@lru_cache(maxsize=len(KINDS))
+def _attribute_types(kind: type[Node]) -> dict[str, str]:
+    return {f.name: str(f.type) for f in fields(kind)[len(kind.inputs) :]}
+
+
+@lru_cache(maxsize=1024)  # siblings have much in common
+def _parse_value(text: str, type_name: str) -> object:
     """The value of a number, a flag or a tuple (the types that a node's attributes have besides text)."""
     try:
-        value = literal_eval(text)
+        value = _plain(text)
+        if value is None:
+            value = literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{key}={_short(text)} is no value") from None
+        raise ValueError("no value") from None
     expected = {"int": int, "bool": bool}.get(type_name, tuple)
     leaf = next((kind for name, kind in (("float", float), ("str", str), ("bool", bool)) if name in type_name), int)
     if type(value) is not expected or not _holds(value, leaf):
-        raise ValueError(f"{key}={_short(text)} is not of type {expected.__name__}")
+        raise ValueError(f"not of type {expected.__name__}")
     return value
+
+
+def _plain(text: str) -> object:
+    """Numbers, and tuples of them, as they are printed; None for any other text.
+
+    What JSON makes of it counts only if it prints as that same text: a quicker way, never another value.
+    """
+    try:
+        value = _tuples(json.loads(text.replace("(", "[").replace(",)", "]").replace(")", "]")))
+    except (ValueError, RecursionError):
+        return None
+    return value if _print(value) == text else None
+
+
+def _tuples(value: object) -> object:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _holds(value: object, leaf: type) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from types import MappingProxyType
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
@@ -87,12 +88,21 @@ class Value:
         return f"{number} {'x'.join([*leading, *map(str, self.shape)])} {what} @{self.level}{band}"
 
 
-def infer(graph: Graph) -> dict[str, Value]:
+def infer(graph: Graph) -> Mapping[str, Value]:
     """The value of every node of a graph, by name."""
+    known: Mapping[str, Value] | None = graph.derived.get(infer)
+    if known is not None:
+        return known
     values: dict[str, Value] = {}
     for name, node in graph:
-        values[name] = infer_node(graph.spec, node, *(values[operand] for operand in node.operands))
-    return values
+        values[name] = infer_node(graph.spec, node, *[values[operand] for operand in node.operands])
+    return keep_values(graph, values)
+
+
+def keep_values(graph: Graph, values: dict[str, Value]) -> Mapping[str, Value]:
+    """Let `infer` know what it would find."""
+    kept: Mapping[str, Value] = graph.derived.setdefault(infer, MappingProxyType(values))
+    return kept
 
 
 def infer_node(spec: Spec, node: Node, *operands: Value) -> Value:

@@ -37,7 +37,7 @@ from scatc.ir.transposed import (
     Sum,
     UnpadT,
 )
-from scatc.ir.values import Value, infer_node
+from scatc.ir.values import Value, infer_node, keep_values
 
 _KINDS = {
     "scattering": SCATTERING_KINDS,
@@ -97,6 +97,7 @@ def verify(graph: Graph, level: str = "any") -> None:
         values[name] = infer_node(graph.spec, node, *operands)
         for problem in _transposed_problems(graph, node, *operands):
             _fail(name, node, problem)
+    keep_values(graph, values)
     paths = [path for _, output in graph.outputs for path in output.paths]
     if len(paths) != len(set(paths)):
         raise CompileError("a path is output twice")

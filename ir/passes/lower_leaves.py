@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 
 from scatc.ir.cost import node_cost
@@ -41,7 +42,7 @@ def _chain(graph: Graph, name: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, str, str], options: Options) -> float:
+def _fft_price(graph: Graph, values: Mapping[str, Value], chain: tuple[str, str, str], options: Options) -> float:
     """Predicted seconds of the low-pass through the FFT."""
     spectrum, product, inverse = chain
     steps = [product, inverse]
@@ -54,7 +55,7 @@ def _fft_price(graph: Graph, values: dict[str, Value], chain: tuple[str, str, st
 
 def _cheapest(
     graph: Graph,
-    values: dict[str, Value],
+    values: Mapping[str, Value],
     chain: tuple[str, str, str],
     kept: tuple[tuple[int, int], ...],
     options: Options,
