@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import lru_cache
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -75,6 +76,7 @@ def _target(folder: str) -> Target | None:
     return getattr(importlib.import_module(f"{__name__}.{folder}"), "TARGET", None)
 
 
+@lru_cache
 def find_target(name: str) -> Target:
     """The target of a name.
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import filelock
 import platformdirs
 
 from scatc.runtime.entry import Entry, EntryError, pack, read_entry, read_file, write_entry, write_packed
@@ -181,6 +180,8 @@ class DiskCache:
         bool
             Whether it is kept. If not, a `RuntimeWarning` names the folder and the reason.
         """
+        import filelock  # takes longer to import than an entry to be read
+
         path = self._path(key)
         if not self._usable():
             return False

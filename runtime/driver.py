@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
+import importlib
 import time
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -89,9 +89,12 @@ def _key(spec: Spec, target: Target, options: Options) -> str:
 
 
 @lru_cache
-def installed_version(distribution: str) -> str:
-    """The installed version of a distribution; none where it is missing, which is said when a plan is made."""
+def installed_version(package: str) -> str:
+    """The version of a package that emitted code imports; none where it is missing, which is said when a plan is made.
+
+    It has to be imported anyway; to ask `importlib.metadata` would take longer than that.
+    """
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return str(importlib.import_module(package).__version__)
+    except ImportError:
         return ""

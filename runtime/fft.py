@@ -23,11 +23,12 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scatc.runtime import mkl
+if TYPE_CHECKING:
+    from scatc.runtime import mkl
 
 _CHOICES = ("auto", "mkl_fft", "scipy")
 
@@ -50,11 +51,15 @@ def _mkl_backend() -> tuple[types.ModuleType | None, str]:
 @functools.cache
 def _kept_backend(threads: int) -> mkl.Backend:
     """MKL through DFTI, for FFT calls that start up to `threads` threads of their own."""
+    from scatc.runtime import mkl
+
     return mkl.Backend(_mkl_library(), threads)
 
 
 @functools.cache
 def _mkl_library() -> mkl.Library:
+    from scatc.runtime import mkl
+
     return mkl.load()
 
 

@@ -24,7 +24,7 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import Program, filters
 from scatc.ir.spec import Spec
 from scatc.ir.text import print_node
-from scatc.ir.transposed import Blank, FoldT, Gradient
+from scatc.ir.transposed import TRANSPOSED_KINDS, Blank, FoldT, Gradient
 
 RULES = rules.RULES | transposed.RULES
 
@@ -42,13 +42,10 @@ def _templates() -> jinja2.Environment:
     return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 
 
-@lru_cache(maxsize=1)
-def _macros() -> dict[str, Callable[..., str]]:
-    """The macro of each node kind."""
-    found: dict[str, Callable[..., str]] = {}
-    for file in ("nodes.py.j2", "transposed.py.j2"):
-        found |= vars(_templates().get_template(file).module)
-    return found
+@lru_cache(maxsize=2)
+def _macros(file: str) -> dict[str, Callable[..., str]]:
+    """The macros of a file of templates, by node kind."""
+    return vars(_templates().get_template(file).module)
 
 
 def emit(program: Program, options: Options, tables: Tables, version: str) -> str:
@@ -154,7 +151,6 @@ class Emitter:
     def __init__(self, program: Program, options: Options) -> None:
         self.program, self.options = program, options
         self.graph, self.values, self.spec = program.graph, program.values, program.graph.spec
-        self.macros = _macros()
         self._sections: dict[str | None, list[str]] = {None: [], REST: []}
         self.backwards = any(isinstance(node, Gradient) for _, node in self.graph)
         self.vector = self.backwards or bool(program.slots)
@@ -210,8 +206,12 @@ class Emitter:
         """The code of one node."""
         x = self.values[node.x]
         context = RULES[type(node)](self, name, node, x, self.values[name])
-        macro = self.macros[str(context.pop("macro", node.kind))]
+        macro = self.macro(str(context.pop("macro", node.kind)), node)
         self.write(macro(SimpleNamespace(name=name, x=self.place(node.x), **context)))
+
+    def macro(self, name: str, node: Node) -> Callable[..., str]:
+        """A macro for nodes of a kind: forward programs have no use for those of the transposed ones."""
+        return _macros("transposed.py.j2" if isinstance(node, TRANSPOSED_KINDS) else "nodes.py.j2")[name]
 
     def place(self, name: str) -> str:
         """The variable that holds a value: what is added up stands where the sum began."""
@@ -264,6 +264,6 @@ class Emitter:
         self.depth += 1
         self.node(name, node)
         self.node(inverse, self.graph[inverse])
-        self.write(self.macros["square"](SimpleNamespace(name=modulus, x=inverse)))
+        self.write(self.macro("square", self.graph[modulus])(SimpleNamespace(name=modulus, x=inverse)))
         self.depth -= 1
         self.write(f"np.sqrt({modulus}, out={modulus})")

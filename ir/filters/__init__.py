@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scatc.ir.filters.bank import Bank, FilterInfo
@@ -29,7 +31,8 @@ __all__ = [
 ]
 
 
-def banks(spec: Spec) -> dict[str, Bank]:
+@lru_cache(maxsize=16)
+def banks(spec: Spec) -> Mapping[str, Bank]:
     """The filter banks of a transform, by name.
 
     1D: `phi`, and `psi1`, `psi2`, ... one for each entry of `Q`. 2D: `phi`, `psi`. 3D: `psi`.
@@ -45,7 +48,7 @@ def banks(spec: Spec) -> dict[str, Bank]:
     else:
         shape = tuple(spec.padded_shape)
         found = [_cached(SolidHarmonicBank, shape, spec.J, spec.L, spec.sigma_0, spec.rotation_covariant)]
-    return {bank.name: bank for bank in found}
+    return MappingProxyType({bank.name: bank for bank in found})
 
 
 @lru_cache(maxsize=16)
