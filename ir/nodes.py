@@ -11,7 +11,6 @@ Programs of gradients (`adjoint.py`) have the transposed kinds besides, which `t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import ClassVar
 
 Box = tuple[tuple[int, int], ...]
@@ -46,10 +45,14 @@ class Node:
         return {name: v for name, default in _attributes(type(self)) if (v := getattr(self, name)) != default}
 
 
-@cache
+_ATTRIBUTES: dict[type, tuple[tuple[str, object], ...]] = {}
+
+
 def _attributes(kind: type[Node]) -> tuple[tuple[str, object], ...]:
     """The fields of a kind besides its inputs, and their defaults."""
-    return tuple((f.name, f.default) for f in fields(kind)[len(kind.inputs) :])
+    if kind not in _ATTRIBUTES:
+        _ATTRIBUTES[kind] = tuple((f.name, f.default) for f in fields(kind)[len(kind.inputs) :])
+    return _ATTRIBUTES[kind]
 
 
 @dataclass(frozen=True, slots=True)

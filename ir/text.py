@@ -22,6 +22,9 @@ from scatc.ir.spec import Spec
 from scatc.ir.transposed import KINDS
 from scatc.ir.values import infer
 
+_TYPES = {kind: {f.name: str(f.type) for f in fields(c)[len(c.inputs) :]} for kind, c in KINDS.items()}
+"""Of each kind: the types of its attributes."""
+
 _NAME = re.compile("[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -83,7 +86,7 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
     names = () if KINDS[kind] is Input else KINDS[kind].inputs
     if len(inputs) != len(names):
         raise ValueError(f"it has {len(names)} input(s), not {len(inputs)}")
-    types = _attribute_types(KINDS[kind])
+    types = _TYPES[kind]
     attributes: dict[str, object] = {}
     for key, _, value in (word.partition("=") for word in rest if "=" in word):
         if key not in types:
@@ -97,11 +100,6 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
         except ValueError as error:
             raise ValueError(f"{key}={_short(value)} is {error}") from None
     return name, KINDS[kind](*inputs, **attributes)  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=len(KINDS))
-def _attribute_types(kind: type[Node]) -> dict[str, str]:
-    return {f.name: str(f.type) for f in fields(kind)[len(kind.inputs) :]}
 
 
 @lru_cache(maxsize=1024)  # siblings have much in common

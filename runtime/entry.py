@@ -132,14 +132,14 @@ def _read_whole(file: io.FileIO, size: int) -> Bytes:
 
 
 def _unpack(whole: Bytes, key: str | None) -> Entry:
-    magic, version, length, size, checksum, spare = _PRELUDE.unpack_from(whole)
+    magic, version, length, size, checksum, spare = _PRELUDE.unpack_from(whole.data)
     if magic != _MAGIC or spare:
         raise EntryError("it does not begin as an entry does")
     if version != FORMAT:
         raise EntryError(f"format {version} is not format {FORMAT}, which this version reads")
     if size != len(whole) or (_PRELUDE.size + length) % ALIGNMENT:
         raise EntryError("it is not as long as it says")
-    if zlib.crc32(whole[_PRELUDE.size :]) != checksum:
+    if zlib.crc32(whole[_PRELUDE.size :].data) != checksum:
         raise EntryError("the checksum is wrong")
     header = json.loads(whole[_PRELUDE.size : _PRELUDE.size + length].tobytes())
     if key is not None and header["key"] != key:

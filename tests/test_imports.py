@@ -80,6 +80,20 @@ def test_importing_scatc_loads_no_framework(tmp_path: Path) -> None:
     assert json.loads(python("-c", code, cwd=tmp_path)) == []
 
 
+def test_compiling_loads_no_fft(tmp_path: Path) -> None:
+    """SciPy's takes longer to import than the rest together, and a plan that is not called does not need it."""
+    if importlib.util.find_spec("mkl_fft") is not None:
+        pytest.skip("whether MKL's FFT works can only be seen by calling it, which imports SciPy's")
+    code = """
+import sys, scatc
+plan = scatc.compile(scatc.Spec(dim=1, shape=64, J=2), cache=False)
+print("scipy.fft" in sys.modules, end=" ")
+plan([0.0] * 64)
+print("scipy.fft" in sys.modules)
+"""
+    assert python("-c", code, cwd=tmp_path).split() == ["False", "True"]
+
+
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_importing_one_framework_loads_no_other(name: str, tmp_path: Path) -> None:
     """What a framework itself loads is not ours to choose: TensorFlow loads Keras and, where it is installed, JAX."""

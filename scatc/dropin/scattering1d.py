@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
@@ -162,7 +162,7 @@ class ScatteringBase1D(ScatteringBase):
         return frequencies, {}
 
     @property
-    def _banks(self) -> dict[str, Bank]:
+    def _banks(self) -> Mapping[str, Bank]:
         # both orders, whatever `max_order` is at the moment
         return banks(Spec(**self._fields | {"order": max(2, self.max_order)}))
 

@@ -26,6 +26,7 @@ from scatc.ir.filters import (
 )
 from scatc.ir.filters.bank import Memo
 from scatc.ir.filters.morlet1d import frequencies, gabor
+from scatc.ir.filters.solid_harmonic import coefficients, legendre
 from scatc.ir.filters.support import Arc
 from scatc.ir.spec import Spec
 
@@ -344,6 +345,18 @@ def test_a_quarter_turn_swaps_the_axes() -> None:
         close(turned.T, psi.response(j * L + theta)[0], 1e-12)
 
 
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_components_are_written_where_they_are_wanted(bank: Bank, precision: type[np.floating[Any]]) -> None:
+    box = tuple(Band(-(n // 3), n // 4 + 1) for n in bank.shape)
+    for index in range(len(bank)):
+        window = bank.window(index, 0, box)
+        chosen = range(len(window) // 2, len(window))
+        out = np.empty((len(chosen), *window.shape[1:]), np.result_type(precision, np.complex64))
+        bank.fill(out, index, 0, box, {component: 0.5 + component for component in chosen})
+        wanted = np.array([(0.5 + component) * window[component] for component in chosen])
+        close(out, wanted, 1e-6 if precision is np.float32 else 1e-15)
+
+
 # ---- three dimensions -----------------------------------------------------------------------------------------------
 
 
@@ -360,7 +373,7 @@ def spherical_harmonic(l: int, m: int, polar: Real, azimuth: Real) -> NDArray[np
 @pytest.mark.parametrize("shape", [(8, 8, 8), (6, 4, 10), (5, 7, 4), (1, 4, 3)])
 @pytest.mark.parametrize("sigma_0", [1.0, 0.6])
 def test_solid_harmonics_are_their_formula(shape: tuple[int, int, int], sigma_0: float) -> None:
-    J, L = 1, 5
+    J, L = 1, 11  # large enough for both ways to compute them
     psi = SolidHarmonicBank(shape, J, L, sigma_0)
     alone = SolidHarmonicBank(shape, J, L, sigma_0, rotation_covariant=False)
     first = [-size // 2 for size in shape]
@@ -379,6 +392,14 @@ def test_solid_harmonics_are_their_formula(shape: tuple[int, int, int], sigma_0:
         expected = np.array([radial * harmonic for harmonic in harmonics])
         close(psi.response(index), expected, 1e-13)
         assert np.array_equal(alone.response(index), psi.response(index)[:1])
+
+
+@pytest.mark.parametrize("l", range(13))
+def test_coefficients_are_those_of_the_polynomial(l: int) -> None:
+    z, rho2 = np.linspace(-2, 2, 9), np.linspace(0, 3, 7)[:, np.newaxis]
+    for m in range(l + 1):
+        terms = [c * z ** (l - m - 2 * k) * rho2**k for k, c in enumerate(coefficients(l, m))]
+        close(np.sum(terms, axis=0), legendre(l, m, z, z**2 + rho2), 1e-13)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (6, 8, 10), (5, 6, 8)])
