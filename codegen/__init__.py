@@ -22,6 +22,11 @@ Tables = dict[str, NDArray[Any]]
 """The arrays that emitted code is bound to, by name."""
 
 
+def table_bytes(tables: Tables) -> int:
+    """Bytes of tables, of which some may be one array by several names."""
+    return sum({id(table): table.nbytes for table in tables.values()}.values())
+
+
 class Target(Protocol):
     """What a target knows.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from types import MappingProxyType
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
@@ -101,7 +100,7 @@ def infer(graph: Graph) -> Mapping[str, Value]:
 
 def keep_values(graph: Graph, values: dict[str, Value]) -> Mapping[str, Value]:
     """Let `infer` know what it would find."""
-    kept: Mapping[str, Value] = graph.derived.setdefault(infer, MappingProxyType(values))
+    kept: Mapping[str, Value] = graph.derived.setdefault(infer, values)
     return kept
 
 

@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 
 import scatc.codegen
 import scatc.ir
-from scatc.codegen import Target
+from scatc.codegen import Target, table_bytes
 from scatc.ir.filters import banks
 from scatc.ir.lower import lower
 from scatc.ir.options import Options
@@ -65,9 +65,8 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
 
 def _keeps_tables(compiled: Compiled) -> bool:
     """Whether to read the tables of a plan is quicker than to make them again."""
-    sizes = {id(table): table.nbytes for table in compiled.tables.values()}
-    spec = compiled.program.graph.spec
-    return sum(sizes.values()) <= LARGEST_TABLES and not any(bank.quick for bank in banks(spec).values())
+    quick = any(bank.quick for bank in banks(compiled.program.graph.spec).values())
+    return not quick and table_bytes(compiled.tables) <= LARGEST_TABLES
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scatc.codegen import Tables
+from scatc.codegen import Tables, table_bytes
 from scatc.ir.cost import Cost, graph_costs
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
@@ -91,7 +91,7 @@ def _memory(program: Program, options: Options) -> list[str]:
 
 def _sizes(program: Program, options: Options, tables: Tables) -> list[str]:
     return [
-        f"tables    {sum(t.nbytes for t in tables.values())} bytes of filters, matrices and indices",
+        f"tables    {table_bytes(tables)} bytes of filters, matrices and indices",
         f"output    {options.itemsize * sum(_output_sizes(program))} bytes a signal",
     ]
 
