@@ -8,10 +8,9 @@ the folder that the cold one left. *Compile* is `scatc.compile`; *first call* is
 longer than the second, such as loading what was built. A process pays once, which is printed last, for its imports,
 numpy being there already: those of `import scatc` and the compilation of a tiny transform of the same dimension (or
 its reading), and those of the first call of that one, such as SciPy's FFT. As in an installed package, modules are
-compiled to bytecode before. Medians over rounds. Nothing is asserted.
-
-On a machine that others use, ``--clock processor`` counts the seconds of processors instead of those that passed: all
-but the first calls are one thread's work, and wait for little.
+compiled to bytecode before. Printed is the fastest of all rounds: each does the same work, and what else the machine
+does can only slow it. ``--clock processor`` counts the seconds of processors instead of those that passed: all but the
+first calls are one thread's work, and wait for little. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -84,8 +82,8 @@ def fresh(case: Case, options: argparse.Namespace, cache: str) -> Figures:
     return found
 
 
-def measure(case: Case, options: argparse.Namespace) -> dict[str, Figures]:
-    """Medians of cold and warm processes."""
+def measure(case: Case, options: argparse.Namespace) -> dict[str, list[Figures]]:
+    """Cold and warm processes, one of each a round."""
     found: dict[str, list[Figures]] = {"cold": [], "warm": []}
     with tempfile.TemporaryDirectory(prefix="scatc-benchmark-") as cache:
         fresh(case.tiny(), options, cache)  # writes the bytecode
@@ -93,10 +91,12 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Figures]:
         with tempfile.TemporaryDirectory(prefix="scatc-benchmark-") as cache:
             for several in found.values():
                 several.append(fresh(case, options, cache))
-    return {
-        kind: {key: statistics.median(one[key] for one in several) for key in several[0]}
-        for kind, several in found.items()
-    }
+    return found
+
+
+def best(several: list[Figures], key: str) -> float:
+    """The fastest round's."""
+    return min(one[key] for one in several)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,14 +127,13 @@ def main() -> None:
             continue
         found = measure(case, options)
         rows.append({"case": case.to_json(), **found})
-        seconds = [found["cold"]["compile"], found["cold"]["first"]]
-        milliseconds = [1e3 * found["warm"]["compile"], 1e3 * found["warm"]["first"]]
+        seconds = [best(found["cold"], key) for key in ("compile", "first")]
+        milliseconds = [1e3 * best(found["warm"], key) for key in ("compile", "first")]
         cells = [case.name, *(f"{s:.3f}" for s in seconds), *(f"{ms:.1f}" for ms in milliseconds)]
         print(turns.line(cells, WIDTHS), flush=True)
     print()
     for key, what in (("import", "once a process: import and a tiny transform"), ("start", "its first call")):
-        every = [row[kind][key] for row in rows for kind in ("cold", "warm")]
-        print(f"{what}: {1e3 * statistics.median(every):.0f} ms")
+        print(f"{what}: {1e3 * min(best(row['cold'] + row['warm'], key) for row in rows):.0f} ms")
     if options.json:
         how = {"target": options.target, "rounds": options.rounds, "clock": options.clock}
         written = {"platform": platform.platform(), **how, "cases": rows}

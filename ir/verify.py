@@ -174,9 +174,9 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
 
 def _transposed_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:
     """What is wrong with how the operands of a transposed kind go together."""
-    x, last = operands[0] if operands else None, operands[-1] if operands else None
-    if x is None or last is None:
+    if not isinstance(node, TRANSPOSED_KINDS) or not operands:
         return []
+    x, last = operands[0], operands[-1]
     if isinstance(node, FftT | FoldT | IfftT) and x.spectrum == isinstance(node, IfftT):
         return ["it needs samples, not a spectrum" if x.spectrum else "it needs a spectrum"]
     if isinstance(node, Cotangent) and len(node.paths) != x.paths:
