@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scatc.ir.paths import Path
-from scatc.runtime.code import Code, GradientCode
+from scatc.runtime.code import Code, GradientCode, Runnable
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
 
@@ -34,13 +34,18 @@ class NumpyPlan(Plan):
     def __init__(self, compiled: Compiled) -> None:
         super().__init__(compiled)
         self.workers = compiled.program.workers
-        self._code = Code(compiled, self._module)
+        self._squares = self.spec.average == "integral"  # the norm over m is a root of squares
+        self._code = self._loaded()
+
+    def _loaded(self) -> Runnable:
+        """The code of the transform."""
+        return Code(self._compiled, self._module)
 
     def with_workers(self, workers: int) -> NumpyPlan:
         """The same plan for another number of workers; it shares its tables with this one."""
         program = replace(self._compiled.program, workers=workers)
         options = replace(self._compiled.options, workers=workers)
-        return NumpyPlan(replace(self._compiled, program=program, options=options))
+        return type(self)(replace(self._compiled, program=program, options=options))
 
     @cached_property
     def save_mode(self) -> str:
@@ -48,7 +53,7 @@ class NumpyPlan(Plan):
         return save_mode(self._compiled)
 
     @cached_property
-    def _storing(self) -> Code:
+    def _storing(self) -> Runnable:
         compiled = keeping(self._compiled, self.save_mode)
         return self._code if compiled is self._compiled else Code(compiled, beside=self._code)
 
@@ -202,9 +207,9 @@ class NumpyPlan(Plan):
         outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in code.program.outputs]
         saved = [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in code.program.slots]
         if count and any(out.size for out in outs):
-            # squares, which the norm over m takes, must stay within the numbers' range, and so must the quotients that
-            # the gradient makes of what is stored
-            scales = _scales(signals) if saved or self.spec.average == "integral" else None
+            # squares must stay within the numbers' range, and so must the quotients that the gradient makes of what is
+            # stored
+            scales = _scales(signals) if saved or self._squares else None
             code(self._divided(signals, scales), [*outs, *saved])
             if scales is not None:
                 with np.errstate(over="ignore", under="ignore"):
@@ -256,6 +261,8 @@ class NumpyPlan(Plan):
 
 def _scales(*arrays: Array) -> Array | None:
     """Powers of two, one for each signal, by which it is divided to be of usual size (exactly); None: all are."""
+    if len(arrays) == 1 and _is_usual(arrays[0]):
+        return None
     peaks = np.zeros(len(arrays[0]))
     for array in arrays:
         axes = tuple(range(1, array.ndim))
@@ -266,6 +273,15 @@ def _scales(*arrays: Array) -> Array | None:
         return None
     scales: Array = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
     return scales
+
+
+def _is_usual(array: Array) -> bool:
+    """Whether no signal needs a scale, found in few steps: of one that is zero this does not say so."""
+    if array.dtype.char not in "fd" or not array.size:
+        return False
+    axes = tuple(range(1, array.ndim))
+    top, low = array.max(axis=axes), array.min(axis=axes)
+    return bool(((np.maximum(top, -low) > 1 / LARGEST_PEAK) & (top < LARGEST_PEAK) & (low > -LARGEST_PEAK)).all())
 
 
 def _column(scales: Array, ndim: int) -> Array:

@@ -1,0 +1,100 @@
+"""Plans for the CPU: C code in a library of its own, called on numpy arrays; gradients run the programs for numpy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+from scatc.codegen import find_target
+from scatc.runtime import fft, libraries, report, toolchain
+from scatc.runtime.code import GradientCode, Runnable
+from scatc.runtime.driver import find_plan
+from scatc.runtime.native import NativeCode
+from scatc.runtime.numpy import NumpyPlan
+from scatc.runtime.plan import Compiled
+
+
+class CpuPlan(NumpyPlan):
+    """A plan that is called on numpy arrays, and runs C code that was compiled for this machine.
+
+    `vjp`, and `forward` where it keeps anything, are those of the plan for numpy of the same transform, which is found
+    or compiled when it is first needed.
+
+    Attributes
+    ----------
+    workers : int
+        Threads that share a call.
+    """
+
+    def __init__(self, compiled: Compiled) -> None:
+        super().__init__(compiled)
+        self._squares = True  # of which a modulus is the root
+        self.workers = self._native.memory.workers
+
+    def _loaded(self) -> NativeCode:
+        self._native = NativeCode(self._compiled, libraries.load(self._compiled.source))
+        return self._native
+
+    def with_workers(self, workers: int) -> CpuPlan:
+        """The same plan for another number of workers; it runs the same library."""
+        # options stay: they name the plan for numpy, which need not be compiled for each number of workers
+        return CpuPlan(replace(self._compiled, program=replace(self._program, workers=workers)))
+
+    @cached_property
+    def _numpy(self) -> NumpyPlan:
+        """The plan that has the gradient."""
+        target, options = find_target("numpy"), self._compiled.options
+        plan = find_plan(self.spec, target, replace(options, machine=target.machine(fft.provider())))
+        assert isinstance(plan, NumpyPlan)
+        wanted = self._program.workers
+        return plan if wanted == options.workers else plan.with_workers(wanted)
+
+    @cached_property
+    def save_mode(self) -> str:
+        """What `forward` keeps for `vjp`: 'inputs', 'first_order' or 'all'."""
+        return self._numpy.save_mode
+
+    @cached_property
+    def _storing(self) -> Runnable:
+        return self._native if self.save_mode == "inputs" else self._numpy._storing
+
+    @cached_property
+    def _gradient(self) -> GradientCode:
+        return self._numpy._gradient
+
+    @cached_property
+    def _saved_gradient(self) -> GradientCode:
+        return self._numpy._saved_gradient
+
+    def working_bytes(self, of: str = "forward") -> int:
+        """The most bytes that a call allocates besides its output (and its input, if that must be converted).
+
+        With `of` 'vjp', what `vjp` allocates.
+        """
+        return self._native.memory.bytes if of == "forward" else super().working_bytes(of)
+
+    def report(self) -> str:
+        """Arithmetic, memory, loops, passes and the compiler, as text."""
+        memory = self._native.memory
+        limit = self._options.memory_limit
+        lines = [
+            f"loops     up to {memory.batch} signals at a time, {memory.workers} worker(s)",
+            f"memory    {memory.bytes} bytes of working memory{report.limited(limit)}: {memory.workers} worker(s) x "
+            f"({memory.layout.arena_bytes} in the arena + {memory.batch} signals x {memory.layout.spectrum_bytes})",
+        ]
+        engine = ("compiler", str(toolchain.find()))
+        compiled = self._compiled
+        return report.report(self._program, self._options, compiled.record, compiled.tables, engine, lines)
+
+    def asm(self) -> str:
+        """The code in the assembler language of this machine's CPU, as the compiler writes it.
+
+        Raises
+        ------
+        TargetError
+            If the compiler that built the library is no longer there.
+        """
+        return toolchain.find().assembler(self._compiled.source)
+
+
+PLAN = CpuPlan
