@@ -98,9 +98,9 @@ def info() -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def verify() -> dict[str, str | None]:
+def verify() -> list[tuple[str, str | None]]:
     """The name of each library on disk, and what is wrong with it; None where it is sound."""
-    return {path.name: _trouble(path) for path in PrivateFolder(FOLDER).files(_ANY)}
+    return [(path.name, _trouble(path)) for path in PrivateFolder(FOLDER).files(_ANY)]
 
 
 def clear() -> int:

@@ -72,10 +72,10 @@ class Layout:
     @classmethod
     def of(cls, library: ctypes.CDLL) -> Layout:
         """Read it from a library."""
-        version, *sizes, count = (ctypes.c_int64 * 6).in_dll(library, "scatc_layout")
+        version, itemsize, batch, spectrum, arena, count = (ctypes.c_int64 * 6).in_dll(library, "scatc_layout")
         assert version == VERSION, f"the library speaks version {version} of the interface, not {VERSION}"
         numbers = (ctypes.c_int64 * (6 + 2 * count)).in_dll(library, "scatc_layout")[6:]
-        return cls(*sizes, tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+        return cls(itemsize, batch, spectrum, arena, tuple(zip(numbers[::2], numbers[1::2], strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Memory:
             )
         workers = min(workers, limit // least) if least else workers
         spare = limit // workers - layout.arena_bytes
-        return cls(layout, workers, min(layout.batch, spare // max(layout.spectrum_bytes, 1)))
+        batch = min(layout.batch, spare // layout.spectrum_bytes) if layout.spectrum_bytes else layout.batch
+        return cls(layout, workers, batch)
 
     @property
     def bytes(self) -> int:

@@ -116,7 +116,7 @@ class Toolchain:
         libraries = () if "-S" in flags else _LIBM
         _call((*self.command, *flags, "-o", output, "scatc.c", *libraries), folder, seconds)
         if not (folder / output).exists():
-            raise ToolchainError(f"{self.command[0]} wrote nothing")
+            raise ToolchainError(f"{Path(self.command[0]).name} wrote nothing")
         return folder / output
 
 
