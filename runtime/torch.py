@@ -1,4 +1,4 @@
-"""Plans for torch: tensors of any device in, tensors out, differentiable; on CPU tensors the numpy program runs."""
+"""Plans for torch: tensors of any device in, tensors out, differentiable; CPU tensors are numpy arrays to them."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def numpy_runs(device: torch.device) -> bool:
-    """Whether tensors of a device are transformed by the numpy program, not by the emitted source."""
+    """Whether tensors of a device are transformed by a plan for numpy arrays, not by the emitted source."""
     return device.type == "cpu"
 
 
 class TorchPlan(Plan):
     """A plan that is called on torch tensors.
 
-    On CPU tensors the numpy program of the same transform does the work, without copies; on other devices the emitted
-    source. Either way torch sees one operator, with its derivatives (`scatc.runtime.torch_ops`).
+    On CPU tensors a plan for numpy arrays does the work, without copies (C code where a compiler works, see
+    `scatc.runtime.choice`); on other devices the emitted source. Either way torch sees one operator, with its
+    derivatives (`scatc.runtime.torch_ops`).
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -201,7 +202,9 @@ class TorchPlan(Plan):
     def report(self) -> str:
         """Arithmetic, traffic, memory, loops and passes, as text."""
         head, _, rest = super().report().partition("\n\n")
-        cpu = f"cpu       the numpy program, {torch.get_num_threads()} workers; other devices: this source"
+        assert isinstance(self._programs, TransformPrograms)
+        target = self._programs.numpy.target
+        cpu = f"cpu       the plan for target={target!r}, {torch.get_num_threads()} workers; other devices: this source"
         return f"{head}\n{cpu}\n\n{rest}"
 
 
