@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scatc.codegen import find_target
 from scatc.runtime import fft, libraries, report, toolchain
 from scatc.runtime.code import GradientCode, Runnable
 from scatc.runtime.driver import find_plan
 from scatc.runtime.native import NativeCode
-from scatc.runtime.numpy import NumpyPlan
+from scatc.runtime.numpy import LARGEST_PEAK, NumpyPlan, peaks_of, powers_of_two
 from scatc.runtime.plan import Compiled
+
+Array = NDArray[Any]
+
+MOST_RATIO = 8.0
+"""Of the peaks of signals that are transformed together as they are."""
 
 
 class CpuPlan(NumpyPlan):
@@ -28,7 +37,6 @@ class CpuPlan(NumpyPlan):
 
     def __init__(self, compiled: Compiled) -> None:
         super().__init__(compiled)
-        self._squares = True  # of which a modulus is the root
         self.workers = self._native.memory.workers
 
     def _loaded(self) -> NativeCode:
@@ -57,6 +65,20 @@ class CpuPlan(NumpyPlan):
     @cached_property
     def _storing(self) -> Runnable:
         return self._native if self.save_mode == "inputs" else self._numpy._storing
+
+    def run_groups(self, x: Array, *, store: bool = False) -> tuple[list[Array], list[Array]]:
+        """Transform an array that was checked: the program's output arrays, and what it keeps if it is to `store`."""
+        if store and self.save_mode != "inputs":
+            return self._numpy.run_groups(x, store=True)
+        signals = self._signals(x)
+        outs, _ = self._empty(self._program, len(signals))
+        if len(signals) and any(out.size for out in outs):
+            peaks = peaks_of(signals)
+            finite = bool(np.isfinite(peaks).all())
+            scales = _scales(peaks)
+            self._native(self._divided(signals, scales), outs, alone=not finite)
+            self._multiply(outs, scales)
+        return outs, []
 
     @cached_property
     def _gradient(self) -> GradientCode:
@@ -95,6 +117,19 @@ class CpuPlan(NumpyPlan):
             If the compiler that built the library is no longer there.
         """
         return toolchain.find().assembler(self._compiled.source)
+
+
+def _scales(peaks: Array) -> Array | None:
+    """Powers of two, by which signals are divided (exactly) to be of usual and of about the same size; None: they are.
+
+    A modulus is the root of a sum of squares, which must stay within the numbers' range; and two signals of a batch may
+    be one complex signal for a while, whose rounding errors are those of the larger.
+    """
+    least, most = peaks.min(), peaks.max()
+    if 1 / LARGEST_PEAK < least and most < min(LARGEST_PEAK, MOST_RATIO * least):
+        return None
+    sized = (peaks > 0) & np.isfinite(peaks)
+    return np.where(sized, powers_of_two(np.where(sized, peaks, 1.0)), 1.0)
 
 
 PLAN = CpuPlan

@@ -158,7 +158,7 @@ class NativeCode:
         costs = graph_costs(self.program.graph, self._options.machine, self._options.itemsize)
         return sum(costs.values(), Cost()).seconds
 
-    def __call__(self, signals: Array, outs: Sequence[Array]) -> None:
+    def __call__(self, signals: Array, outs: Sequence[Array], *, alone: bool = False) -> None:
         """Run: by chunks of the batch, and what is left of it by branches of the transform.
 
         Parameters
@@ -166,28 +166,22 @@ class NativeCode:
         signals : array, shape ``(count, *spec.input_shape)``
         outs : sequence of array
             Those of the program, contiguous, for all signals.
+        alone : bool, optional
+            Whether each signal has a call of its own, so that NaN in one does not reach another.
         """
-        count, workers = len(signals), self.memory.workers
+        count, workers, batch = len(signals), self.memory.workers, 1 if alone else self.memory.batch
         if workers > 1 and count * self.seconds < SHORTEST_CALL:
             workers = 1
         even = count if count >= MOST_UNEVEN * workers else count - count % workers
         call = _Call(self, signals, outs)
         try:
-            run_chunks(call.whole, self._chunks(0, even, workers), workers)
-            for chunk in self._chunks(even, count, 1):
+            run_chunks(call.whole, _chunks(0, even, workers, batch), workers)
+            for chunk in _chunks(even, count, 1, batch):
                 call.trunk(0, chunk)
                 run_chunks(call.part, self._parts(chunk, workers), workers)
         finally:
             self._arenas.extend(call.arenas.values())
             self._spectra.extend(call.spectra.values())
-
-    def _chunks(self, start: int, stop: int, workers: int) -> list[slice]:
-        """Signals in chunks of about one size, so many that each worker has equally many of them."""
-        if start == stop:
-            return []
-        rounds = -(-(stop - start) // (workers * self.memory.batch))
-        size = -(-(stop - start) // (workers * rounds))
-        return [slice(a, min(a + size, stop)) for a in range(start, stop, size)]
 
     def _parts(self, chunk: slice, workers: int) -> list[tuple[slice, int, int, int]]:
         """The branches, cut so that each worker can have a share of each: signals, branch, and filters from, to."""
@@ -253,6 +247,15 @@ class _Call:
         self.trunk(worker, chunk)
         for task in self._code._parts(chunk, 1):
             self.part(worker, task, worker)
+
+
+def _chunks(start: int, stop: int, workers: int, batch: int) -> list[slice]:
+    """Signals in chunks of about one size, so many that each worker has equally many of them."""
+    if start == stop:
+        return []
+    rounds = -(-(stop - start) // (workers * batch))
+    size = -(-(stop - start) // (workers * rounds))
+    return [slice(a, min(a + size, stop)) for a in range(start, stop, size)]
 
 
 def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scatc.ir.paths import Path
+from scatc.ir.schedule import Program
 from scatc.runtime.code import Code, GradientCode, Runnable
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
@@ -34,7 +35,6 @@ class NumpyPlan(Plan):
     def __init__(self, compiled: Compiled) -> None:
         super().__init__(compiled)
         self.workers = compiled.program.workers
-        self._squares = self.spec.average == "integral"  # the norm over m is a root of squares
         self._code = self._loaded()
 
     def _loaded(self) -> Runnable:
@@ -203,19 +203,26 @@ class NumpyPlan(Plan):
         """Transform an array that was checked: the program's output arrays, and what it keeps if it is to `store`."""
         code = self._storing if store else self._code
         signals = self._signals(x)
-        count = len(signals)
-        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in code.program.outputs]
-        saved = [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in code.program.slots]
-        if count and any(out.size for out in outs):
-            # squares must stay within the numbers' range, and so must the quotients that the gradient makes of what is
-            # stored
-            scales = _scales(signals) if saved or self._squares else None
+        outs, saved = self._empty(code.program, len(signals))
+        if len(signals) and any(out.size for out in outs):
+            # squares, which the norm over m takes, must stay within the numbers' range, and so must the quotients that
+            # the gradient makes of what is stored
+            scales = _scales(signals) if saved or self.spec.average == "integral" else None
             code(self._divided(signals, scales), [*outs, *saved])
-            if scales is not None:
-                with np.errstate(over="ignore", under="ignore"):
-                    for out in outs:
-                        np.multiply(out, self._factors(scales, out.ndim), out=out, casting="same_kind")
+            self._multiply(outs, scales)
         return outs, saved
+
+    def _empty(self, program: Program, count: int) -> tuple[list[Array], list[Array]]:
+        """Arrays for so many signals: what a program outputs, and what it keeps."""
+        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in program.outputs]
+        return outs, [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in program.slots]
+
+    def _multiply(self, outs: Sequence[Array], scales: Array | None) -> None:
+        """Make the coefficients of signals of those of signals divided by their scales."""
+        if scales is not None:
+            with np.errstate(all="ignore"):
+                for out in outs:
+                    np.multiply(out, self._factors(scales, out.ndim), out=out, casting="same_kind")
 
     def vjp_groups(self, x: Array, gs: Sequence[Array], saved: Sequence[Array] = ()) -> Array:
         """The gradient for cotangents of the program's output arrays; see `vjp`."""
@@ -261,27 +268,21 @@ class NumpyPlan(Plan):
 
 def _scales(*arrays: Array) -> Array | None:
     """Powers of two, one for each signal, by which it is divided to be of usual size (exactly); None: all are."""
-    if len(arrays) == 1 and _is_usual(arrays[0]):
-        return None
-    peaks = np.zeros(len(arrays[0]))
-    for array in arrays:
-        axes = tuple(range(1, array.ndim))
-        for extreme in (np.max, np.min):
-            peaks = np.maximum(peaks, np.abs(extreme(array, axis=axes, initial=0).astype(np.float64)))
+    peaks = np.maximum.reduce([peaks_of(array) for array in arrays])
     usual = (peaks == 0) | ~np.isfinite(peaks) | ((peaks > 1 / LARGEST_PEAK) & (peaks < LARGEST_PEAK))
-    if usual.all():
-        return None
-    scales: Array = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
-    return scales
+    return None if usual.all() else np.where(usual, 1.0, powers_of_two(np.where(usual, 1.0, peaks)))
 
 
-def _is_usual(array: Array) -> bool:
-    """Whether no signal needs a scale, found in few steps: of one that is zero this does not say so."""
-    if array.dtype.char not in "fd" or not array.size:
-        return False
+def peaks_of(array: Array) -> Array:
+    """The largest magnitude in each signal, in double precision; NaN where there is one."""
     axes = tuple(range(1, array.ndim))
-    top, low = array.max(axis=axes), array.min(axis=axes)
-    return bool(((np.maximum(top, -low) > 1 / LARGEST_PEAK) & (top < LARGEST_PEAK) & (low > -LARGEST_PEAK)).all())
+    extremes = [np.asarray(f(array, axis=axes, initial=0), np.float64) for f in (np.max, np.min)]
+    return np.maximum(extremes[0], -extremes[1])
+
+
+def powers_of_two(peaks: Array) -> Array:
+    """The next lower ones."""
+    return np.asarray(np.exp2(np.floor(np.log2(peaks))))
 
 
 def _column(scales: Array, ndim: int) -> Array:

@@ -17,3 +17,6 @@ def has_compiler() -> bool:
 
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler works here")
+
+ARRAY_TARGETS = ("numpy", "cpu") if has_compiler() else ("numpy",)
+"""The targets whose plans are called on numpy arrays, as far as they run here."""
