@@ -95,6 +95,14 @@ class CpuPlan(NumpyPlan):
         """
         return self._native.memory.bytes if of == "forward" else super().working_bytes(of)
 
+    def schedule(self, of: str = "forward") -> str:
+        """The loops as text; `of` may be 'vjp', for those of the gradient."""
+        if of != "forward":
+            return super().schedule(of)
+        memory, (_, _, nodes) = self._native.memory, str(self._program).partition("\n")
+        sizes = f"arena={memory.layout.arena_bytes} spectrum={memory.layout.spectrum_bytes}"
+        return f"program batch={memory.batch} workers={memory.workers} {sizes}\n{nodes}"
+
     def report(self) -> str:
         """Arithmetic, memory, loops, passes and the compiler, as text."""
         memory = self._native.memory
