@@ -129,11 +129,14 @@ def average(
     return Average(a, start, together << by)
 
 
-def group(grid: Grid, level: int, by: int, kept: int, spec: Spec, tolerance: float) -> int:
-    """How many averages along the columns of an image are best computed together."""
-    n, reach = grid.shape[0], taps(spec, level, 0, tolerance)
+def group(
+    grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float
+) -> tuple[int, float]:
+    """How many averages along columns are best computed together, and what all of a column cost, in operations."""
+    n, reach = grid.shape[axis], taps(spec, level, axis, tolerance)
 
-    def cost(g: int) -> int:
+    def price(g: int) -> float:
         return -(-kept // g) * min(((g - 1) << by) + reach, n) * (g + 1)
 
-    return min(range(1, min(LARGEST_GROUP, kept) + 1), key=lambda g: (cost(g), -g))
+    best = min(range(1, min(LARGEST_GROUP, kept) + 1), key=lambda g: (price(g), -g))
+    return best, price(best)
