@@ -140,7 +140,9 @@ class Spectrum:
         for k, (low, high) in zip(start[:-1], self.axes[:-1], strict=True):
             place = place * (high - low) + k - low
         column = start[-1] - self.axes[-1][0] + self.before
-        return place * self.stride + column - column % self.grid.lanes, column % self.grid.lanes
+        # what is not folded must not begin early: its window could outgrow the grid
+        early = 0 if self.grid.kind == "volume" else column % self.grid.lanes
+        return place * self.stride + column - early, early
 
 
 def spectrum(signal: Signal, grid: Grid) -> Spectrum:
