@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu.emitter import Emitter
+from scatc.codegen.cpu.transposed import GradientEmitter
 from scatc.codegen.functional import NoArena
 from scatc.ir.cost import Machine
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
+from scatc.ir.transposed import Gradient
 
 
 class CpuTarget:
@@ -28,11 +30,16 @@ class CpuTarget:
 
     def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The arrays that emitted code reads."""
-        return Emitter(program, options).tables
+        return _emitter(program)(program, options).tables
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
-        return Emitter(program, options, version).source
+        return _emitter(program)(program, options, version).source
+
+
+def _emitter(program: Program) -> type[Emitter]:
+    """That of transforms or that of gradients."""
+    return GradientEmitter if any(isinstance(node, Gradient) for _, node in program.graph) else Emitter
 
 
 TARGET = CpuTarget()

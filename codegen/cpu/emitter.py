@@ -34,13 +34,15 @@ class Emitter:
     tables : dict of str to array
     """
 
+    needed: type[Functions] = Functions
+
     def __init__(self, program: Program, options: Options, version: str = "") -> None:
         self.program, self.options, self.graph = program, options, program.graph
         self.spec = program.graph.spec
         self.itemsize, self.lanes = options.itemsize, lanes(options.itemsize)
-        self.root = signals(program)
+        self.root = self._root()
         self.tables: Tables = {}
-        self.functions = Functions(options.dtype, self.lanes, self.spec.integral_powers or ())
+        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or ())
         self.coefficients = Coefficients(program, options, self.functions, self.tables)
         self.nodes: list[SimpleNamespace] = []
         every = list(self.root.all())
@@ -49,6 +51,9 @@ class Emitter:
         self.source = self._module(version)
         for table in self.tables.values():
             table.flags.writeable = False
+
+    def _root(self) -> Signal:
+        return signals(self.program)
 
     def grid(self, signal: Signal) -> Grid:
         """How a signal lies."""
@@ -65,13 +70,26 @@ class Emitter:
         branches = [self._signal(child, self.arena) for child in self.root.children]
         arena = max(node.stop for node in [trunk, *self.nodes])
         held = spectrum(self.root, self.grid(self.root)).size if self.root.children else 0
+        return self._written("module.c.j2", version, trunk, branches, arena, held)
+
+    def _written(
+        self,
+        template: str,
+        version: str,
+        trunk: SimpleNamespace,
+        branches: list[SimpleNamespace],
+        arena: int,
+        held: int,
+        **more: object,
+    ) -> str:
+        """The text around functions: `arena` and `held` numbers of scratch memory and of a spectrum."""
         layout = [1, self.itemsize, BATCH, self.itemsize * held, self.itemsize * arena, len(branches)]
         for branch in branches:
             layout += [branch.filters, branch.filters]
         self.tables |= self.functions.tables
         return (
             templates()
-            .get_template("module.c.j2")
+            .get_template(template)
             .render(
                 title=f"{self.spec.dim}D scattering, {len(self.program.places)} paths.",
                 version=version,
@@ -88,6 +106,7 @@ class Emitter:
                 branches=[branch.name for branch in branches],
                 batch=BATCH,
                 **names(self.options.dtype),
+                **more,
             )
         )
 
@@ -116,12 +135,15 @@ class Emitter:
             parent=parent.size,
             filters=len(signal.fold.indices),
             inverse=self._inverse(grid, parent, bank),
-            results=[self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results],
+            results=self._results(signal, grid),
         )
         node.x = free + group * grid.size
         self._below(node, signal, grid, group)
         self.nodes.append(node)
         return node
+
+    def _results(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
+        return [self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results]
 
     def _below(self, node: SimpleNamespace, signal: Signal, grid: Grid, group: int) -> None:
         """The spectra of a signal and its children."""
@@ -194,7 +216,7 @@ class Emitter:
             size=grid.size,
             input=prod(self.spec.input_shape),
             pad=self._pad(grid),
-            results=[self.coefficients.of(root, grid, result, self.scratch) for result in root.results],
+            results=self._results(root, grid),
             centre=[],
             spectrum=None,
         )

@@ -10,6 +10,7 @@ import jinja2
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu import fft, tables
+from scatc.codegen.cpu.code import constant
 from scatc.codegen.cpu.layout import Grid, padded
 from scatc.ir.errors import TargetError
 
@@ -103,6 +104,8 @@ class Functions:
             {
                 "pad": lambda n: padded(n, self.lanes),
                 "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
+                "number": lambda value: constant(value, self.dtype),
+                "slope": lambda power: self._vector_power(power - 1),
                 "vector_power": self._vector_power,
                 "scalar_power": self._scalar_power,
             }

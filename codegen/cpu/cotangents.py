@@ -1,0 +1,118 @@
+"""How the cotangents of coefficients become those of their signal: the transposes of `coefficients.py`."""
+
+from __future__ import annotations
+
+from math import prod
+from types import SimpleNamespace
+
+import numpy as np
+
+from scatc.codegen import Tables
+from scatc.codegen.cpu import tables
+from scatc.codegen.cpu.layout import Grid
+from scatc.codegen.cpu.transposed_functions import TransposedFunctions
+from scatc.codegen.signals import Result, Signal
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.text import print_node
+
+
+class Cotangents:
+    """The statements of results: from cotangents at `out` to those of the samples, at `g`.
+
+    Parameters
+    ----------
+    program : Program
+    options : Options
+    functions : TransposedFunctions
+        To which what is called is added.
+    known : dict of str to array
+        To which matrices are added.
+    """
+
+    def __init__(self, program: Program, options: Options, functions: TransposedFunctions, known: Tables) -> None:
+        self.program, self.options, self.functions, self.tables = program, options, functions, known
+        self.graph, self.spec = program.graph, program.graph.spec
+
+    def of(self, signal: Signal, grid: Grid, scratch: int, *, add: bool) -> list[SimpleNamespace]:
+        """What the template needs to know of a signal's results: the first sets `g` unless it is to `add`."""
+        found = []
+        for result in signal.results:
+            if not self.direct(signal, grid, result):
+                found.append(self._result(result, self._lines(signal, grid, result, scratch, add)))
+                add = True
+        return found
+
+    def unpadded(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
+        """The same for results of the input as it was before it was padded, at `to`."""
+        results = [result for result in signal.results if self.direct(signal, grid, result)]
+        count = prod(self.spec.input_shape)
+        lines = {"total": [f"spread_total(out[0], {count}, 1, to);"], "raw": [f"add_row(out, {count}, to);"]}
+        return [self._result(result, lines[result.kind]) for result in results]
+
+    def direct(self, signal: Signal, grid: Grid, result: Result) -> bool:
+        """Whether a result is of the input as it was before it was padded."""
+        value = self.program.values[result.nodes[-1]]
+        return signal.parent is None and not value.spectrum and value.shape != grid.shape
+
+    def _result(self, result: Result, lines: list[str]) -> SimpleNamespace:
+        cotangent = result.nodes[0]
+        rows = np.array([self.program.places[path][1] for path in result.paths], np.int64)
+        self.tables[f"{cotangent}_rows"] = rows
+        shape, paths = self.program.outputs[result.group]
+        return SimpleNamespace(
+            notes=[print_node(name, self.graph[name]) for name in result.nodes],
+            rows=f"{cotangent}_rows",
+            group=result.group,
+            paths=len(paths),
+            samples=prod(shape),
+            lines=lines,
+        )
+
+    def _lines(self, signal: Signal, grid: Grid, result: Result, scratch: int, add: bool) -> list[str]:
+        sums = int(add)
+        if result.kind == "total":
+            return [f"spread_total(out[0], {grid.size}, {sums}, g);"]
+        if result.kind == "integral":
+            return [f"{self.functions.slopes()}({grid.size}, v, out, {sums}, g);"]
+        if result.kind == "raw":
+            clear = [] if add else [f"memset(g, 0, {grid.size} * sizeof(real));"]
+            return [*clear, *self._raw(result, grid.stride)]
+        if len(grid.shape) == 1:
+            return [f"spread_line(out, {self._line(signal, grid, result)}, {sums}, g);"]
+        (n, columns), (high, wide) = grid.shape, result.kept
+        found = self._spread(signal, grid, result, 0, 1)
+        around = f"{high}, {result.first[0]}, {n >> result.by}, {found.early}, {found.heard}, {found.a}, {found.block}"
+        return [
+            f"real *const along = c->arena + {scratch};",
+            f"for (ptrdiff_t p = 0; p < {high}; p++)",
+            f"    spread_line(out + p * {wide}, {self._line(signal, grid, result)}, 0, along + p * {grid.stride});",
+            f"spread_columns(along, {grid.stride}, {around}, {n}, {columns}, {sums}, g, {grid.stride});",
+        ]
+
+    def _raw(self, result: Result, stride: int) -> list[str]:
+        if len(result.kept) == 1:
+            return [f"add_row(out, {result.kept[0]}, g + {result.first[0]});"]
+        (top, left), (high, wide) = result.first, result.kept
+        return [
+            f"for (ptrdiff_t p = 0; p < {high}; p++)",
+            f"    add_row(out + p * {wide}, {wide}, g + (p + {top}) * {stride} + {left});",
+        ]
+
+    def _line(self, signal: Signal, grid: Grid, result: Result) -> str:
+        """The arguments for the last axis."""
+        found = self._spread(signal, grid, result, len(grid.shape) - 1, grid.lanes)
+        n, by = grid.shape[-1], result.by
+        return (
+            f"{result.kept[-1]}, {result.first[-1]}, {n >> by}, {found.block >> by}, {found.early}, {found.heard}, "
+            f"{found.a}, {found.block}, {n}"
+        )
+
+    def _spread(self, signal: Signal, grid: Grid, result: Result, axis: int, least: int) -> SimpleNamespace:
+        """The matrix of an axis, for a block of at least so many samples."""
+        spread = tables.spread(self.spec, grid, signal.level, axis, result.by, least, self.options.tolerance)
+        name = f"phi{signal.level}_{axis}_{result.by}_{spread.block}_t"
+        a = spread.a if least > 1 else spread.a.T
+        self.tables[name] = np.ascontiguousarray(a.astype(self.options.dtype))
+        early, heard = spread.early, spread.a.shape[0]
+        return SimpleNamespace(a=f"c->tables[{name}]", block=spread.block, early=early, heard=heard)
