@@ -113,6 +113,14 @@ class CpuPlan(NumpyPlan):
         part = self._part(of)
         return part.memory.bytes if isinstance(part, NativeGradient) else part.program.working_bytes
 
+    def schedule(self, of: str = "forward") -> str:
+        """The loops as text; `of` may be 'vjp', for those of the gradient."""
+        if of != "forward":
+            return super().schedule(of)
+        memory, (_, _, nodes) = self._native.memory, str(self._program).partition("\n")
+        sizes = f"arena={memory.layout.arena_bytes} spectrum={memory.layout.spectrum_bytes}"
+        return f"program batch={memory.batch} workers={memory.workers} {sizes}\n{nodes}"
+
     def report(self) -> str:
         """Arithmetic, memory, loops, passes and the compiler, as text."""
         memory = self._native.memory

@@ -6,6 +6,7 @@ from scatc.codegen import Tables
 from scatc.codegen.cpu.emitter import Emitter
 from scatc.codegen.cpu.transposed import GradientEmitter
 from scatc.codegen.functional import NoArena
+from scatc.ir.adjoint import SAVES
 from scatc.ir.cost import Machine
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -18,7 +19,7 @@ class CpuTarget:
     name = runtime = "cpu"
     requires = ("numpy", "scipy")
     scheduled = True
-    saves: tuple[str, ...] = ("inputs",)
+    saves = tuple(SAVES)  # gradients run the programs for numpy
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model."""
