@@ -19,7 +19,7 @@ class CpuTarget:
     name = runtime = "cpu"
     requires = ("numpy", "scipy")
     scheduled = True
-    saves = tuple(SAVES)  # gradients run the programs for numpy
+    saves = tuple(SAVES)  # where coefficients are kept, both ways run the programs for numpy
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model."""

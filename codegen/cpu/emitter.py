@@ -193,9 +193,7 @@ class Emitter:
             low, high = own.axes[0]
             (n,) = grid.shape
             lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
-            lines.append(
-                f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});"
-            )
+            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
             return lines
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
         low, high = zip(*([(0, 1), *own.axes][-3:]), strict=True)
@@ -260,4 +258,3 @@ class Emitter:
             return [f"pad_line(from, c->tables[{indices[0]}], {grid.shape[0]}, to);"]
         sizes = f"{n}, {grid.shape[0]}, {grid.shape[1]}, {grid.stride}"
         return [f"pad_image(from, c->tables[{indices[0]}], c->tables[{indices[1]}], {sizes}, to);"]
-

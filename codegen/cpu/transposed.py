@@ -98,9 +98,7 @@ class GradientEmitter(Emitter):
             )
             node.children = [self._signal(child, node.stop) for child in signal.children]
 
-    def _both_ways(
-        self, signal: Signal, grid: Grid, own: Spectrum, first: str, total: str, g: int
-    ) -> SimpleNamespace:
+    def _both_ways(self, signal: Signal, grid: Grid, own: Spectrum, first: str, total: str, g: int) -> SimpleNamespace:
         """How the spectra of pairs are computed, and samples of their cotangents at `total`."""
         blank, back = self._notes(self.tree.back[signal.spectrum])
         return SimpleNamespace(
