@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from scatc.codegen import Tables
-from scatc.codegen.cpu import tables
+from scatc.codegen.cpu import fft, tables
 from scatc.codegen.cpu.functions import Functions
-from scatc.codegen.cpu.layout import Grid
+from scatc.codegen.cpu.layout import Grid, padded
 from scatc.codegen.signals import Result, Signal
+from scatc.ir.filters import banks
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -41,18 +42,19 @@ class Coefficients:
         rows = np.array([self.program.places[path][1] for path in result.paths], np.int64)
         self.tables[f"{output}_rows"] = rows
         shape, paths = self.program.outputs[result.group]
-        direct = isinstance(self.graph[self.graph[result.nodes[0]].x], Input)  # what was not padded
+        source = self.graph[result.nodes[0]].x
+        direct = source != signal.name and isinstance(self.graph[source], Input)  # what comes before padding
         return SimpleNamespace(
             notes=[print_node(name, self.graph[name]) for name in result.nodes],
             rows=f"{output}_rows",
             group=result.group,
             paths=len(paths),
             samples=prod(shape),
-            lines=self._lines(signal, grid, result, scratch, direct and signal.parent is None),
+            lines=self._lines(signal, grid, result, scratch, direct),
         )
 
     def _lines(self, signal: Signal, grid: Grid, result: Result, scratch: int, direct: bool) -> list[str]:
-        if direct:  # the input, row by row
+        if direct:  # whole or in part, but never averaged by phi
             shape, source, stride = self.spec.input_shape, "input", self.spec.input_shape[-1]
             before = [f"const real *const input = (const real *)x + (row + k) * {prod(shape)};", "(void)v;"]
         else:
@@ -64,22 +66,50 @@ class Coefficients:
             return [*before, f"{self.functions.integrals()}({source}, {rows}, {columns}, {stride}, out);"]
         if result.kind == "raw":
             return [*before, *self._raw(result, source, stride)]
-        line = self._average(signal, grid, result, -1, self.functions.lanes)
         if len(shape) == 1:
-            if direct:  # the matrix knows no bounds but those of the signal, which is not padded at all
-                return [*before, f"average_line({source}, {columns}, {line}, {result.kept[0]}, out);"]
-            return [f"average_line(v, {columns}, {line}, {result.kept[0]}, out);"]
-        together = tables.group(grid, signal.level, result.by, result.kept[0], self.spec, self.options.tolerance)
-        name = self.functions.average_columns(together)
-        column = self._average(signal, grid, result, 0, together)
+            line = self._average(signal, grid, result, 0, self.functions.lanes)
+            return [*before, f"average_line({source}, {columns}, {line}, {result.kept[0]}, out);"]
+        return [*before, *self._image(signal, grid, result, scratch, f"{source}, {{}}, {stride}")]
+
+    def _image(self, signal: Signal, grid: Grid, result: Result, scratch: int, source: str) -> list[str]:
+        """Along columns, flipped, and along columns again."""
+        rows, columns = grid.shape
         high, wide = result.kept
+        flipped = padded(high, grid.lanes)
+        room = self.room(grid, result)
+        first, skipped = self._columns(signal, grid, result, 0, source.format(columns), f"along, {grid.stride}")
+        second, left = self._columns(signal, grid, result, 1, f"across, {high}, {flipped}", f"last, {flipped}")
         return [
-            *before,
-            f"real *const along = c->arena + {scratch};",
-            f"{name}({source}, {rows}, {columns}, {stride}, {column}, {high}, along, {grid.stride});",
-            f"for (ptrdiff_t p = 0; p < {high}; p++)",
-            f"    average_line(along + p * {grid.stride}, {columns}, {line}, {wide}, out + p * {wide});",
+            f"real *const along = c->arena + {scratch}, *const across = along + {room[0]}, *const last = across + {room[1]};",
+            first,
+            f"flip(along + {skipped * grid.stride}, {grid.stride}, {high}, {columns}, across, {flipped});",
+            second,
+            f"flip_out(last + {left * flipped}, {flipped}, {wide}, {high}, out);",
         ]
+
+    def room(self, grid: Grid, result: Result) -> tuple[int, int, int]:
+        """Numbers of the averages along columns of an image, of these flipped, and of the averages of these."""
+        flipped = padded(result.kept[0], grid.lanes)
+        high, wide = (padded(n >> result.by, grid.lanes) + grid.lanes for n in grid.shape)
+        return high * grid.stride, grid.stride * flipped, wide * flipped
+
+    def _columns(
+        self, signal: Signal, grid: Grid, result: Result, axis: int, source: str, into: str
+    ) -> tuple[str, int]:
+        """Averages along columns by whatever is cheaper, and how many of them come before those that are kept."""
+        n, kept, tolerance = grid.shape[axis], result.kept[axis], self.options.tolerance
+        together, price = tables.group(grid, signal.level, axis, result.by, kept, self.spec, tolerance)
+        m = n >> result.by
+        if price <= fft.operations(n) / 2 + fft.operations(m) / 2 + n + 2 * m:
+            image, width, stride = source.split(", ")
+            name = self.functions.average_columns(together)
+            matrix = self._average(signal, grid, result, axis, together)
+            return f"{name}({image}, {n}, {width}, {stride}, {into}, {matrix}, {kept});", 0
+        name = self.functions.average_spectra(n, m)
+        table = f"phi{signal.level}_{axis}"
+        response = banks(self.spec)["phi"].axis_response(axis, signal.level) / n
+        self.tables[table] = np.ascontiguousarray(response.astype(self.options.dtype))
+        return f"{name}(c, {source}, {into}, c->tables[{table}]);", result.first[axis]
 
     def _raw(self, result: Result, source: str, stride: int) -> list[str]:
         if len(result.kept) == 1:
@@ -92,7 +122,6 @@ class Coefficients:
 
     def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int) -> str:
         """The arguments that say how an axis is averaged: where windows begin, how far they move, matrix, length."""
-        axis %= len(grid.shape)
         found = tables.average(
             self.spec,
             grid,

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from scatc.codegen import Tables
-from scatc.codegen.cpu import tables
 from scatc.codegen.cpu.layout import Grid
 from scatc.codegen.cpu.transposed_functions import TransposedFunctions
+from scatc.codegen.cpu.transposed_tables import spread
 from scatc.codegen.signals import Result, Signal
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -110,9 +110,8 @@ class Cotangents:
 
     def _spread(self, signal: Signal, grid: Grid, result: Result, axis: int, least: int) -> SimpleNamespace:
         """The matrix of an axis, for a block of at least so many samples."""
-        spread = tables.spread(self.spec, grid, signal.level, axis, result.by, least, self.options.tolerance)
-        name = f"phi{signal.level}_{axis}_{result.by}_{spread.block}_t"
-        a = spread.a if least > 1 else spread.a.T
+        found = spread(self.spec, grid, signal.level, axis, result.by, least, self.options.tolerance)
+        name = f"phi{signal.level}_{axis}_{result.by}_{found.block}_t"
+        a = found.a if least > 1 else found.a.T
         self.tables[name] = np.ascontiguousarray(a.astype(self.options.dtype))
-        early, heard = spread.early, spread.a.shape[0]
-        return SimpleNamespace(a=f"c->tables[{name}]", block=spread.block, early=early, heard=heard)
+        return SimpleNamespace(a=f"c->tables[{name}]", block=found.block, early=found.early, heard=found.a.shape[0])

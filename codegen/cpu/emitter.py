@@ -62,8 +62,10 @@ class Emitter:
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
         grid = self.grid(signal)
-        averages = max((prod(result.kept[:1]) * grid.stride for result in signal.results), default=0)
-        return max(2 * grid.transform, averages)
+        averages = [
+            sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"
+        ]
+        return max(2 * grid.transform, *averages, 0)
 
     def _module(self, version: str) -> str:
         trunk = self._trunk()
@@ -247,6 +249,7 @@ class Emitter:
             if not rows:
                 return [f"memcpy(to, from, {n} * sizeof(real));"]
             return [
+                *[f"memset(to, 0, {grid.size} * sizeof(real));"] * (grid.stride > n),
                 f"for (ptrdiff_t i = 0; i < {prod(rows)}; i++)",
                 f"    memcpy(to + i * {grid.stride}, from + i * {n}, {n} * sizeof(real));",
             ]

@@ -112,6 +112,21 @@ def column_dft(n: int, dtype: str) -> list[str]:
     return [*lines, "}"]
 
 
+@lru_cache(maxsize=1024)
+def operations(n: int) -> int:
+    """About how many operations on vectors the DFT of n rows takes."""
+    count = 0
+    for stage, radix in enumerate(stages(n)):
+        code = VectorCode("float32")
+        if radix > LARGEST_RADIX:
+            each = 2 * radix * radix
+        else:
+            dft(code, [("r", "i")] * radix, -1)
+            each = len(code.lines)
+        count += n // radix * (each + 4 * radix * (stage > 0))
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One stage: which of `radices`, where its twiddles begin, and the angles of a large prime."""

@@ -90,6 +90,12 @@ class Functions:
         """Averages along the columns of an image."""
         return self._add(f"average_columns_{together}", "averages.c.j2", "average_columns", together)
 
+    def average_spectra(self, n: int, m: int) -> str:
+        """Averages along the columns of an image, by way of their spectra."""
+        self.dft(n)
+        self.dft(m)
+        return self._add(f"average_spectra_{n}_{m}", "averages.c.j2", "average_spectra", n, m)
+
     def integrals(self) -> str:
         """Sums of powers."""
         return self._add("integrals", "volumes.c.j2", "integrals", self.powers)

@@ -129,44 +129,14 @@ def average(
     return Average(a, start, together << by)
 
 
-def group(grid: Grid, level: int, by: int, kept: int, spec: Spec, tolerance: float) -> int:
-    """How many averages along the columns of an image are best computed together."""
-    n, reach = grid.shape[0], taps(spec, level, 0, tolerance)
+def group(
+    grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float
+) -> tuple[int, float]:
+    """How many averages along columns are best computed together, and what all of a column cost, in operations."""
+    n, reach = grid.shape[axis], taps(spec, level, axis, tolerance)
 
-    def cost(g: int) -> int:
+    def price(g: int) -> float:
         return -(-kept // g) * min(((g - 1) << by) + reach, n) * (g + 1)
 
-    return min(range(1, min(LARGEST_GROUP, kept) + 1), key=lambda g: (cost(g), -g))
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The transpose of averages along an axis: the same for each block of samples.
-
-    Attributes
-    ----------
-    a : array, shape ``(heard, block)``
-        From the frames around a block to its samples.
-    early : int
-        How many of the frames come before the block's own.
-    """
-
-    a: Array
-    early: int
-
-    @property
-    def block(self) -> int:
-        """Samples of a block."""
-        return int(self.a.shape[1])
-
-
-def spread(spec: Spec, grid: Grid, level: int, axis: int, by: int, least: int, tolerance: float) -> Spread:
-    """The matrix that transposes averages along one axis, for blocks of at least so many samples."""
-    h, n = impulse_response(spec, level, axis), grid.shape[axis]
-    reach, block = taps(spec, level, axis, tolerance) // 2, max(1 << by, least)
-    early = reach >> by
-    heard = early + ((block - 1 + reach) >> by) + 1
-    if heard > n >> by:
-        early, heard = 0, n >> by
-    distance = ((np.arange(heard) - early) << by)[:, None] - np.arange(block)[None, :]
-    return Spread(h[distance % n], early)
+    best = min(range(1, min(LARGEST_GROUP, kept) + 1), key=lambda g: (price(g), -g))
+    return best, price(best)

@@ -43,6 +43,11 @@ class GradientEmitter(Emitter):
         held = spectrum(self.root, self.grid(self.root)).size if self.root.children else 0
         return self._written("gradient.c.j2", version, trunk, branches, arena, held, rest=rest)
 
+    def _transforms(self, signal: Signal) -> int:
+        grid = self.grid(signal)
+        averages = max((prod(result.kept[:1]) * grid.stride for result in signal.results), default=0)
+        return max(2 * grid.transform, averages)
+
     def _notes(self, names: tuple[str, ...]) -> list[str]:
         return [print_node(name, self.graph[name]) for name in names]
 
