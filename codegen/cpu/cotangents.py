@@ -78,17 +78,19 @@ class Cotangents:
         if result.kind == "raw":
             clear = [] if add else [f"memset(g, 0, {grid.size} * sizeof(real));"]
             return [*clear, *self._raw(result, grid.stride)]
-        if len(grid.shape) == 1:
-            return [f"spread_line(out, {self._line(signal, grid, result)}, {sums}, g);"]
-        (n, columns), (high, wide) = grid.shape, result.kept
-        found = self._spread(signal, grid, result, 0, 1)
-        around = f"{high}, {result.first[0]}, {n >> result.by}, {found.early}, {found.heard}, {found.a}, {found.block}"
-        return [
-            f"real *const along = c->arena + {scratch};",
-            f"for (ptrdiff_t p = 0; p < {high}; p++)",
-            f"    spread_line(out + p * {wide}, {self._line(signal, grid, result)}, 0, along + p * {grid.stride});",
-            f"spread_columns(along, {grid.stride}, {around}, {n}, {columns}, {sums}, g, {grid.stride});",
-        ]
+        y = f"c->arena + {scratch}"
+        spreads = [self._spread(signal, grid, result, axis) for axis in range(self.spec.dim)]
+        if len(spreads) == 1:
+            return [f"spread_line(out, {spreads[0]}, {y}, {sums}, g);"]
+        return [f"spread_image(out, {spreads[0]}, {spreads[1]}, {y}, {sums}, g, {grid.stride});"]
+
+    @staticmethod
+    def room(grid: Grid, result: Result) -> int:
+        """Numbers of scratch memory that averages need: an axis has as many frames as samples at most, heard twice."""
+        if result.kind != "local":
+            return 0
+        slots = [2 * (n >> result.by) + 2 * grid.lanes for n in grid.shape]
+        return slots[0] if len(slots) == 1 else slots[0] * grid.stride + slots[1]
 
     def _raw(self, result: Result, stride: int) -> list[str]:
         if len(result.kept) == 1:
@@ -99,19 +101,21 @@ class Cotangents:
             f"    add_row(out + p * {wide}, {wide}, g + (p + {top}) * {stride} + {left});",
         ]
 
-    def _line(self, signal: Signal, grid: Grid, result: Result) -> str:
-        """The arguments for the last axis."""
-        found = self._spread(signal, grid, result, len(grid.shape) - 1, grid.lanes)
-        n, by = grid.shape[-1], result.by
-        return (
-            f"{result.kept[-1]}, {result.first[-1]}, {n >> by}, {found.block >> by}, {found.early}, {found.heard}, "
-            f"{found.a}, {found.block}, {n}"
-        )
-
-    def _spread(self, signal: Signal, grid: Grid, result: Result, axis: int, least: int) -> SimpleNamespace:
-        """The matrix of an axis, for a block of at least so many samples."""
+    def _spread(self, signal: Signal, grid: Grid, result: Result, axis: int) -> str:
+        """How averages along an axis are transposed: whole vectors of neighbours, or some rows at a time."""
+        least = grid.lanes if axis == self.spec.dim - 1 else 4 if grid.shape[axis] % 4 == 0 else 1
         found = spread(self.spec, grid, signal.level, axis, result.by, least, self.options.tolerance)
-        name = f"phi{signal.level}_{axis}_{result.by}_{found.block}_t"
-        a = found.a if least > 1 else found.a.T
-        self.tables[name] = np.ascontiguousarray(a.astype(self.options.dtype))
-        return SimpleNamespace(a=f"c->tables[{name}]", block=found.block, early=found.early, heard=found.a.shape[0])
+        name = f"phi{signal.level}_{axis}_{result.by}_t"
+        self.tables[name] = np.ascontiguousarray(found.a.astype(self.options.dtype))
+        n, (heard, block) = grid.shape[axis], found.a.shape
+        numbers = (
+            n,
+            result.kept[axis],
+            result.first[axis],
+            n >> result.by,
+            found.early,
+            heard,
+            block >> result.by,
+            block,
+        )
+        return f"(spread){{{', '.join(map(str, numbers))}, c->tables[{name}]}}"

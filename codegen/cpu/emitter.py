@@ -62,9 +62,7 @@ class Emitter:
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
         grid = self.grid(signal)
-        averages = [
-            sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"
-        ]
+        averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
         return max(2 * grid.transform, *averages, 0)
 
     def _module(self, version: str) -> str:

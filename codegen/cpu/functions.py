@@ -126,6 +126,8 @@ class Functions:
         """A power of x, a vector."""
         if power == int(power) and 1 <= power <= 4:
             return " * ".join(["x"] * int(power))
+        if power == -0.5:
+            return "1 / root(x)"
         if power in (0.5, 1.5):
             return "root(x)" if power == 0.5 else "x * root(x)"
         return f"raised(x, {power!r})"

@@ -45,8 +45,7 @@ class GradientEmitter(Emitter):
 
     def _transforms(self, signal: Signal) -> int:
         grid = self.grid(signal)
-        averages = max((prod(result.kept[:1]) * grid.stride for result in signal.results), default=0)
-        return max(2 * grid.transform, averages)
+        return max([2 * grid.transform, *(Cotangents.room(grid, result) for result in signal.results)])
 
     def _notes(self, names: tuple[str, ...]) -> list[str]:
         return [print_node(name, self.graph[name]) for name in names]
