@@ -36,6 +36,24 @@ class Runnable(Protocol):
         ...
 
 
+class Differentiable(Protocol):
+    """The code of a gradient, whatever it is written in."""
+
+    @property
+    def program(self) -> Program:
+        """What it was emitted from."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        ...
+
+    def __call__(self, signals: Array, given: Sequence[Array], gradient: Array, /) -> None:
+        """Write the gradient for signals, cotangents of the outputs, and what was stored."""
+        ...
+
+
 class Code:
     """A program's emitted code: forward as it stands, a gradient's as `GradientCode`.
 

@@ -1,7 +1,8 @@
-"""Plans for the CPU: C code in a library of its own, called on numpy arrays; gradients run the programs for numpy."""
+"""Plans for the CPU: C code in a library of its own, called on numpy arrays, and another one for their gradients."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from scatc.codegen import find_target
 from scatc.runtime import fft, libraries, report, toolchain
-from scatc.runtime.code import GradientCode, Runnable
+from scatc.runtime.code import Differentiable, Runnable
+from scatc.runtime.derived import gradient
 from scatc.runtime.driver import find_plan
 from scatc.runtime.native import NativeCode
+from scatc.runtime.native_gradient import NativeGradient
 from scatc.runtime.numpy import LARGEST_PEAK, NumpyPlan, peaks_of, powers_of_two
 from scatc.runtime.plan import Compiled
 
@@ -26,8 +29,8 @@ MOST_RATIO = 8.0
 class CpuPlan(NumpyPlan):
     """A plan that is called on numpy arrays, and runs C code that was compiled for this machine.
 
-    `vjp`, and `forward` where it keeps anything, are those of the plan for numpy of the same transform, which is found
-    or compiled when it is first needed.
+    `vjp` runs C code as well, which is compiled when it is first needed. If coefficients are to be kept for it (`save`),
+    `forward` and `vjp` are those of the plan for numpy of the same transform.
 
     Attributes
     ----------
@@ -57,10 +60,10 @@ class CpuPlan(NumpyPlan):
         wanted = self._program.workers
         return plan if wanted == options.workers else plan.with_workers(wanted)
 
-    @cached_property
+    @property
     def save_mode(self) -> str:
-        """What `forward` keeps for `vjp`: 'inputs', 'first_order' or 'all'."""
-        return self._numpy.save_mode
+        """What `forward` keeps for `vjp`: 'inputs', unless something else was asked for."""
+        return self._compiled.options.save or "inputs"
 
     @cached_property
     def _storing(self) -> Runnable:
@@ -81,19 +84,35 @@ class CpuPlan(NumpyPlan):
         return outs, []
 
     @cached_property
-    def _gradient(self) -> GradientCode:
-        return self._numpy._gradient
+    def _gradient(self) -> NativeGradient:
+        compiled = gradient(self._compiled, "inputs")
+        return NativeGradient(compiled, libraries.load(compiled.source))
 
     @cached_property
-    def _saved_gradient(self) -> GradientCode:
-        return self._numpy._saved_gradient
+    def _saved_gradient(self) -> Differentiable:
+        return self._gradient if self.save_mode == "inputs" else self._numpy._saved_gradient
+
+    def vjp_groups(self, x: Array, gs: Sequence[Array], saved: Sequence[Array] = ()) -> Array:
+        """The gradient for cotangents of the program's output arrays; see `vjp`."""
+        return self._numpy.vjp_groups(x, gs, saved) if len(saved) else super().vjp_groups(x, gs)
+
+    def _differentiate(self, code: Differentiable, signals: Array, given: Sequence[Array], gradient: Array) -> None:
+        finite = all(np.isfinite(peaks_of(array)).all() for array in (signals, *given))
+        assert isinstance(code, NativeGradient)
+        code(signals, given, gradient, alone=not finite)
+
+    def _sizes(self, *arrays: Array) -> Array | None:
+        return _scales(np.maximum.reduce([peaks_of(array) for array in arrays]))
 
     def working_bytes(self, of: str = "forward") -> int:
         """The most bytes that a call allocates besides its output (and its input, if that must be converted).
 
         With `of` 'vjp', what `vjp` allocates.
         """
-        return self._native.memory.bytes if of == "forward" else super().working_bytes(of)
+        if of == "forward":
+            return self._native.memory.bytes
+        part = self._part(of)
+        return part.memory.bytes if isinstance(part, NativeGradient) else part.program.working_bytes
 
     def schedule(self, of: str = "forward") -> str:
         """The loops as text; `of` may be 'vjp', for those of the gradient."""

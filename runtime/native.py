@@ -87,8 +87,8 @@ class Memory:
     batch: int
 
     @classmethod
-    def within(cls, layout: Layout, workers: int, limit: int | None) -> Memory:
-        """As many workers as a limit allows, then as many signals.
+    def within(cls, layout: Layout, workers: int, limit: int | None, what: str = "") -> Memory:
+        """As many workers as a limit allows, then as many signals; `what` is what needs the memory, for the error.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Memory:
         least = cls(layout, 1, 1).bytes
         if least > limit:
             raise CompileError(
-                f"memory_limit={limit} bytes is too small: one signal and one path at a time on one worker need "
+                f"memory_limit={limit} bytes is too small{what}: one signal and one path at a time on one worker need "
                 f"{least} bytes; raise memory_limit, or select fewer paths"
             )
         workers = min(workers, limit // least) if least else workers
@@ -124,6 +124,11 @@ class Buffer:
         start: int = self._raw.ctypes.data
         self.address = start + -start % ALIGNMENT
 
+    def array(self, count: int, dtype: np.dtype[Any]) -> Array:
+        """Its first numbers."""
+        begin = self.address - self._raw.ctypes.data
+        return self._raw[begin : begin + count * dtype.itemsize].view(dtype)
+
 
 class NativeCode:
     """A program's compiled code. It may be called from many threads at once.
@@ -140,17 +145,24 @@ class NativeCode:
         self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
         self.layout = Layout.of(library)
         assert self.layout.itemsize == self.dtype.itemsize
-        self.memory = Memory.within(self.layout, self.program.workers, self._options.memory_limit)
+        self.memory = self._within()
+        self._bind(library)
+        self._held, self._tables = _aligned(compiled.tables)
+        # their steps are atomic: no lock, fork safe
+        self._arenas: deque[Buffer] = deque(maxlen=self.memory.workers)
+        self._spectra: deque[Buffer] = deque(maxlen=self.memory.workers)
+
+    def _bind(self, library: ctypes.CDLL) -> None:
+        """Find the functions."""
         address, number = ctypes.c_void_p, ctypes.c_int64
         self._trunk: Callable[..., None] = library.scatc_trunk
         library.scatc_trunk.restype = library.scatc_branch.restype = None
         library.scatc_trunk.argtypes = (number, address, address, address, address, address)
         self._branch: Callable[..., None] = library.scatc_branch
         library.scatc_branch.argtypes = (number, number, address, address, address, address, number, number)
-        self._held, self._tables = _aligned(compiled.tables)
-        # their steps are atomic: no lock, fork safe
-        self._arenas: deque[Buffer] = deque(maxlen=self.memory.workers)
-        self._spectra: deque[Buffer] = deque(maxlen=self.memory.workers)
+
+    def _within(self) -> Memory:
+        return Memory.within(self.layout, self.program.workers, self._options.memory_limit)
 
     @cached_property
     def seconds(self) -> float:
@@ -169,19 +181,22 @@ class NativeCode:
         alone : bool, optional
             Whether each signal has a call of its own, so that NaN in one does not reach another.
         """
-        count, workers, batch = len(signals), self.memory.workers, 1 if alone else self.memory.batch
+        call = NativeCall(self, signals, outs)
+        try:
+            self._run(call, len(signals), alone)
+        finally:
+            call.give_back()
+
+    def _run(self, call: NativeCall, count: int, alone: bool) -> None:
+        workers, batch = self.memory.workers, 1 if alone else self.memory.batch
         if workers > 1 and count * self.seconds < SHORTEST_CALL:
             workers = 1
         even = count if count >= MOST_UNEVEN * workers else count - count % workers
-        call = _Call(self, signals, outs)
-        try:
-            run_chunks(call.whole, _chunks(0, even, workers, batch), workers)
-            for chunk in _chunks(even, count, 1, batch):
-                call.trunk(0, chunk)
-                run_chunks(call.part, self._parts(chunk, workers), workers)
-        finally:
-            self._arenas.extend(call.arenas.values())
-            self._spectra.extend(call.spectra.values())
+        run_chunks(call.whole, _chunks(0, even, workers, batch), workers)
+        for chunk in _chunks(even, count, 1, batch):
+            call.shared(chunk)
+            run_chunks(call.part, self._parts(chunk, workers), workers)
+            call.finish_shared(chunk)
 
     def _parts(self, chunk: slice, workers: int) -> list[tuple[slice, int, int, int]]:
         """The branches, cut so that each worker can have a share of each: signals, branch, and filters from, to."""
@@ -206,7 +221,7 @@ class NativeCode:
             return Buffer(self.memory.batch * self.layout.spectrum_bytes)
 
 
-class _Call:
+class NativeCall:
     """One call: its arrays, and the memory that its workers have taken."""
 
     def __init__(self, code: NativeCode, signals: Array, outs: Sequence[Array]) -> None:
@@ -247,6 +262,22 @@ class _Call:
         self.trunk(worker, chunk)
         for task in self._code._parts(chunk, 1):
             self.part(worker, task, worker)
+        self.finish(chunk, worker)
+
+    def shared(self, chunk: slice) -> None:
+        """The spectrum of signals of which all workers will have a part."""
+        self.trunk(0, chunk)
+
+    def finish(self, chunk: slice, worker: int) -> None:
+        """What follows the branches, where one worker ran all of them."""
+
+    def finish_shared(self, chunk: slice) -> None:
+        """What follows the branches, where workers shared them."""
+
+    def give_back(self) -> None:
+        """Leave the memory for later calls."""
+        self._code._arenas.extend(self.arenas.values())
+        self._code._spectra.extend(self.spectra.values())
 
 
 def _chunks(start: int, stop: int, workers: int, batch: int) -> list[slice]:

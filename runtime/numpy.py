@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scatc.ir.paths import Path
 from scatc.ir.schedule import Program
-from scatc.runtime.code import Code, GradientCode, Runnable
+from scatc.runtime.code import Code, Differentiable, GradientCode, Runnable
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
 
@@ -71,12 +71,12 @@ class NumpyPlan(Plan):
         return self._storing.program.slots
 
     @cached_property
-    def _gradient(self) -> GradientCode:
+    def _gradient(self) -> Differentiable:
         """From the input alone."""
         return GradientCode(gradient(self._compiled, "inputs"), beside=self._code)
 
     @cached_property
-    def _saved_gradient(self) -> GradientCode:
+    def _saved_gradient(self) -> Differentiable:
         """From what `forward` kept."""
         return (
             self._gradient
@@ -239,15 +239,22 @@ class NumpyPlan(Plan):
         gradient = np.zeros(signals.shape, self.dtype)
         if len(signals) and any(g.size for g in gs):
             with np.errstate(all="ignore"):
-                scales, sizes = _scales(signals), _scales(*gs)
+                scales, sizes = self._sizes(signals), self._sizes(*gs)
                 if scales is not None:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
                     gs = [g * self._factors(scales, g.ndim, lower=1) for g in gs]
-                    sizes = _scales(*gs)
+                    sizes = self._sizes(*gs)
                 gs = [np.asarray(self._divided(g, sizes), self.dtype) for g in gs]
-                code(self._divided(signals, scales), [*gs, *saved], gradient)
+                self._differentiate(code, self._divided(signals, scales), [*gs, *saved], gradient)
                 if sizes is not None:
                     gradient *= _column(sizes, gradient.ndim)
         return gradient.reshape(x.shape)
+
+    def _differentiate(self, code: Differentiable, signals: Array, given: Sequence[Array], gradient: Array) -> None:
+        code(signals, given, gradient)
+
+    def _sizes(self, *arrays: Array) -> Array | None:
+        """By what each signal, or its cotangents, is divided on the way to its gradient."""
+        return _scales(*arrays)
 
     def _signals(self, x: Array) -> Array:
         """One axis of batch."""
@@ -263,7 +270,7 @@ class NumpyPlan(Plan):
     def _divided(self, arrays: Array, scales: Array | None) -> Array:
         return arrays if scales is None else (arrays / _column(scales, arrays.ndim)).astype(self.dtype)
 
-    def _vjp_part(self) -> Code:
+    def _vjp_part(self) -> Differentiable:
         return self._saved_gradient
 
     def working_bytes(self, of: str = "forward") -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu.emitter import Emitter
+from scatc.codegen.cpu.transposed import GradientEmitter
 from scatc.codegen.functional import NoArena
 from scatc.ir.adjoint import SAVES
 from scatc.ir.cost import Machine
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
+from scatc.ir.transposed import Gradient
 
 
 class CpuTarget:
@@ -17,7 +19,7 @@ class CpuTarget:
     name = runtime = "cpu"
     requires = ("numpy", "scipy")
     scheduled = True
-    saves = tuple(SAVES)  # gradients run the programs for numpy
+    saves = tuple(SAVES)  # where coefficients are kept, both ways run the programs for numpy
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model."""
@@ -29,11 +31,16 @@ class CpuTarget:
 
     def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The arrays that emitted code reads."""
-        return Emitter(program, options).tables
+        return _emitter(program)(program, options).tables
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
-        return Emitter(program, options, version).source
+        return _emitter(program)(program, options, version).source
+
+
+def _emitter(program: Program) -> type[Emitter]:
+    """That of transforms or that of gradients."""
+    return GradientEmitter if any(isinstance(node, Gradient) for _, node in program.graph) else Emitter
 
 
 TARGET = CpuTarget()

@@ -34,13 +34,15 @@ class Emitter:
     tables : dict of str to array
     """
 
+    needed: type[Functions] = Functions
+
     def __init__(self, program: Program, options: Options, version: str = "") -> None:
         self.program, self.options, self.graph = program, options, program.graph
         self.spec = program.graph.spec
         self.itemsize, self.lanes = options.itemsize, lanes(options.itemsize)
-        self.root = signals(program)
+        self.root = self._root()
         self.tables: Tables = {}
-        self.functions = Functions(options.dtype, self.lanes, self.spec.integral_powers or ())
+        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or ())
         self.coefficients = Coefficients(program, options, self.functions, self.tables)
         self.nodes: list[SimpleNamespace] = []
         every = list(self.root.all())
@@ -50,6 +52,9 @@ class Emitter:
         for table in self.tables.values():
             table.flags.writeable = False
 
+    def _root(self) -> Signal:
+        return signals(self.program)
+
     def grid(self, signal: Signal) -> Grid:
         """How a signal lies."""
         return Grid(signal.shape, self.lanes)
@@ -57,9 +62,7 @@ class Emitter:
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
         grid = self.grid(signal)
-        averages = [
-            sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"
-        ]
+        averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
         return max(2 * grid.transform, *averages, 0)
 
     def _module(self, version: str) -> str:
@@ -67,13 +70,26 @@ class Emitter:
         branches = [self._signal(child, self.arena) for child in self.root.children]
         arena = max(node.stop for node in [trunk, *self.nodes])
         held = spectrum(self.root, self.grid(self.root)).size if self.root.children else 0
+        return self._written("module.c.j2", version, trunk, branches, arena, held)
+
+    def _written(
+        self,
+        template: str,
+        version: str,
+        trunk: SimpleNamespace,
+        branches: list[SimpleNamespace],
+        arena: int,
+        held: int,
+        **more: object,
+    ) -> str:
+        """The text around functions: `arena` and `held` numbers of scratch memory and of a spectrum."""
         layout = [1, self.itemsize, BATCH, self.itemsize * held, self.itemsize * arena, len(branches)]
         for branch in branches:
             layout += [branch.filters, branch.filters]
         self.tables |= self.functions.tables
         return (
             templates()
-            .get_template("module.c.j2")
+            .get_template(template)
             .render(
                 title=f"{self.spec.dim}D scattering, {len(self.program.places)} paths.",
                 version=version,
@@ -90,6 +106,7 @@ class Emitter:
                 branches=[branch.name for branch in branches],
                 batch=BATCH,
                 **names(self.options.dtype),
+                **more,
             )
         )
 
@@ -118,12 +135,15 @@ class Emitter:
             parent=parent.size,
             filters=len(signal.fold.indices),
             inverse=self._inverse(grid, parent, bank),
-            results=[self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results],
+            results=self._results(signal, grid),
         )
         node.x = free + group * grid.size
         self._below(node, signal, grid, group)
         self.nodes.append(node)
         return node
+
+    def _results(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
+        return [self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results]
 
     def _below(self, node: SimpleNamespace, signal: Signal, grid: Grid, group: int) -> None:
         """The spectra of a signal and its children."""
@@ -173,9 +193,7 @@ class Emitter:
             low, high = own.axes[0]
             (n,) = grid.shape
             lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
-            lines.append(
-                f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});"
-            )
+            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
             return lines
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
         low, high = zip(*([(0, 1), *own.axes][-3:]), strict=True)
@@ -196,7 +214,7 @@ class Emitter:
             size=grid.size,
             input=prod(self.spec.input_shape),
             pad=self._pad(grid),
-            results=[self.coefficients.of(root, grid, result, self.scratch) for result in root.results],
+            results=self._results(root, grid),
             centre=[],
             spectrum=None,
         )
@@ -241,4 +259,3 @@ class Emitter:
             return [f"pad_line(from, c->tables[{indices[0]}], {grid.shape[0]}, to);"]
         sizes = f"{n}, {grid.shape[0]}, {grid.shape[1]}, {grid.stride}"
         return [f"pad_image(from, c->tables[{indices[0]}], c->tables[{indices[1]}], {sizes}, to);"]
-

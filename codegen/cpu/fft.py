@@ -58,10 +58,7 @@ def _splits(n: int, count: int, least: int = 2) -> list[tuple[int, ...]]:
     if count == 1:
         return [(n,)] if least <= n <= LARGEST_RADIX else []
     return [
-        (r, *others)
-        for r in range(least, LARGEST_RADIX + 1)
-        if n % r == 0
-        for others in _splits(n // r, count - 1, r)
+        (r, *others) for r in range(least, LARGEST_RADIX + 1) if n % r == 0 for others in _splits(n // r, count - 1, r)
     ]
 
 
@@ -186,7 +183,9 @@ def _stage(stage: Stage, dtype: str) -> list[str]:
 
 def _read(stage: Stage, i: int | str) -> tuple[str, str]:
     row = stage.row(i)
-    return (f"load(xr + ({row}) * xs)", f"load(xi + ({row}) * xs)") if stage.index == 0 else (f"br[{row}]", f"bi[{row}]")
+    return (
+        (f"load(xr + ({row}) * xs)", f"load(xi + ({row}) * xs)") if stage.index == 0 else (f"br[{row}]", f"bi[{row}]")
+    )
 
 
 def _straight(code: VectorCode, stage: Stage) -> None:

@@ -10,6 +10,7 @@ import jinja2
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu import fft, tables
+from scatc.codegen.cpu.code import constant
 from scatc.codegen.cpu.layout import Grid, padded
 from scatc.ir.errors import TargetError
 
@@ -105,13 +106,19 @@ class Functions:
         return name
 
     def _render(self, template: str, macro: str, *arguments: object) -> str:
-        module = templates().get_template(template).make_module(
-            {
-                "pad": lambda n: padded(n, self.lanes),
-                "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
-                "vector_power": self._vector_power,
-                "scalar_power": self._scalar_power,
-            }
+        module = (
+            templates()
+            .get_template(template)
+            .make_module(
+                {
+                    "pad": lambda n: padded(n, self.lanes),
+                    "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
+                    "number": lambda value: constant(value, self.dtype),
+                    "slope": lambda power: self._vector_power(power - 1),
+                    "vector_power": self._vector_power,
+                    "scalar_power": self._scalar_power,
+                }
+            )
         )
         return str(getattr(module, macro)(*arguments)).strip("\n")
 
@@ -119,6 +126,8 @@ class Functions:
         """A power of x, a vector."""
         if power == int(power) and 1 <= power <= 4:
             return " * ".join(["x"] * int(power))
+        if power == -0.5:
+            return "1 / root(x)"
         if power in (0.5, 1.5):
             return "root(x)" if power == 0.5 else "x * root(x)"
         return f"raised(x, {power!r})"

@@ -148,7 +148,9 @@ class Spectrum:
 def spectrum(signal: Signal, grid: Grid) -> Spectrum:
     """The spectrum of a signal with children."""
     boxes = [box for child in signal.children if child.fold for box in windows(child.fold, grid.shape)]
-    return Spectrum(grid, tuple((min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True)))
+    return Spectrum(
+        grid, tuple((min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True))
+    )
 
 
 def windows(fold: Fold, shape: tuple[int, ...]) -> list[Box]:
