@@ -1,14 +1,20 @@
-"""Which kernels a signal gets, and in which shapes, before anything is tuned on a device."""
+"""The kernels that a signal may get, and in which shapes, before anything is tuned on a device."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import matrix, tables, wavelet
-from scatc.codegen.triton.cost import COMPLEX
+from scatc.codegen.triton import blocks, matrix, tables, wavelet
+from scatc.codegen.triton.spans import Thinning
+from scatc.ir.filters import banks
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -28,8 +34,26 @@ class Way(enum.Enum):
 
     REGISTERS = "one kernel, which transforms in registers and averages there, or packs moduli for their spectrum"
     PACKED = "a kernel that transforms in registers and packs moduli, and kernels that read these"
+    BLOCKS = "a kernel that transforms overlapping blocks in registers, and packs what is needed of the moduli"
     MATRIX = "two kernels, along the columns and the rows of a long signal, which pack moduli; then as PACKED"
     STAGED = "a fold, a library's transform, and kernels that read its result"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Which samples of a signal lie in memory, packed in pairs.
+
+    Attributes
+    ----------
+    first, length : int
+        The number of the first, and how many.
+    whole : bool
+        Whether these are all, the circle.
+    """
+
+    first: int
+    length: int
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +80,31 @@ class Product:
     window: int = 0
 
 
-class Choices:
-    """Choices for the signals of one program; `tuned` has shapes to take in place of others."""
+class Tiles:
+    """Shapes and tiles for the signals of one program; `tuned` has shapes to take in place of others."""
 
     def __init__(self, spec: Spec, options: Options, tuned: Tuned | None = None) -> None:
         self.spec, self.options, self.tuned = spec, options, tuned or {}
 
-    def way(self, signal: Signal) -> Way:
-        """In registers where the transform fits; averaged there, too, if averages are few and programs have rows."""
-        m = signal.length
+    def legal(self, signal: Signal) -> list[Way]:
+        """The ways in which a signal can be made of the whole spectrum of its parent."""
+        m, found = signal.length, []
+        local = [r.kept[0] for r in signal.results if r.kind == "local" and not signal.spectrum]
         kinds = {result.kind for result in signal.results if result.kind == "raw" or not signal.spectrum}
-        if m & (m - 1) == 0 and matrix.LEAST <= m <= matrix.MOST and kinds <= {"local"} and signal.parent is not None:
-            return Way.MATRIX
-        if not (wavelet.LEAST <= m <= wavelet.MOST and m & (m - 1) == 0):
-            return Way.STAGED
-        averages = [r.kept[0] for r in signal.results if r.kind == "local" and not signal.spectrum]
-        fused = m <= wavelet.MOST_AVERAGED and max(averages, default=0) <= MOST_FUSED
-        return Way.REGISTERS if fused or not averages else Way.PACKED
+        power = m & (m - 1) == 0
+        if power and wavelet.LEAST <= m <= wavelet.MOST:
+            if not local or (m <= wavelet.MOST_AVERAGED and max(local) <= MOST_FUSED):
+                found.append(Way.REGISTERS)
+            if local:
+                found.append(Way.PACKED)
+        if power and matrix.LEAST <= m <= matrix.MOST and kinds <= {"local"}:
+            found.append(Way.MATRIX)
+        return [*found, Way.STAGED]
 
-    def shape(self, signal: Signal) -> wavelet.Shape:
-        """The kernel in registers of a signal."""
+    def shape(self, signal: Signal, way: Way, bins: int) -> wavelet.Shape:
+        """The kernel in registers of a signal, whose parent's spectrum has so many bins."""
         assert signal.fold is not None and signal.parent is not None
-        packs = bool(signal.spectrum) or self.way(signal) is Way.PACKED
+        packs = bool(signal.spectrum) or way is Way.PACKED
         sinks, more = [], {"outputs": 0, "first": 0, "kept": 0}
         for result in signal.results:
             if result.kind == "local" and not packs:
@@ -90,8 +117,16 @@ class Choices:
                 more |= {"first": result.first[0], "kept": result.kept[0]}
         if packs:
             sinks.append("pack")
-        width = signal.fold.widths[0] if signal.fold.widths else signal.parent.length
-        shape = wavelet.default(signal.parent.length, signal.length, width, tuple(sinks), **more)
+        _, width = tables.windows(signal.fold, signal.parent.length)
+        shape = wavelet.default(bins, signal.length, width, tuple(sinks), **more)
+        return self.tuned.get(shape, shape)
+
+    def shape_of_blocks(self, signal: Signal, cut: blocks.Blocks) -> wavelet.Shape:
+        """The kernel that makes a signal of the blocks of its parent."""
+        assert signal.fold is not None and signal.parent is not None
+        by = signal.level - signal.parent.level
+        _, width = tables.block_window(signal.fold, signal.parent.length, cut.length)
+        shape = wavelet.default(cut.bins, cut.length >> by, width, ("pack",), cut=True)
         return self.tuned.get(shape, shape)
 
     def window(self, signal: Signal, result: Result) -> Product:
@@ -102,30 +137,60 @@ class Choices:
         columns = -(-result.kept[0] // outputs) * outputs
         return Product(-(-length // block) * block, columns, outputs, block=block, window=length)
 
+    def lowpass(self, signal: Signal, result: Result, line: Line, *, packed: bool) -> dict[str, Any]:
+        """The constants of an average of samples, less those that say where it is output."""
+        choice = self.window(signal, result)
+        before, _ = tables.window(self.spec, signal.level, result.by, choice.outputs, self.options.tolerance)
+        whole = choice.window >= signal.length
+        assert line.whole or not whole, "an average of the whole circle needs it"
+        return {
+            "LENGTH": line.length,
+            "STEP": 1 << result.by,
+            "FIRST": 0 if whole else (result.first[0] << result.by) - before - line.first,
+            "WINDOW": choice.padded,
+            "KEPT": result.kept[0],
+            "OUTPUTS": choice.outputs,
+            "ROWS": choice.rows,
+            "BLOCK": choice.block,
+            "PACKED": packed,
+            "GAIN": 1.0 if signal.parent is None else 0.0,
+        }
+
     def bins(self, count: int, kept: int) -> Product:
         """The tiles of an average of bins."""
         block = LEAST_BLOCK if count <= LEAST_BLOCK else 32
         outputs = min(64, max(LEAST_BLOCK, 1 << (kept - 1).bit_length()))
         return Product(-(-count // block) * block, -(-kept // outputs) * outputs, outputs, block=block, window=count)
 
-    def averages_bins(self, signal: Signal, result: Result) -> bool:
+    def average(self, signal: Signal, result: Result) -> dict[str, Any]:
+        """The constants of an average of bins, less those that say where it is output."""
+        count, kept, gain = 1, 1, float(signal.length)
+        if result.kind == "local":
+            count, kept, gain = held_bins(self.spec, signal.level, self.options.tolerance), result.kept[0], 1.0
+        choice = self.bins(count, kept)
+        return {
+            "BINS": choice.padded,
+            "KEPT": kept,
+            "OUTPUTS": choice.outputs,
+            "ROWS": choice.rows,
+            "BLOCK": choice.block,
+            "GAIN": gain if signal.parent is None else 0.0,
+        }
+
+    def averages_bins(self, signal: Signal, result: Result, bins: int) -> bool:
         """Whether an average of a signal that has a spectrum is taken from its bins, not from its samples."""
         if result.kind == "total":
             return True
-        outputs = (result.first[0], result.first[0] + 1)
-        even, _ = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
-        return 2 * len(even) <= self.window(signal, result).padded
+        count = held_bins(self.spec, signal.level, self.options.tolerance)
+        return 2 * count <= min(self.window(signal, result).padded, bins)
 
 
-def live_bytes(choices: Choices, signal: Signal) -> int:
-    """Bytes that are in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
-    numbers = signal.length * signal.paths
-    packed = COMPLEX // 2 * numbers
-    if signal.parent is not None and choices.way(signal) is Way.STAGED:
-        during = 2 * COMPLEX * numbers
-    elif choices.way(signal) is Way.MATRIX:
-        during = COMPLEX * numbers + packed
-    else:
-        during = packed * (2 if signal.spectrum else 1 if choices.way(signal) is Way.PACKED else 0)
-    held = COMPLEX // 2 * numbers if signal.spectrum else 0
-    return max([during, *(held + live_bytes(choices, child) for child in signal.children)])
+@lru_cache(maxsize=256)
+def held_bins(spec: Spec, level: int, tolerance: float) -> int:
+    """How many bins from 0 on phi leaves of a spectrum."""
+    return tables.held_bins(banks(spec)["phi"].axis_response(0, level), tolerance)
+
+
+def thin_weights(thinning: Thinning, length: int, count: int) -> NDArray[np.float64]:
+    """What the first bins of a spectrum were multiplied by when the signal was thinned."""
+    return thinning.response(np.arange(count) / length) / (1 << thinning.by)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2
 
+from scatc.codegen.triton.blocks import Cut
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.matrix import Matrix
 from scatc.codegen.triton.wavelet import Shape
@@ -22,6 +23,9 @@ SHARED_TRANSFORM = 1 << 14
 
 INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
+
+CUTTING = 0
+"""More instructions for each complex number of a block that is cut or thinned, which need no gathering."""
 
 AVERAGED = 18
 """More instructions for each number that is averaged where it lies."""
@@ -127,6 +131,19 @@ def wavelet_work(launch: Launch, shape: Shape) -> Work:
             moved += REAL * (numbers if sink == "pack" else launch.paths * shape.kept)
             instructions += 2 * numbers
     return Work(launch.kernel, moved, instructions, matrix)
+
+
+def cut_work(rows: int, shape: Cut) -> Work:
+    """What cutting so many blocks of a signal and transforming them takes; rows are of pairs, each of two signals."""
+    numbers = 0.5 * rows * shape.length
+    moved = 0.5 * COMPLEX * rows * (shape.length + shape.bins)
+    return Work(f"cut {shape.length}", moved, numbers * (INSTRUCTIONS[shape.length] + CUTTING))
+
+
+def thin_work(rows: int, length: int) -> Work:
+    """What thinning so many blocks of a signal takes, each to so many samples."""
+    numbers = 0.5 * rows * length
+    return Work(f"thin {length}", 3 * COMPLEX * numbers, numbers * (INSTRUCTIONS[length] + CUTTING))
 
 
 def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:

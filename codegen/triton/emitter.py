@@ -90,6 +90,10 @@ class Emitter:
         """What a call does before the first step."""
         return ()
 
+    def passed(self) -> str:
+        """What the trunk hands to branches, as a list of names."""
+        return self.spectrum(self.root)
+
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
         return static_work(step)
@@ -122,7 +126,7 @@ class Emitter:
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
                 trunk=trunk,
-                spectrum=self.spectrum(self.root),
+                spectrum=self.passed(),
                 branches=[(child.nodes[0], body) for child, body in branches],
                 chunk=self.chunk,
             )

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import jinja2
 
-from scatc.codegen.triton import matrix, wavelet
+from scatc.codegen.triton import blocks, matrix, wavelet
 
 
 @lru_cache(maxsize=1)
@@ -92,3 +92,12 @@ def of_matrix(shape: matrix.Matrix, name: str) -> tuple[Written, Written]:
         Written(name, along, matrix.COLUMNS, matrix.columns(shape)),
         Written(name.replace("columns", "rows"), back, matrix.ROWS, matrix.lines(shape)),
     )
+
+
+def of_blocks(shape: blocks.Cut | blocks.Thin, name: str) -> Written:
+    """A kernel that cuts or thins a long signal."""
+    if isinstance(shape, blocks.Cut):
+        doc = f"Spectra of overlapping blocks of {shape.length} samples, of which {shape.bins} bins are kept"
+        return Written(name, doc, blocks.CUT, blocks.cut(shape))
+    doc = f"Blocks of a signal from {shape.bins} bins of their spectra, smoothed and subsampled to {shape.length} samples"
+    return Written(name, doc, blocks.THIN, blocks.thin(shape))

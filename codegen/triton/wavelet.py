@@ -20,6 +20,9 @@ WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8
 NUMBERS = ("bins", "filters", "paths", "n", "pairs")
 """The last arguments of a kernel: bins of the parent's spectrum, filters to a parent, rows of the output, the batch."""
 
+OF_BLOCKS = ("blocks", "hop", "crop", "line")
+"""Besides, of one whose parents are cut: blocks of a signal, samples that are kept of each, the first, and of all."""
+
 PACKED_ROWS = ROWS | {2048: 4}
 """Rows where moduli are stored in pairs, whose addresses take registers, too."""
 
@@ -55,6 +58,8 @@ class Shape:
         Of a program.
     stages : tuple of int
         The radices of the transform.
+    cut : bool
+        Whether parents are cut into blocks (`blocks.py`): then a row is a block, of which the middle is packed.
     """
 
     length: int
@@ -67,6 +72,7 @@ class Shape:
     rows: int = 0
     warps: int = 0
     stages: tuple[int, ...] = ()
+    cut: bool = False
 
     @property
     def plane(self) -> int:
@@ -89,14 +95,16 @@ class Shape:
         return max(self.last // self.warps, min(LEAST_DOT, self.length // self.warps))
 
 
-def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: int) -> Shape:
+def default(
+    parent: int, length: int, width: int, sinks: tuple[str, ...], *, cut: bool = False, **more: int
+) -> Shape:
     """The shape to begin with, for a window of a parent's spectrum."""
     stages = radices(length)
     plane = length // stages[0]
     padded = -(-width // plane) * plane
     masked = parent & (parent - 1) == 0
     rows = (PACKED_ROWS if "pack" in sinks else ROWS)[length]
-    return Shape(length, padded, masked, sinks, rows=rows, warps=WARPS[length], stages=stages, **more)
+    return Shape(length, padded, masked, sinks, rows=rows, warps=WARPS[length], stages=stages, cut=cut, **more)
 
 
 def parameters(shape: Shape) -> list[tuple[str, str]]:
@@ -108,7 +116,7 @@ def parameters(shape: Shape) -> list[tuple[str, str]]:
         found += [("scale", "*fp32"), ("row", "*i32"), ("out", "*fp32")]
     if "pack" in shape.sinks:
         found += [("U", "*fp32")]
-    return [*found, *((name, "i32") for name in NUMBERS)]
+    return [*found, *((name, "i32") for name in NUMBERS + (OF_BLOCKS if shape.cut else ()))]
 
 
 def body(shape: Shape) -> str:
@@ -120,6 +128,8 @@ def body(shape: Shape) -> str:
         "filter = child % filters",
         "parent = (child // filters).to(tl.int64)",
     )
+    if shape.cut:  # rows are those of blocks of pairs
+        code.write("signals = n", "n = 2 * pairs * blocks", "pairs = pairs * blocks")
     planes = _gather(code, shape)
     planes = register_fft(code, planes, shape.rows, shape.stages, 1, "twiddles")
     code.write("# modulus")
@@ -199,6 +209,9 @@ def _total(code: Code, shape: Shape, moduli: list[str]) -> None:
 
 def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
     """Real parts are of even signals, imaginary ones of odd signals; if their number is odd, the last is zero."""
+    if shape.cut:
+        _pack_middle(code, shape, moduli)
+        return
     code.write(
         f"packed = U + ((child.to(tl.int64) * pairs + (signal >> 1)) * {2 * shape.length} + (signal & 1))[:, None]",
         "there = (signal < 2 * pairs)[:, None]",
@@ -206,6 +219,23 @@ def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
     for q, u in enumerate(moduli):
         value = f"tl.where(live[:, None], {u}, 0.0)"
         code.write(f"tl.store(packed + 2 * ({q * shape.last} + at)[None, :], {value}, mask=there)")
+
+
+def _pack_middle(code: Code, shape: Shape, moduli: list[str]) -> None:
+    """As `_pack`, of a block what no other block has; pairs are those of blocks."""
+    code.write(
+        "block = (signal >> 1) % blocks",
+        "of_pair = (signal >> 1) // blocks",
+        "there = live[:, None]",
+        "is_signal = (2 * of_pair + (signal & 1) < signals)[:, None]",
+        "packed = U + ((child.to(tl.int64) * (pairs // blocks) + of_pair) * 2 * line + (signal & 1))[:, None]",
+        "begin = (block * hop)[:, None]",
+    )
+    for q, u in enumerate(moduli):
+        i = code.let("i", f"({q * shape.last} - crop + at)[None, :]")
+        to = code.let("to", f"begin + {i}")
+        inside = f"there & ({i} >= 0) & ({i} < hop) & ({to} < line)"
+        code.write(f"tl.store(packed + 2 * {to}, tl.where(is_signal, {u}, 0.0), mask={inside})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
