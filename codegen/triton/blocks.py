@@ -184,14 +184,14 @@ def thin(shape: Thin) -> str:
     code.write(
         "# store",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
-        f"at = tl.arange(0, {last})[None, :] - crop",
-        "live = (row < pairs * blocks)[:, None]",
-        "begin = (block * hop)[:, None]",
+        f"at = tl.arange(0, {last})[None, :]",
+        "begin = block * hop - crop",
+        "end = tl.where(row < pairs * blocks, tl.minimum(hop + crop, line - begin), 0)[:, None]",
+        "begin = (first + begin)[:, None]",
     )
     for q, plane in enumerate(planes):
         assert plane is not None
         i = code.let("i", f"at + {q * last}")
-        to = code.let("to", f"begin + {i}")
-        inside = f"live & ({i} >= 0) & ({i} < hop) & ({to} < line)"
-        code.write(f"tl.store(samples + ((first + {to}) & (line - 1)), both({plane[0]}, {plane[1]}), mask={inside})")
+        inside = f"({i} >= crop) & ({i} < end)"
+        code.write(f"tl.store(samples + ((begin + {i}) & (line - 1)), both({plane[0]}, {plane[1]}), mask={inside})")
     return str(code)

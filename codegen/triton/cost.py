@@ -155,6 +155,10 @@ def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
     return Work(f"rows {matrix.length}", (COMPLEX + REAL) * numbers, numbers * INSTRUCTIONS[matrix.rows])
 
 
+def _levels(launch: Launch, c: dict[str, int]) -> Work:
+    return Work("levels", REAL * c["SAMPLES"], 15.0 * c["SAMPLES"])
+
+
 def _pad(launch: Launch, c: dict[str, int]) -> Work:
     return Work("pad", REAL * (c["SAMPLES"] + c["LENGTH"]), 8.0 * c["LENGTH"])
 
@@ -196,6 +200,7 @@ def _moduli(launch: Launch, c: dict[str, int]) -> Work:
 
 
 _STATIC = {
+    "levels": _levels,
     "pad": _pad,
     "fold": _fold,
     "pack": _pack,

@@ -73,6 +73,7 @@ POINTERS = {
 """What the arguments of the kernels in `templates/kernels/` point to."""
 
 ARGUMENTS = {
+    "levels": ("x", "mean", "scale"),
     "pad": ("x", "index", "mean", "scale", "U", "n"),
     "fold": ("X", "start", "w", "Y", "pairs"),
     "pack": ("Z", "U"),

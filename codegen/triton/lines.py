@@ -14,15 +14,15 @@ from scatc.codegen.triton import matrix, tables, wavelet
 from scatc.codegen.triton import blocks as cutting
 from scatc.codegen.triton.blocks import Blocks, Cut, Thin
 from scatc.codegen.triton.choices import Way, thin_weights
-from scatc.codegen.triton.cost import REAL, Work, cut_work, matrix_work, thin_work, wavelet_work
+from scatc.codegen.triton.cost import Work, cut_work, matrix_work, thin_work, wavelet_work
 from scatc.codegen.triton.emitter import BLOCK, Emitter, power
 from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.ways import Choice, Choices
 from scatc.ir.nodes import Pad
 
-LEVELS = 9
-"""Launches of what finds the mean and the size of each signal."""
+LEVEL_BLOCK = 4096
+"""Samples at a time of what finds the size of a signal: few programs, hence many for each."""
 
 
 class Lines(Emitter):
@@ -54,10 +54,6 @@ class Lines(Emitter):
         for name, shape in self.matrices.items():
             yield from of_matrix(shape, name)
         yield from (of_blocks(shape, name) for name, shape in self.cuts.items())
-
-    def before(self) -> list[Work]:
-        """What finds the levels."""
-        return [Work("levels", 4.0 * REAL * self.spec.input_shape[0], launches=LEVELS)]
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
@@ -92,6 +88,9 @@ class Lines(Emitter):
         root, self.lines = self.root, []
         length = root.length
         pad = self.graph[root.nodes[0]] if root.nodes else None
+        samples = self.spec.input_shape[0]
+        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
+        self.static_launch("levels", 1, ("n",), ["x", "mean", "scale"], sizes)
         self.note(*root.nodes)
         self.table("pad_index", tables.pad_index(length, pad if isinstance(pad, Pad) else None))
         self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")
@@ -100,7 +99,7 @@ class Lines(Emitter):
             1,
             (f"triton.cdiv({length}, {BLOCK})", "pairs"),
             ["x", 't["pad_index"]', "mean", "scale", "U0.view(torch.int64)", "n"],
-            {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": BLOCK},
+            {"SAMPLES": samples, "LENGTH": length, "BLOCK": BLOCK},
         )
         self._follow(root, "U0")
         for result in root.results:

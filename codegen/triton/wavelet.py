@@ -226,16 +226,15 @@ def _pack_middle(code: Code, shape: Shape, moduli: list[str]) -> None:
     code.write(
         "block = (signal >> 1) % blocks",
         "of_pair = (signal >> 1) // blocks",
-        "there = live[:, None]",
-        "is_signal = (2 * of_pair + (signal & 1) < signals)[:, None]",
-        "packed = U + ((child.to(tl.int64) * (pairs // blocks) + of_pair) * 2 * line + (signal & 1))[:, None]",
-        "begin = (block * hop)[:, None]",
+        "size = tl.where(2 * of_pair + (signal & 1) < signals, 1.0, 0.0)[:, None]",
+        "begin = block * hop - crop",
+        "packed = U + (child.to(tl.int64) * (pairs // blocks) + of_pair) * 2 * line + 2 * begin + (signal & 1)",
+        "packed = packed[:, None]",
+        "end = tl.where(live, tl.minimum(hop + crop, line - begin), 0)[:, None]",
     )
     for q, u in enumerate(moduli):
-        i = code.let("i", f"({q * shape.last} - crop + at)[None, :]")
-        to = code.let("to", f"begin + {i}")
-        inside = f"there & ({i} >= 0) & ({i} < hop) & ({to} < line)"
-        code.write(f"tl.store(packed + 2 * {to}, tl.where(is_signal, {u}, 0.0), mask={inside})")
+        i = code.let("i", f"({q * shape.last} + at)[None, :]")
+        code.write(f"tl.store(packed + 2 * {i}, {u} * size, mask=({i} >= crop) & ({i} < end))")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:

@@ -83,6 +83,25 @@ class Choice:
     cut: Blocks | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a signal asks of the blocks that it is made of.
+
+    Attributes
+    ----------
+    reach : int
+        Of its filters, in samples of its parent.
+    bins : int
+        Of a block's spectrum, around 0.
+    span : Span
+        Of its parent, the samples where it is needed.
+    """
+
+    reach: int
+    bins: int
+    span: Span
+
+
 class Choices(Tiles):
     """The choices for the signals of one program.
 
@@ -97,6 +116,8 @@ class Choices(Tiles):
         self.spans = spans(spec, root, options.tolerance)
         self._whole: dict[tuple[str, int], Choice] = {}
         self._pieces: dict[tuple[str, Blocks], Choice] = {}
+        self._known: dict[tuple[str, int], Facts | None] = {}
+        self._reaches: dict[str, int | None] = {}
         line = Line(0, root.length, True)
         self.signals: dict[str, Choice] = {}
         self._enter(root.name, Choice(Way.STAGED, line, self._follow(root, line), 0.0))
@@ -168,7 +189,7 @@ class Choices(Tiles):
             needed = one if needed is None else needed.hull(one)
         for child in far:
             assert child.fold is not None
-            away = reach(self.spec, child.fold, self.options.tolerance)
+            away = self._reach(child)
             whole = away is None or self.spans[child.name] == Span(0, child.length)
             one = self.spans[child.name].before(child.level - signal.level).wider(away or 0)
             one = Span(0, signal.length) if whole else one
@@ -264,19 +285,12 @@ class Choices(Tiles):
             if not line.whole and (read.first < line.first or read.stop > line.first + line.length):
                 return None
         for child in near:
-            assert child.fold is not None
-            by, one = child.level - signal.level, reach(self.spec, child.fold, self.options.tolerance)
-            if one is None or length >> by < wavelet.LEAST or not self._packs_alone(child):
+            facts = self._facts(child, length)
+            if facts is None:
                 return None
-            starts, width = tables.block_window(child.fold, n, length)
-            if width < 1:
-                return None
-            steps.append(by)
-            away = max(away, one)
-            widest = max(max(-s, s + width) for s in starts)
-            bins = max(bins, min(length, 1 << (2 * widest + 1).bit_length()))
-            span = self.spans[child.name].before(by)
-            needed = span if needed is None else needed.hull(span)
+            steps.append(child.level - signal.level)
+            away, bins = max(away, facts.reach), max(bins, facts.bins)
+            needed = facts.span if needed is None else needed.hull(facts.span)
         assert needed is not None
         step = 1 << max(steps)
         halo = -(-away // step) * step
@@ -288,9 +302,33 @@ class Choices(Tiles):
         count = -(-(needed.stop - first) // (length - 2 * halo))
         return Blocks(length, halo, first, count, bins)
 
-    def _packs_alone(self, child: Signal) -> bool:
-        """Whether a signal can be made of blocks: whatever is made of it must come from its packed samples."""
-        return all(result.kind == "local" for result in child.results)
+    def _facts(self, child: Signal, length: int) -> Facts | None:
+        """What blocks of a length have to offer for a signal to be made of them; None if they cannot."""
+        key = (child.name, length)
+        if key not in self._known:
+            self._known[key] = self._found(child, length)
+        return self._known[key]
+
+    def _found(self, child: Signal, length: int) -> Facts | None:
+        fold, parent = child.fold, child.parent
+        assert fold is not None and parent is not None
+        by, far = child.level - parent.level, self._reach(child)
+        # whatever is made of it must come from its packed samples
+        packs = all(result.kind == "local" for result in child.results)
+        if far is None or not packs or length >> by < wavelet.LEAST or length >= parent.length:
+            return None
+        starts, width = tables.block_window(fold, parent.length, length)
+        if width < 1:
+            return None
+        widest = max(max(-s, s + width) for s in starts)
+        bins = min(length, 1 << (2 * widest + 1).bit_length())
+        return Facts(far, bins, self.spans[child.name].before(by))
+
+    def _reach(self, child: Signal) -> int | None:
+        if child.name not in self._reaches:
+            assert child.fold is not None
+            self._reaches[child.name] = reach(self.spec, child.fold, self.options.tolerance)
+        return self._reaches[child.name]
 
     def _of_blocks(self, child: Signal, cut: Blocks, whole: bool) -> Choice:
         key = (child.name, cut)
