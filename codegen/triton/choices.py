@@ -21,6 +21,9 @@ from scatc.ir.spec import Spec
 MOST_FUSED = 32
 """Averages that a kernel in registers takes by itself: beyond, its matrix is read more often than the signals."""
 
+MOST_BOTH = 1024
+"""Longest signal of which one kernel packs moduli and averages them."""
+
 LEAST_BLOCK = 16
 """Of a tensor core's product, along each axis."""
 
@@ -101,16 +104,23 @@ class Tiles:
             found.append(Way.MATRIX)
         return [*found, Way.STAGED]
 
-    def shape(self, signal: Signal, way: Way, bins: int) -> wavelet.Shape:
+    def averages_besides(self, signal: Signal) -> bool:
+        """Whether a kernel that packs moduli in registers can take their averages, too."""
+        m, kinds = signal.length, {result.kind for result in signal.results}
+        few = all(result.kept[0] <= MOST_FUSED for result in signal.results)
+        fits = m & (m - 1) == 0 and wavelet.LEAST <= m <= MOST_BOTH
+        return bool(signal.spectrum) and bool(kinds) and kinds <= {"local", "total"} and few and fits
+
+    def shape(self, signal: Signal, way: Way, bins: int, *, averaged: bool = False) -> wavelet.Shape:
         """The kernel in registers of a signal, whose parent's spectrum has so many bins."""
         assert signal.fold is not None and signal.parent is not None
         packs = bool(signal.spectrum) or way is Way.PACKED
         sinks, more = [], {"outputs": 0, "first": 0, "kept": 0}
         for result in signal.results:
-            if result.kind == "local" and not packs:
+            if result.kind == "local" and (averaged or not packs):
                 sinks.append("local")
                 more["outputs"] = result.kept[0]
-            elif result.kind == "total" and not signal.spectrum:
+            elif result.kind == "total" and (averaged or not signal.spectrum):
                 sinks.append("total")
             elif result.kind == "raw":
                 sinks.append("raw")

@@ -24,8 +24,17 @@ SHARED_TRANSFORM = 1 << 14
 INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
 
-CUTTING = 0
-"""More instructions for each complex number of a block that is cut or thinned, which need no gathering."""
+PACKED = 6
+"""More instructions for each number that is stored packed."""
+
+MIDDLE = 7
+"""And more if only the middle of each block is."""
+
+CUTTING = 3
+"""More instructions for each complex number of a block that is cut: stores are more than gathering would be."""
+
+THINNED = 11
+"""And of one that is thinned."""
 
 AVERAGED = 18
 """More instructions for each number that is averaged where it lies."""
@@ -129,7 +138,7 @@ def wavelet_work(launch: Launch, shape: Shape) -> Work:
             instructions += numbers
         else:
             moved += REAL * (numbers if sink == "pack" else launch.paths * shape.kept)
-            instructions += 2 * numbers
+            instructions += numbers * (PACKED + (MIDDLE if shape.cut else 0) if sink == "pack" else 2)
     return Work(launch.kernel, moved, instructions, matrix)
 
 
@@ -143,7 +152,7 @@ def cut_work(rows: int, shape: Cut) -> Work:
 def thin_work(rows: int, length: int) -> Work:
     """What thinning so many blocks of a signal takes, each to so many samples."""
     numbers = 0.5 * rows * length
-    return Work(f"thin {length}", 3 * COMPLEX * numbers, numbers * (INSTRUCTIONS[length] + CUTTING))
+    return Work(f"thin {length}", 3 * COMPLEX * numbers, numbers * (INSTRUCTIONS[length] + THINNED))
 
 
 def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:

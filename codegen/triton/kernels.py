@@ -100,5 +100,7 @@ def of_blocks(shape: blocks.Cut | blocks.Thin, name: str) -> Written:
     if isinstance(shape, blocks.Cut):
         doc = f"Spectra of overlapping blocks of {shape.length} samples, of which {shape.bins} bins are kept"
         return Written(name, doc, blocks.CUT, blocks.cut(shape))
-    doc = f"Blocks of a signal from {shape.bins} bins of their spectra, smoothed and subsampled to {shape.length} samples"
+    doc = (
+        f"Blocks of a signal from {shape.bins} bins of their spectra, smoothed and subsampled to {shape.length} samples"
+    )
     return Written(name, doc, blocks.THIN, blocks.thin(shape))

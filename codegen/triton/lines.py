@@ -13,7 +13,7 @@ from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import matrix, tables, wavelet
 from scatc.codegen.triton import blocks as cutting
 from scatc.codegen.triton.blocks import Blocks, Cut, Thin
-from scatc.codegen.triton.choices import Way, thin_weights
+from scatc.codegen.triton.choices import Line, Way, thin_weights
 from scatc.codegen.triton.cost import Work, cut_work, matrix_work, thin_work, wavelet_work
 from scatc.codegen.triton.emitter import BLOCK, Emitter, power
 from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
@@ -77,7 +77,7 @@ class Lines(Emitter):
     def passed(self) -> str:
         """What the trunk hands to branches: the input's spectrum, and its samples if any are made of blocks of them."""
         follow = self._choice(self.root).follow
-        names = [self.spectrum(self.root)] if follow.transformed else []
+        names = [self.spectrum(self.root)] if follow.spectrum else []
         return ", ".join([*names, "U0"] if any(below.cut for below in follow.children.values()) else names)
 
     def _choice(self, signal: Signal) -> Choice:
@@ -119,27 +119,37 @@ class Lines(Emitter):
             for cut in {below.cut for below in follow.children.values()} | {follow.cut}:
                 if cut is not None:
                     cuts[cut] = self._cut(signal, samples, cut)
-        if follow.transformed:
-            self.note(signal.spectrum)
-            source = samples
-            if follow.thinning is not None:
-                assert follow.cut is not None
-                source = self._thin(signal, cuts.get(follow.cut) or self._cut(signal, samples, follow.cut))
-            self.write(f"{self.spectrum(signal)} = torch.fft.fft({source})")
-            self.steps.append(Transform(self.choices.spectrum_bins(signal), signal.paths, packed=True))
-            if source != samples:
-                self.write(f"del {source}")
+        if follow.spectrum is not None:
+            self._transform(signal, samples, cuts)
         for result in signal.results:
-            if result.kind == "raw":
+            if result.kind == "raw" or self._choice(signal).averaged:
                 continue
             self.note(*result.nodes)
-            if follow.transformed and self.choices.from_bins(signal, result, self.choices.spectrum_bins(signal)):
+            if self.choices.from_bins(signal, result, follow):
                 self._averaged(signal, result)
             else:
                 self._lowpass(signal, result, f"{samples}.view(torch.int64)", packed=True)
         if signal.parent is not None or "U0" not in self.passed():
             self.write(f"del {samples}")
         return cuts
+
+    def _transform(self, signal: Signal, samples: str, cuts: dict[Blocks, str]) -> None:
+        """The spectrum of a signal, by a kernel in registers or a library."""
+        follow = self._choice(signal).follow
+        spectrum, source = follow.spectrum, samples
+        assert spectrum is not None
+        self.note(signal.spectrum)
+        if follow.thinning is not None:
+            assert follow.cut is not None
+            source = self._thin(signal, cuts.get(follow.cut) or self._cut(signal, samples, follow.cut))
+        if spectrum.own:
+            whole = Blocks(spectrum.length, 0, 0, 1, spectrum.bins)
+            self._cut_line(self.spectrum(signal), signal.paths, source, Line(0, spectrum.length, True), whole)
+        else:
+            self.write(f"{self.spectrum(signal)} = torch.fft.fft({source})")
+            self.steps.append(Transform(spectrum.length, signal.paths, packed=True))
+        if source != samples:
+            self.write(f"del {source}")
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
@@ -164,7 +174,7 @@ class Lines(Emitter):
             self.write(f"del {samples}")
         for child in signal.children:
             self._branch(child, below)
-        done = [*below.values(), *([self.spectrum(signal)] if choice.follow.transformed else [])]
+        done = [*below.values(), *([self.spectrum(signal)] if choice.follow.spectrum else [])]
         if done:
             self.write(f"del {', '.join(done)}")
 
@@ -172,25 +182,28 @@ class Lines(Emitter):
 
     def _cut(self, signal: Signal, samples: str, cut: Blocks) -> str:
         """The spectra of blocks."""
-        line, shape = self._choice(signal).line, Cut(cut.length, cut.bins, self._choice(signal).line.whole)
-        known = {other: name for name, other in self.cuts.items()}
-        kernel = known.get(shape, f"cut_{shape.length}_{len(self.cuts)}")
-        self.cuts[kernel] = shape
-        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         name = f"B_{cut.length}_{signal.name}"
         self.write(
             f"# {cut.count} blocks of {cut.length} samples, the first from {cut.first - cut.halo} on, each but for "
             f"{cut.halo} at either end",
-            f"{name} = torch.empty(({signal.paths}, pairs, {cut.count}, {cut.bins}), dtype=torch.complex64, "
-            "device=x.device)",
         )
+        self._cut_line(name, signal.paths, samples, self._choice(signal).line, cut)
+        return name
+
+    def _cut_line(self, name: str, paths: int, samples: str, line: Line, cut: Blocks) -> None:
+        shape = Cut(cut.length, cut.bins, line.whole)
+        known = {other: kernel for kernel, other in self.cuts.items()}
+        kernel = known.get(shape, f"cut_{shape.length}_{len(self.cuts)}")
+        self.cuts[kernel] = shape
+        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        sizes = f"({paths}, pairs, {cut.count}, {cut.bins})" if cut.count > 1 else f"({paths}, pairs, {cut.bins})"
+        self.write(f"{name} = torch.empty({sizes}, dtype=torch.complex64, device=x.device)")
         arguments = [f"{samples}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
         first = cut.first - cut.halo - line.first
         arguments += [f"{name}.view(torch.int64)", str(line.length), str(first), str(cut.hop), str(cut.count), "pairs"]
-        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(signal.paths))
+        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(paths))
         warps = cutting.warps(shape.length)
-        self.launch(Launch(kernel, cutting.CUT, grid, arguments, {}, warps, signal.paths * cut.count))
-        return name
+        self.launch(Launch(kernel, cutting.CUT, grid, arguments, {}, warps, paths * cut.count))
 
     def _thin(self, signal: Signal, spectra: str) -> str:
         """A signal smoothed and subsampled, made of the spectra of its blocks."""
@@ -207,9 +220,7 @@ class Lines(Emitter):
         self.table(smooth, (thinning.response(bins) / cut.length).astype(np.float32))
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         name, length = f"thin_{signal.name}", signal.length >> by
-        self.write(
-            f"{name} = torch.zeros(({signal.paths}, pairs, {length}), dtype=torch.complex64, device=x.device)"
-        )
+        self.write(f"{name} = torch.zeros(({signal.paths}, pairs, {length}), dtype=torch.complex64, device=x.device)")
         arguments = [f"{spectra}.view(torch.int64)", *self.named(smooth, f"twiddles_{shape.length}")]
         numbers = (length, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
         arguments += [f"{name}.view(torch.int64)", *map(str, numbers), "pairs"]
@@ -272,7 +283,8 @@ class Lines(Emitter):
     def _registers(self, signal: Signal) -> str:
         assert signal.fold is not None and signal.parent is not None
         bins = self.choices.spectrum_bins(signal.parent)
-        shape = self.choices.shape(signal, self._choice(signal).way, bins)
+        choice = self._choice(signal)
+        shape = self.choices.shape(signal, choice.way, bins, averaged=choice.averaged)
         name, fold = self._kernel(shape), signal.nodes[0]
         self._filters(signal, shape.width)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))

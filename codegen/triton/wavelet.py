@@ -95,9 +95,7 @@ class Shape:
         return max(self.last // self.warps, min(LEAST_DOT, self.length // self.warps))
 
 
-def default(
-    parent: int, length: int, width: int, sinks: tuple[str, ...], *, cut: bool = False, **more: int
-) -> Shape:
+def default(parent: int, length: int, width: int, sinks: tuple[str, ...], *, cut: bool = False, **more: int) -> Shape:
     """The shape to begin with, for a window of a parent's spectrum."""
     stages = radices(length)
     plane = length // stages[0]

@@ -34,6 +34,25 @@ MANY = 64
 """Signals of a call that choices are made for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """A spectrum of a signal.
+
+    Attributes
+    ----------
+    length : int
+        Samples that are transformed.
+    bins : int
+        Those that are kept, around 0.
+    own : bool
+        Whether a kernel in registers transforms, which leaves out the others; else a library.
+    """
+
+    length: int
+    bins: int
+    own: bool
+
+
 @dataclass(slots=True)
 class Follow:
     """What is made of a signal whose samples are there, and all that follows.
@@ -42,18 +61,21 @@ class Follow:
     ----------
     seconds : float
         As predicted, for `MANY` signals.
-    transformed : bool
-        Whether a library transforms the signal (thinned, if it is).
+    spectrum : Spectrum or None
+        What is made of all samples, thinned if they are.
     thinning : Thinning or None
     cut : Blocks or None
         The blocks that are thinned.
+    averages : float
+        Seconds of these that averages of the signal itself take.
     children : dict of str to Choice
     """
 
     seconds: float
-    transformed: bool
+    spectrum: Spectrum | None = None
     thinning: Thinning | None = None
     cut: Blocks | None = None
+    averages: float = 0.0
     children: dict[str, Choice] = field(default_factory=dict)
 
 
@@ -73,6 +95,8 @@ class Choice:
         What the other ways would take.
     cut : Blocks or None
         Those of the parent, of which it is made.
+    averaged : bool
+        Whether what makes it takes its averages, too, though it goes on.
     """
 
     way: Way
@@ -81,6 +105,12 @@ class Choice:
     seconds: float
     others: dict[Way, float] = field(default_factory=dict)
     cut: Blocks | None = None
+    averaged: bool = False
+
+    @property
+    def total(self) -> float:
+        """Seconds, with all that follows."""
+        return self.seconds + self.follow.seconds - (self.follow.averages if self.averaged else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +159,43 @@ class Choices(Tiles):
 
     def spectrum_bins(self, signal: Signal) -> int:
         """Bins of a signal's spectrum, if it has one."""
-        thinned = self.signals[signal.name].follow.thinning
-        return signal.length >> (thinned.by if thinned else 0)
+        spectrum = self.signals[signal.name].follow.spectrum
+        return spectrum.bins if spectrum else 0
 
     # What follows from the samples of a signal.
 
     def _follow(self, signal: Signal, line: Line) -> Follow:
         """The quickest of what can follow."""
         if not signal.children and signal.parent is not None:
-            return Follow(0.0, False)
+            return Follow(0.0)
         found = [*self._without_blocks(signal, line), *self._with_blocks(signal, line)]
         return min(found, key=lambda follow: follow.seconds)
 
     def _without_blocks(self, signal: Signal, line: Line) -> Iterator[Follow]:
         if line.whole:
-            works = [static_work(Transform(signal.length, signal.paths, packed=True))]
-            children = {child.name: self._of_spectrum(child, signal.length) for child in signal.children}
-            yield self._sum(Follow(0.0, True, children=children), works + self._averages(signal, line, signal.length))
+            spectrum = self._spectrum(signal, signal.length, signal.children)
+            children = {child.name: self._of_spectrum(child, spectrum.bins) for child in signal.children}
+            found = Follow(0.0, spectrum, children=children)
+            yield self._sum(found, signal, line, [self._transform_work(signal, spectrum)])
+
+    def _spectrum(self, signal: Signal, length: int, readers: list[Signal]) -> Spectrum:
+        """The quicker transform of a signal of so many samples, thinned or not."""
+        library = Spectrum(length, length, False)
+        if length & (length - 1) or not wavelet.LEAST <= length <= wavelet.MOST:
+            return library
+        highest = held_bins(self.spec, signal.level, self.options.tolerance) if signal.results else 1
+        for child in readers:
+            assert child.fold is not None
+            starts, width = tables.windows(child.fold, signal.length)
+            highest = max([highest, *(max(-start, start + width) for start in starts)])
+        bins = min(length, max(blocks.least_bins(length), 1 << (2 * highest + 1).bit_length()))
+        own = Spectrum(length, bins, True)
+        return min(own, library, key=lambda one: self._seconds([self._transform_work(signal, one)]))
+
+    def _transform_work(self, signal: Signal, spectrum: Spectrum) -> Work:
+        if spectrum.own:
+            return cut_work(signal.paths, blocks.Cut(spectrum.length, spectrum.bins, True))
+        return static_work(Transform(spectrum.length, signal.paths, packed=True))
 
     def _with_blocks(self, signal: Signal, line: Line) -> Iterator[Follow]:
         n = signal.length
@@ -208,14 +258,14 @@ class Choices(Tiles):
     ) -> Follow | None:
         """With blocks for the near children; all of one length, or each with those that suit it."""
         works: list[Work] = []
-        found = Follow(0.0, thinned is not None or bool(far), thinned)
+        found = Follow(0.0, thinning=thinned)
         if length is None:
             for child in near:
                 options = [(self._blocks(signal, line, [child], [], None, f), child) for f in blocks.LENGTHS]
                 made = [self._of_blocks(child, cut, line.whole) for cut, _ in options if cut is not None]
                 if not made:
                     return None
-                best = min(made, key=lambda c: c.seconds + c.follow.seconds + self._cut_seconds(signal, c.cut))
+                best = min(made, key=lambda c: c.total + self._cut_seconds(signal, c.cut))
                 found.children[child.name] = best
                 works.append(self._cut_work(signal, best.cut))
             if thinned is not None:
@@ -232,22 +282,22 @@ class Choices(Tiles):
             found.cut = cut if thinned is not None else None
             works.append(self._cut_work(signal, cut))
             found.children |= {child.name: self._of_blocks(child, cut, line.whole) for child in near}
-        bins = signal.length >> (thinned.by if thinned else 0)
         if found.cut is not None and thinned is not None:
             works.append(thin_work(signal.paths * found.cut.count, found.cut.length >> thinned.by))
-        if found.transformed:
-            works.append(static_work(Transform(bins, signal.paths, packed=True)))
-        found.children |= {child.name: self._of_spectrum(child, bins) for child in far}
+        if thinned is not None or far:
+            found.spectrum = self._spectrum(signal, signal.length >> (thinned.by if thinned else 0), far)
+            works.append(self._transform_work(signal, found.spectrum))
+            found.children |= {child.name: self._of_spectrum(child, found.spectrum.bins) for child in far}
         found.children = {child.name: found.children[child.name] for child in signal.children}
-        return self._sum(found, works + self._averages(signal, line, bins if found.transformed else 0))
+        return self._sum(found, signal, line, works)
 
-    def _averages(self, signal: Signal, line: Line, bins: int) -> list[Work]:
+    def _averages(self, signal: Signal, line: Line, follow: Follow) -> list[Work]:
         """Of a signal that goes on: from bins, if there are some and that pays, else from samples."""
         works = []
         for result in signal.results:
             if result.kind == "raw":
                 continue
-            if self.from_bins(signal, result, bins):
+            if self.from_bins(signal, result, follow):
                 constants = self.average(signal, result)
                 works.append(static_work(Launch("average", {}, (), [], constants, paths=signal.paths)))
             else:
@@ -255,9 +305,11 @@ class Choices(Tiles):
                 works.append(static_work(Launch("lowpass", {}, (), [], constants, paths=signal.paths)))
         return works
 
-    def from_bins(self, signal: Signal, result: Result, bins: int) -> bool:
-        """Whether an average is taken from a spectrum of so many bins (0: there is none)."""
-        return bins > 0 and (bins < signal.length or self.averages_bins(signal, result, bins))
+    def from_bins(self, signal: Signal, result: Result, follow: Follow) -> bool:
+        """Whether an average is taken from a spectrum, if there is one, and not from samples."""
+        if follow.spectrum is None:
+            return False
+        return follow.thinning is not None or self.averages_bins(signal, result, follow.spectrum.bins)
 
     # Blocks.
 
@@ -336,11 +388,7 @@ class Choices(Tiles):
             assert child.parent is not None
             by = child.level - child.parent.level
             circle = whole and cut.first == 0 and cut.count * cut.hop >= child.parent.length
-            line = (
-                Line(0, child.length, True)
-                if circle
-                else Line(cut.first >> by, cut.count * cut.hop >> by, False)
-            )
+            line = Line(0, child.length, True) if circle else Line(cut.first >> by, cut.count * cut.hop >> by, False)
             shape = self.shape_of_blocks(child, cut)
             works = [wavelet_work(Launch("", {}, (), [], paths=child.paths * cut.count), shape)]
             works += self._leaf_averages(child, line, packed=True)
@@ -361,11 +409,20 @@ class Choices(Tiles):
     def _of_spectrum(self, child: Signal, bins: int) -> Choice:
         key = (child.name, bins)
         if key not in self._whole:
-            found = dict(self._whole_ways(child, bins))
-            way = min(found, key=lambda one: found[one])
             line = Line(0, child.length, True)
-            others = {other: seconds for other, seconds in found.items() if other is not way}
-            self._whole[key] = Choice(way, line, self._follow(child, line), found[way], others)
+            follow = self._follow(child, line)
+            seconds = dict(self._whole_ways(child, bins))
+            found = [Choice(way, line, follow, one) for way, one in seconds.items()]
+            if self.averages_besides(child):
+                works = [
+                    wavelet_work(
+                        Launch("", {}, (), [], paths=child.paths), self.shape(child, Way.REGISTERS, bins, averaged=True)
+                    )
+                ]
+                found.append(Choice(Way.REGISTERS, line, follow, self._seconds(works), averaged=True))
+            best = min(found, key=lambda choice: choice.total)
+            best.others = {way: one for way, one in seconds.items() if way is not best.way}
+            self._whole[key] = best
         return self._whole[key]
 
     def _whole_ways(self, child: Signal, bins: int) -> Iterator[tuple[Way, float]]:
@@ -410,9 +467,11 @@ class Choices(Tiles):
     def _seconds(self, works: list[Work]) -> float:
         return sum(work.seconds(USUAL, MANY, MANY * work.bytes) for work in works)
 
-    def _sum(self, follow: Follow, works: list[Work]) -> Follow:
-        below = sum(choice.seconds + choice.follow.seconds for choice in follow.children.values())
-        return replace(follow, seconds=self._seconds(works) + below)
+    def _sum(self, follow: Follow, signal: Signal, line: Line, works: list[Work]) -> Follow:
+        follow.averages = self._seconds(self._averages(signal, line, follow))
+        below = sum(choice.total for choice in follow.children.values())
+        follow.seconds = self._seconds(works) + follow.averages + below
+        return follow
 
     # Memory.
 
@@ -428,8 +487,8 @@ class Choices(Tiles):
             during += COMPLEX * signal.length * signal.paths
         cuts = {below.cut for below in follow.children.values() if below.cut} | ({follow.cut} if follow.cut else set())
         held = REAL * signal.paths * sum(cut.count * cut.bins for cut in cuts)
-        if follow.transformed:
-            held += 2 * REAL * self.spectrum_bins(signal) * signal.paths
+        if follow.spectrum is not None:
+            held += REAL * (1 if follow.spectrum.own else 2) * follow.spectrum.bins * signal.paths
         if signal.parent is None or any(below.cut for below in follow.children.values()):
             held += packed
         below = max((self.live_bytes(child) for child in signal.children), default=0)
