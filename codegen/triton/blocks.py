@@ -160,7 +160,7 @@ def least_bins(length: int) -> int:
 
 
 def thin(shape: Thin) -> str:
-    """The statements of the kernel that thins: what is below the subsampled rate, smoothed, folded, transformed back."""
+    """The statements of the kernel that thins: the low bins, smoothed and folded, transformed back."""
     code, stages = Code(), radices(shape.length)
     rest, last = shape.length // stages[0], shape.length // stages[-1]
     count = rows(shape.length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import blocks, matrix, tables, wavelet
+from scatc.codegen.triton.blocks import Blocks
 from scatc.codegen.triton.spans import Thinning
 from scatc.ir.filters import banks
 from scatc.ir.options import Options
@@ -57,6 +58,85 @@ class Line:
     first: int
     length: int
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """A spectrum of a signal.
+
+    Attributes
+    ----------
+    length : int
+        Samples that are transformed.
+    bins : int
+        Those that are kept, around 0.
+    own : bool
+        Whether a kernel in registers transforms, which leaves out the others; else a library.
+    """
+
+    length: int
+    bins: int
+    own: bool
+
+
+@dataclass(slots=True)
+class Follow:
+    """What is made of a signal whose samples are there, and all that follows.
+
+    Attributes
+    ----------
+    seconds : float
+        As predicted.
+    spectrum : Spectrum or None
+        What is made of all samples, thinned if they are.
+    thinning : Thinning or None
+    cut : Blocks or None
+        The blocks that are thinned.
+    averages : float
+        Seconds of these that averages of the signal itself take.
+    children : dict of str to Choice
+    """
+
+    seconds: float
+    spectrum: Spectrum | None = None
+    thinning: Thinning | None = None
+    cut: Blocks | None = None
+    averages: float = 0.0
+    children: dict[str, Choice] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Choice:
+    """How a signal comes about, and what follows.
+
+    Attributes
+    ----------
+    way : Way
+    line : Line
+        Where its samples lie, if they are packed.
+    follow : Follow
+    seconds : float
+        From its parent's spectrum to its samples, and to its coefficients if nothing is below it.
+    others : dict of Way to float
+        What the other ways would take.
+    cut : Blocks or None
+        Those of the parent, of which it is made.
+    averaged : bool
+        Whether what makes it takes its averages, too, though it goes on.
+    """
+
+    way: Way
+    line: Line
+    follow: Follow
+    seconds: float
+    others: dict[Way, float] = field(default_factory=dict)
+    cut: Blocks | None = None
+    averaged: bool = False
+
+    @property
+    def total(self) -> float:
+        """Seconds, with all that follows."""
+        return self.seconds + self.follow.seconds - (self.follow.averages if self.averaged else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,10 @@ class Emitter:
         """What the trunk hands to branches, as a list of names."""
         return self.spectrum(self.root)
 
+    def explain(self) -> str:
+        """What was chosen, and what the alternatives would have cost; a table as text."""
+        return ""
+
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
         return static_work(step)

@@ -11,21 +11,20 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import matrix, tables, wavelet
-from scatc.codegen.triton import blocks as cutting
 from scatc.codegen.triton.blocks import Blocks, Cut, Thin
 from scatc.codegen.triton.choices import Line, Way, thin_weights
-from scatc.codegen.triton.cost import Work, cut_work, matrix_work, thin_work, wavelet_work
-from scatc.codegen.triton.emitter import BLOCK, Emitter, power
+from scatc.codegen.triton.cost import COMPLEX, Work, cut_work, matrix_work, thin_work, wavelet_work
+from scatc.codegen.triton.emitter import BLOCK, power
 from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.ways import Choice, Choices
+from scatc.codegen.triton.pieces import Pieces
 from scatc.ir.nodes import Pad
 
 LEVEL_BLOCK = 4096
 """Samples at a time of what finds the size of a signal: few programs, hence many for each."""
 
 
-class Lines(Emitter):
+class Lines(Pieces):
     """The walk over a program of lines.
 
     Attributes
@@ -35,8 +34,6 @@ class Lines(Emitter):
         The kernels in registers, by name.
     matrices : dict of str to Matrix
         What the kernels of long signals are specialised to, by the names of the first ones.
-    cuts : dict of str to Cut or Thin
-        What the kernels of blocks are specialised to, by name.
     """
 
     title = "1D scattering"
@@ -44,9 +41,8 @@ class Lines(Emitter):
 
     def prepare(self) -> None:
         """What the walk gathers."""
-        self.choices = Choices(self.spec, self.options, self.root, self.tuned)
+        super().prepare()
         self.matrices: dict[str, matrix.Matrix] = {}
-        self.cuts: dict[str, Cut | Thin] = {}
 
     def generated(self) -> Iterable[Written]:
         """The kernels in registers, and those of long signals."""
@@ -72,16 +68,15 @@ class Lines(Emitter):
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""
-        return self.choices.live_bytes(self.root)
+        spectra = COMPLEX // 2 * self.together.bins if self.together else 0
+        return self.choices.live_bytes(self.root) + spectra
 
     def passed(self) -> str:
         """What the trunk hands to branches: the input's spectrum, and its samples if any are made of blocks of them."""
         follow = self._choice(self.root).follow
         names = [self.spectrum(self.root)] if follow.spectrum else []
+        names += ["X1"] if self.together else []
         return ", ".join([*names, "U0"] if any(below.cut for below in follow.children.values()) else names)
-
-    def _choice(self, signal: Signal) -> Choice:
-        return self.choices.signals[signal.name]
 
     def trunk(self) -> str:
         """The padded signals in pairs, their spectrum, and order 0."""
@@ -102,6 +97,8 @@ class Lines(Emitter):
             {"SAMPLES": samples, "LENGTH": length, "BLOCK": BLOCK},
         )
         self._follow(root, "U0")
+        if self.together:
+            self.write(f"X1 = torch.empty({self.together.bins} * pairs, dtype=torch.complex64, device=x.device)")
         for result in root.results:
             if result.kind == "raw":
                 self.note(*result.nodes)
@@ -109,7 +106,7 @@ class Lines(Emitter):
         return "\n".join(self.lines)
 
     def _follow(self, signal: Signal, samples: str) -> dict[Blocks, str]:
-        """What is made of a signal's samples: blocks, a spectrum, averages. Yields the names of blocks that children share.
+        """What is made of a signal's samples: blocks, a spectrum, averages. Yields the names of what children share.
 
         Where a signal has several rows, blocks are cut for all that read them; of the input, where they are read.
         """
@@ -144,7 +141,8 @@ class Lines(Emitter):
             source = self._thin(signal, cuts.get(follow.cut) or self._cut(signal, samples, follow.cut))
         if spectrum.own:
             whole = Blocks(spectrum.length, 0, 0, 1, spectrum.bins)
-            self._cut_line(self.spectrum(signal), signal.paths, source, Line(0, spectrum.length, True), whole)
+            place = self.together.places.get(signal.name) if self.together else None
+            self._cut_line(self.spectrum(signal), signal.paths, source, Line(0, spectrum.length, True), whole, place)
         else:
             self.write(f"{self.spectrum(signal)} = torch.fft.fft({source})")
             self.steps.append(Transform(spectrum.length, signal.paths, packed=True))
@@ -173,110 +171,11 @@ class Lines(Emitter):
                     self._lowpass(signal, result, f"{samples}.view(torch.int64)", packed=True)
             self.write(f"del {samples}")
         for child in signal.children:
-            self._branch(child, below)
+            if not (self.together and self.together.holds(child)):
+                self._branch(child, below)
         done = [*below.values(), *([self.spectrum(signal)] if choice.follow.spectrum else [])]
         if done:
             self.write(f"del {', '.join(done)}")
-
-    # Blocks of long signals.
-
-    def _cut(self, signal: Signal, samples: str, cut: Blocks) -> str:
-        """The spectra of blocks."""
-        name = f"B_{cut.length}_{signal.name}"
-        self.write(
-            f"# {cut.count} blocks of {cut.length} samples, the first from {cut.first - cut.halo} on, each but for "
-            f"{cut.halo} at either end",
-        )
-        self._cut_line(name, signal.paths, samples, self._choice(signal).line, cut)
-        return name
-
-    def _cut_line(self, name: str, paths: int, samples: str, line: Line, cut: Blocks) -> None:
-        shape = Cut(cut.length, cut.bins, line.whole)
-        known = {other: kernel for kernel, other in self.cuts.items()}
-        kernel = known.get(shape, f"cut_{shape.length}_{len(self.cuts)}")
-        self.cuts[kernel] = shape
-        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
-        sizes = f"({paths}, pairs, {cut.count}, {cut.bins})" if cut.count > 1 else f"({paths}, pairs, {cut.bins})"
-        self.write(f"{name} = torch.empty({sizes}, dtype=torch.complex64, device=x.device)")
-        arguments = [f"{samples}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
-        first = cut.first - cut.halo - line.first
-        arguments += [f"{name}.view(torch.int64)", str(line.length), str(first), str(cut.hop), str(cut.count), "pairs"]
-        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(paths))
-        warps = cutting.warps(shape.length)
-        self.launch(Launch(kernel, cutting.CUT, grid, arguments, {}, warps, paths * cut.count))
-
-    def _thin(self, signal: Signal, spectra: str) -> str:
-        """A signal smoothed and subsampled, made of the spectra of its blocks."""
-        follow = self._choice(signal).follow
-        cut, thinning = follow.cut, follow.thinning
-        assert cut is not None and thinning is not None
-        by, shape = thinning.by, Thin(cut.length >> thinning.by, cut.bins)
-        known = {other: name for name, other in self.cuts.items()}
-        kernel = known.get(shape, f"thin_{shape.length}_{len(self.cuts)}")
-        self.cuts[kernel] = shape
-        k = np.arange(shape.length)
-        bins = np.concatenate([k, k - shape.length]) / cut.length
-        smooth = f"smooth_{signal.name}"
-        self.table(smooth, (thinning.response(bins) / cut.length).astype(np.float32))
-        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
-        name, length = f"thin_{signal.name}", signal.length >> by
-        self.write(f"{name} = torch.zeros(({signal.paths}, pairs, {length}), dtype=torch.complex64, device=x.device)")
-        arguments = [f"{spectra}.view(torch.int64)", *self.named(smooth, f"twiddles_{shape.length}")]
-        numbers = (length, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
-        arguments += [f"{name}.view(torch.int64)", *map(str, numbers), "pairs"]
-        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(signal.paths))
-        warps = cutting.warps(shape.length)
-        self.launch(Launch(kernel, cutting.THIN, grid, arguments, {}, warps, signal.paths * cut.count))
-        return name
-
-    def _of_blocks(self, signal: Signal, cuts: dict[Blocks, str]) -> str:
-        """The samples of a signal from the blocks of its parent."""
-        choice, fold, parent = self._choice(signal), signal.fold, signal.parent
-        cut = choice.cut
-        assert fold is not None and parent is not None and cut is not None
-        spectra = cuts.get(cut) or self._cut(parent, "U0", cut)
-        shape = self.choices.shape_of_blocks(signal, cut)
-        kernel, name = self._kernel(shape), signal.nodes[0]
-        start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, shape.width)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
-        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
-        samples, by = self._packed(signal), signal.level - parent.level
-        arguments = [f"{spectra}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
-        arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.float32)"]
-        numbers = [str(cut.bins), str(len(fold.indices)), "1", "n", "pairs"]
-        numbers += map(str, (cut.count, cut.hop >> by, cut.halo >> by, choice.line.length))
-        grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.rows})", str(signal.paths))
-        types = dict(wavelet.parameters(shape))
-        paths = signal.paths * cut.count
-        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, shape.warps, paths))
-        if cut not in cuts:
-            self.write(f"del {spectra}")
-        return samples
-
-    def _packed(self, signal: Signal) -> str:
-        """Room for the moduli of pairs of signals."""
-        shape = f"({signal.paths}, pairs, {self._choice(signal).line.length})"
-        self.write(f"{signal.name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
-        return signal.name
-
-    def _filters(self, signal: Signal, padded: int = 0) -> int:
-        """The tables of a signal's filters, on windows of its parent's spectrum; yields how wide they are."""
-        fold, parent = signal.fold, signal.parent
-        assert fold is not None and parent is not None
-        thinning = self._choice(parent).follow.thinning
-        by, smooth = (thinning.by, thinning.response) if thinning else (0, None)
-        start, w = tables.filters(self.spec, fold, parent.length, padded, thinned=by, smooth=smooth)
-        self.table(f"{signal.nodes[0]}_start", start)
-        self.table(f"{signal.nodes[0]}_w", w)
-        return int(w.shape[1])
-
-    def _kernel(self, shape: wavelet.Shape) -> str:
-        """The name of a kernel in registers."""
-        known = {other: name for name, other in self.shapes.items()}
-        name = known.get(shape, f"wavelet_{shape.length}_{len(self.shapes)}")
-        self.shapes[name] = shape
-        return name
 
     # One kernel from spectrum to moduli or averages.
 

@@ -124,7 +124,7 @@ class Thinning:
 
     @property
     def sigma(self) -> float:
-        """Width of the Gaussian in frequency: what it lets through at ``rate - band`` is faint beside that at `band`."""
+        """Width of the Gaussian in frequency: what passes at ``rate - band`` is faint beside what does at `band`."""
         rate = 1 / (1 << self.by)
         return float(((rate * rate - 2 * rate * self.band) / (2 * FAINT)) ** 0.5)
 

@@ -37,7 +37,7 @@ def pad_index(length: int, node: Pad | None) -> Array:
 
 
 def windows(fold: Fold, parent: int) -> tuple[list[int], int]:
-    """Where each filter's window of a parent's spectrum begins, from minus half of the bins on, and how wide all are."""
+    """Where each filter's window of a parent's spectrum begins, and how wide all are; bin 0 is in the middle."""
     width = fold.widths[0] if fold.widths else parent
     return [start[0] for start in fold.starts] or [0] * len(fold.indices), width
 

@@ -60,6 +60,8 @@ class Shape:
         The radices of the transform.
     cut : bool
         Whether parents are cut into blocks (`blocks.py`): then a row is a block, of which the middle is packed.
+    together : bool
+        Whether parents are of several lengths, so that a table says of each path where its spectrum lies.
     """
 
     length: int
@@ -73,6 +75,7 @@ class Shape:
     warps: int = 0
     stages: tuple[int, ...] = ()
     cut: bool = False
+    together: bool = False
 
     @property
     def plane(self) -> int:
@@ -108,13 +111,22 @@ def default(parent: int, length: int, width: int, sinks: tuple[str, ...], *, cut
 def parameters(shape: Shape) -> list[tuple[str, str]]:
     """Names and types of a kernel's arguments."""
     found = [("X", "*i64"), ("start", "*i32"), ("w", "*fp32"), ("twiddles", "*i64")]
+    if shape.together:
+        found.insert(1, ("places", "*i32"))
     if "local" in shape.sinks:
         found += [("phi_high", "*fp32"), ("phi_low", "*fp32")]
     if set(shape.sinks) & {"local", "total", "raw"}:
         found += [("scale", "*fp32"), ("row", "*i32"), ("out", "*fp32")]
     if "pack" in shape.sinks:
         found += [("U", "*fp32")]
-    return [*found, *((name, "i32") for name in NUMBERS + (OF_BLOCKS if shape.cut else ()))]
+    return [*found, *((name, "i32") for name in numbers(shape))]
+
+
+def numbers(shape: Shape) -> tuple[str, ...]:
+    """The arguments that are numbers."""
+    if shape.together:
+        return NUMBERS[2:]
+    return NUMBERS + OF_BLOCKS if shape.cut else NUMBERS
 
 
 def body(shape: Shape) -> str:
@@ -123,9 +135,11 @@ def body(shape: Shape) -> str:
     code.write(
         f"signal = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
         "child = tl.program_id(1)",
-        "filter = child % filters",
-        "parent = (child // filters).to(tl.int64)",
     )
+    if shape.together:
+        code.write("filter = child", "bins = tl.load(places + 2 * child + 1)")
+    else:
+        code.write("filter = child % filters", "parent = (child // filters).to(tl.int64)")
     if shape.cut:  # rows are those of blocks of pairs
         code.write("signals = n", "n = 2 * pairs * blocks", "pairs = pairs * blocks")
     planes = _gather(code, shape)
@@ -147,7 +161,9 @@ def _gather(code: Code, shape: Shape) -> list[Plane]:
     code.write(
         "# window",
         "pair = tl.minimum(signal >> 1, pairs - 1)  # rows behind the last compute it again, and store nothing",
-        "spectrum = X + (parent * pairs + pair) * bins",
+        "spectrum = X + tl.load(places + 2 * child).to(tl.int64) * pairs + pair * bins"
+        if shape.together
+        else "spectrum = X + (parent * pairs + pair) * bins",
         "first = ((signal & 1) == 0)[:, None]",
         "begin = tl.load(start + filter)",
         f"weights = w + filter * {shape.width}",

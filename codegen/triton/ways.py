@@ -8,12 +8,12 @@ themselves, so that the choice of a signal is the least sum over its children.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import blocks, matrix, tables, wavelet
 from scatc.codegen.triton.blocks import Blocks
-from scatc.codegen.triton.choices import Line, Tiles, Tuned, Way, held_bins
+from scatc.codegen.triton.choices import Choice, Follow, Line, Spectrum, Tiles, Tuned, Way, held_bins
 from scatc.codegen.triton.cost import (
     COMPLEX,
     REAL,
@@ -32,85 +32,6 @@ from scatc.ir.spec import Spec
 
 MANY = 64
 """Signals of a call that choices are made for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """A spectrum of a signal.
-
-    Attributes
-    ----------
-    length : int
-        Samples that are transformed.
-    bins : int
-        Those that are kept, around 0.
-    own : bool
-        Whether a kernel in registers transforms, which leaves out the others; else a library.
-    """
-
-    length: int
-    bins: int
-    own: bool
-
-
-@dataclass(slots=True)
-class Follow:
-    """What is made of a signal whose samples are there, and all that follows.
-
-    Attributes
-    ----------
-    seconds : float
-        As predicted, for `MANY` signals.
-    spectrum : Spectrum or None
-        What is made of all samples, thinned if they are.
-    thinning : Thinning or None
-    cut : Blocks or None
-        The blocks that are thinned.
-    averages : float
-        Seconds of these that averages of the signal itself take.
-    children : dict of str to Choice
-    """
-
-    seconds: float
-    spectrum: Spectrum | None = None
-    thinning: Thinning | None = None
-    cut: Blocks | None = None
-    averages: float = 0.0
-    children: dict[str, Choice] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Choice:
-    """How a signal comes about, and what follows.
-
-    Attributes
-    ----------
-    way : Way
-    line : Line
-        Where its samples lie, if they are packed.
-    follow : Follow
-    seconds : float
-        From its parent's spectrum to its samples, and to its coefficients if nothing is below it.
-    others : dict of Way to float
-        What the other ways would take.
-    cut : Blocks or None
-        Those of the parent, of which it is made.
-    averaged : bool
-        Whether what makes it takes its averages, too, though it goes on.
-    """
-
-    way: Way
-    line: Line
-    follow: Follow
-    seconds: float
-    others: dict[Way, float] = field(default_factory=dict)
-    cut: Blocks | None = None
-    averaged: bool = False
-
-    @property
-    def total(self) -> float:
-        """Seconds, with all that follows."""
-        return self.seconds + self.follow.seconds - (self.follow.averages if self.averaged else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +62,11 @@ class Choices(Tiles):
         Of the padded input, which is made in no way.
     """
 
-    def __init__(self, spec: Spec, options: Options, root: Signal, tuned: Tuned | None = None) -> None:
+    def __init__(
+        self, spec: Spec, options: Options, root: Signal, tuned: Tuned | None = None, *, together: bool = False
+    ) -> None:
         super().__init__(spec, options, tuned)
+        self.together = together
         self.spans = spans(spec, root, options.tolerance)
         self._whole: dict[tuple[str, int], Choice] = {}
         self._pieces: dict[tuple[str, Blocks], Choice] = {}
@@ -156,6 +80,11 @@ class Choices(Tiles):
         self.signals[name] = choice
         for child, below in choice.follow.children.items():
             self._enter(child, below)
+
+    @property
+    def seconds(self) -> float:
+        """Of a call for `MANY` signals, less what every choice would take."""
+        return next(iter(self.signals.values())).follow.seconds
 
     def spectrum_bins(self, signal: Signal) -> int:
         """Bins of a signal's spectrum, if it has one."""
@@ -190,6 +119,8 @@ class Choices(Tiles):
             highest = max([highest, *(max(-start, start + width) for start in starts)])
         bins = min(length, max(blocks.least_bins(length), 1 << (2 * highest + 1).bit_length()))
         own = Spectrum(length, bins, True)
+        if self.together and signal.parent is not None and signal.parent.parent is None:
+            return own
         return min(own, library, key=lambda one: self._seconds([self._transform_work(signal, one)]))
 
     def _transform_work(self, signal: Signal, spectrum: Spectrum) -> Work:
@@ -206,7 +137,7 @@ class Choices(Tiles):
             near = [c for c in signal.children if c.level - signal.level in steps[:split]]
             far = [c for c in signal.children if c not in near]
             for length in (*blocks.LENGTHS, None):
-                if length is not None and (signal.paths == 1 or length >= n) or (length is None and signal.paths > 1):
+                if (length is not None and (signal.paths == 1 or length >= n)) or (length is None and signal.paths > 1):
                     continue
                 for thinned in self._thinnings(signal, line, near, far):
                     found = self._pieced(signal, line, near, far, length, thinned)
@@ -413,7 +344,7 @@ class Choices(Tiles):
             follow = self._follow(child, line)
             seconds = dict(self._whole_ways(child, bins))
             found = [Choice(way, line, follow, one) for way, one in seconds.items()]
-            if self.averages_besides(child):
+            if Way.REGISTERS in seconds and self.averages_besides(child):
                 works = [
                     wavelet_work(
                         Launch("", {}, (), [], paths=child.paths), self.shape(child, Way.REGISTERS, bins, averaged=True)
@@ -476,7 +407,7 @@ class Choices(Tiles):
     # Memory.
 
     def live_bytes(self, signal: Signal) -> int:
-        """Bytes that are in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
+        """Bytes in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
         choice = self.signals[signal.name]
         follow, samples = choice.follow, choice.line.length * signal.paths
         packed = REAL * samples

@@ -78,7 +78,7 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     unused = set(functions) - {launch.kernel for launch in launches}
     assert {n for n in unused if not n.startswith("branch_")} <= {
         "run",
-        "levels",
+        "below",
         "trunk",
         "low",
         "high",
