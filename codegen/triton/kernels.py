@@ -49,9 +49,18 @@ def in_registers(shape: wavelet.Shape, name: str) -> Written:
     return Written(name, doc, dict(wavelet.parameters(shape)), wavelet.body(shape))
 
 
-def kernel_source(shape: wavelet.Shape, name: str, *, tensor_cores: bool) -> str:
-    """A module with nothing but a kernel in registers."""
-    kernel = in_registers(shape, name)
+Shape = wavelet.Shape | blocks.Cut | blocks.Thin
+"""What a kernel that stands alone is specialised to."""
+
+
+def written(shape: Shape, name: str) -> Written:
+    """The kernel of a shape."""
+    return in_registers(shape, name) if isinstance(shape, wavelet.Shape) else of_blocks(shape, name)
+
+
+def kernel_source(shape: Shape, name: str, *, tensor_cores: bool) -> str:
+    """A module with nothing but one kernel."""
+    kernel = written(shape, name)
     return templates().get_template("kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)
 
 
