@@ -113,9 +113,9 @@ class Lines(Pieces):
         follow = self._choice(signal).follow
         cuts: dict[Blocks, str] = {}
         if signal.parent is not None:
-            for cut in {below.cut for below in follow.children.values()} | {follow.cut}:
-                if cut is not None:
-                    cuts[cut] = self._cut(signal, samples, cut)
+            for cut in (*(below.cut for below in follow.children.values()), follow.cut):
+                if cut is not None and cut not in cuts:
+                    cuts[cut] = self._cut(signal, samples, cut, len(cuts))
         if follow.spectrum is not None:
             self._transform(signal, samples, cuts)
         for result in signal.results:
@@ -138,7 +138,10 @@ class Lines(Pieces):
         self.note(signal.spectrum)
         if follow.thinning is not None:
             assert follow.cut is not None
-            source = self._thin(signal, cuts.get(follow.cut) or self._cut(signal, samples, follow.cut))
+            spectra = cuts.get(follow.cut) or self._cut(signal, samples, follow.cut)
+            source = self._thin(signal, spectra)
+            if follow.cut not in cuts:
+                self.write(f"del {spectra}")
         if spectrum.own:
             whole = Blocks(spectrum.length, 0, 0, 1, spectrum.bins)
             place = self.together.places.get(signal.name) if self.together else None

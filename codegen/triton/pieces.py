@@ -87,9 +87,9 @@ class Pieces(Emitter):
 
     # Blocks of long signals.
 
-    def _cut(self, signal: Signal, samples: str, cut: Blocks) -> str:
-        """The spectra of blocks."""
-        name = f"B_{cut.length}_{signal.name}"
+    def _cut(self, signal: Signal, samples: str, cut: Blocks, number: int = 0) -> str:
+        """The spectra of blocks; a signal may be cut in several ways."""
+        name = f"B{number}_{signal.name}"
         self.write(
             f"# {cut.count} blocks of {cut.length} samples, the first from {cut.first - cut.halo} on, each but for "
             f"{cut.halo} at either end",

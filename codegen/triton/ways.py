@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import blocks, matrix, tables, wavelet
@@ -94,11 +95,11 @@ class Choices(Tiles):
     # What follows from the samples of a signal.
 
     def _follow(self, signal: Signal, line: Line) -> Follow:
-        """The quickest of what can follow."""
+        """The quickest of what can follow; it takes forever if nothing can: some need samples that are not there."""
         if not signal.children and signal.parent is not None:
             return Follow(0.0)
         found = [*self._without_blocks(signal, line), *self._with_blocks(signal, line)]
-        return min(found, key=lambda follow: follow.seconds)
+        return min(found, key=lambda follow: follow.seconds, default=Follow(inf))
 
     def _without_blocks(self, signal: Signal, line: Line) -> Iterator[Follow]:
         if line.whole:
