@@ -19,6 +19,7 @@ from scatc.codegen.triton import blocks, kernels
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.tables import twiddles
 from scatc.codegen.triton.wavelet import Shape, parameters
+from scatc.codegen.triton.wavelet import numbers as names
 from scatc.ir.errors import TargetError
 from scatc.runtime.load import load_source
 
@@ -169,20 +170,27 @@ def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Ca
     """Launches a kernel in registers by itself, on random numbers of eight parents."""
     import torch
 
-    parents, bins, pairs = 8, 4 * shape.length, (batch + 1) // 2
+    parents, bins, pairs, crop = 8, 4 * shape.length, (batch + 1) // 2, shape.length // 8
+    cut = 4 if shape.cut else 1
+    hop = shape.length - 2 * crop
+    values = {"bins": bins, "filters": 1, "paths": parents, "n": batch, "pairs": pairs}
+    values |= {"blocks": cut, "hop": hop, "crop": crop, "line": cut * hop}
     module = load_source(kernels.kernel_source(shape, "kernel", tensor_cores=tensor_cores), "triton")
     size = shape.length * shape.columns if "local" in shape.sinks else 1
-    numbers = {"X": parents * pairs * 2 * bins, "w": shape.width, "phi_high": size, "phi_low": size, "scale": batch}
-    numbers |= {"U": 2 * parents * pairs * shape.length, "out": batch * parents * max(shape.outputs, shape.kept, 1)}
-    tensors = {name: torch.rand(count, device=device) for name, count in numbers.items()}
+    counts = {"X": parents * pairs * cut * 2 * bins, "w": parents * shape.width, "phi_high": size, "phi_low": size}
+    counts |= {"U": 2 * parents * pairs * cut * shape.length, "scale": batch}
+    counts |= {"out": batch * parents * max(shape.outputs, shape.kept, 1)}
+    tensors = {name: torch.rand(count, device=device) for name, count in counts.items()}
     tensors["X"] = tensors["X"].view(torch.int64)
-    tensors["start"] = torch.zeros(1, dtype=torch.int32, device=device)
+    tensors["start"] = torch.zeros(parents, dtype=torch.int32, device=device)
     tensors["row"] = torch.arange(parents, dtype=torch.int32, device=device)
+    tensors["places"] = torch.tensor([[i * bins, bins] for i in range(parents)], dtype=torch.int32, device=device)
     tensors["twiddles"] = torch.from_numpy(twiddles(shape.length)).to(device)
     arguments = [tensors[name] for name, _ in parameters(shape) if name in tensors]
-    grid = (-(-2 * pairs // shape.rows), parents)
+    arguments += [values[name] for name in names(shape)]
+    grid = (-(-2 * cut * pairs // shape.rows), parents)
 
     def run() -> None:
-        module.kernel[grid](*arguments, bins, 1, parents, batch, pairs, num_warps=shape.warps)
+        module.kernel[grid](*arguments, num_warps=shape.warps)
 
     return run

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,11 +219,22 @@ def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
         agree(same, x)
 
 
-@pytest.mark.parametrize("sinks", [("local",), ("pack",), ("total", "raw")], ids=str)
-def test_kernels_run_by_themselves(sinks: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("sinks", "more"),
+    [
+        (("local",), {}),
+        (("pack",), {}),
+        (("total", "raw"), {}),
+        (("local", "pack"), {}),
+        (("pack",), {"cut": True}),
+        (("local",), {"together": True}),
+    ],
+    ids=str,
+)
+def test_kernels_run_by_themselves(sinks: tuple[str, ...], more: dict[str, bool]) -> None:
     """As they are timed when they are tuned."""
     shape = wavelet.default(256, 64, 40, sinks, outputs=8 if "local" in sinks else 0, kept=30)
-    launcher(shape, 3, tensor_cores=True, device="cpu")()
+    launcher(replace(shape, **more), 3, tensor_cores=True, device="cpu")()
 
 
 def test_selected_paths_alone() -> None:
