@@ -170,11 +170,10 @@ def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Ca
     """Launches a kernel in registers by itself, on random numbers of eight parents."""
     import torch
 
-    parents, bins, pairs, crop = 8, 4 * shape.length, (batch + 1) // 2, shape.length // 8
+    parents, bins, pairs = 8, 4 * shape.length, (batch + 1) // 2
     cut = 4 if shape.cut else 1
-    hop = shape.length - 2 * crop
     values = {"bins": bins, "filters": 1, "paths": parents, "n": batch, "pairs": pairs}
-    values |= {"blocks": cut, "hop": hop, "crop": crop, "line": cut * hop}
+    values |= {"blocks": cut, "line": cut * shape.hop}
     module = load_source(kernels.kernel_source(shape, "kernel", tensor_cores=tensor_cores), "triton")
     size = shape.length * shape.columns if "local" in shape.sinks else 1
     counts = {"X": parents * pairs * cut * 2 * bins, "w": parents * shape.width, "phi_high": size, "phi_low": size}
@@ -182,13 +181,14 @@ def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Ca
     counts |= {"out": batch * parents * max(shape.outputs, shape.kept, 1)}
     tensors = {name: torch.rand(count, device=device) for name, count in counts.items()}
     tensors["X"] = tensors["X"].view(torch.int64)
+    tensors["U"] = tensors["U"].view(torch.int64) if shape.paired else tensors["U"]
     tensors["start"] = torch.zeros(parents, dtype=torch.int32, device=device)
     tensors["row"] = torch.arange(parents, dtype=torch.int32, device=device)
     tensors["places"] = torch.tensor([[i * bins, bins] for i in range(parents)], dtype=torch.int32, device=device)
     tensors["twiddles"] = torch.from_numpy(twiddles(shape.length)).to(device)
     arguments = [tensors[name] for name, _ in parameters(shape) if name in tensors]
     arguments += [values[name] for name in names(shape)]
-    grid = (-(-2 * cut * pairs // shape.rows), parents)
+    grid = (-(-2 * cut * pairs // shape.signals), parents)
 
     def run() -> None:
         module.kernel[grid](*arguments, num_warps=shape.warps)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import blocks, matrix, tables, wavelet
+from scatc.codegen.triton import matrix, tables, wavelet
 from scatc.codegen.triton.blocks import Blocks
 from scatc.codegen.triton.spans import Thinning
 from scatc.ir.filters import banks
@@ -211,12 +211,13 @@ class Tiles:
         shape = wavelet.default(bins, signal.length, width, tuple(sinks), **more)
         return self.tuned.get(shape, shape)
 
-    def shape_of_blocks(self, signal: Signal, cut: blocks.Blocks) -> wavelet.Shape:
+    def shape_of_blocks(self, signal: Signal, cut: Blocks, line: Line) -> wavelet.Shape:
         """The kernel that makes a signal of the blocks of its parent."""
         assert signal.fold is not None and signal.parent is not None
         by = signal.level - signal.parent.level
         _, width = tables.block_window(signal.fold, signal.parent.length, cut.length)
-        shape = wavelet.default(cut.bins, cut.length >> by, width, ("pack",), cut=True)
+        more = {"crop": cut.halo >> by, "hop": cut.hop >> by, "tail": line.length < cut.count * cut.hop >> by}
+        shape = wavelet.default(cut.bins, cut.length >> by, width, ("pack",), **more)
         return self.tuned.get(shape, shape)
 
     def window(self, signal: Signal, result: Result) -> Product:

@@ -203,8 +203,8 @@ class Lines(Pieces):
                     arguments += self.split(f"leaf{signal.level}_{shape.warps}", averaging)
                 arguments += ["scale", self.rows(fold, result), f"outs[{result.group}]"]
         if packed:
-            arguments.append(f"{packed}.view(torch.float32)")
-        grid = (f"triton.cdiv(2 * pairs, {shape.rows})", str(signal.paths))
+            arguments.append(f"{packed}.view(torch.{'int64' if shape.paired else 'float32'})")
+        grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(signal.paths))
         types = dict(wavelet.parameters(shape))
         rows = {len(self.program.outputs[result.group][1]) for result in signal.results if result.kind in shape.sinks}
         numbers = [str(bins), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]

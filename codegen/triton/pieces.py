@@ -146,18 +146,18 @@ class Pieces(Emitter):
         cut = choice.cut
         assert fold is not None and parent is not None and cut is not None
         spectra = cuts.get(cut) or self._cut(parent, "U0", cut)
-        shape = self.choices.shape_of_blocks(signal, cut)
+        shape = self.choices.shape_of_blocks(signal, cut, choice.line)
         kernel, name = self._kernel(shape), signal.nodes[0]
         start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, shape.width)
         self.table(f"{name}_start", start)
         self.table(f"{name}_w", w)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
-        samples, by = self._packed(signal), signal.level - parent.level
+        samples = self._packed(signal)
         arguments = [f"{spectra}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
-        arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.float32)"]
+        arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.int64)"]
         numbers = [str(cut.bins), str(len(fold.indices)), "1", "n", "pairs"]
-        numbers += map(str, (cut.count, cut.hop >> by, cut.halo >> by, choice.line.length))
-        grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.rows})", str(signal.paths))
+        numbers += [str(cut.count), str(choice.line.length)]
+        grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.signals})", str(signal.paths))
         types = dict(wavelet.parameters(shape))
         paths = signal.paths * cut.count
         self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, shape.warps, paths))
@@ -205,6 +205,6 @@ class Pieces(Emitter):
             arguments += self.split(f"leaf{level}_{shape.warps}", averaging)
         arguments += ["scale", *self.named(f"{of}_{result.kind}_row"), f"outs[{result.group}]"]
         numbers = [str(len(self.program.outputs[result.group][1])), "n", "pairs"]
-        grid = (f"triton.cdiv(2 * pairs, {shape.rows})", str(group.paths))
+        grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(group.paths))
         types = dict(wavelet.parameters(shape))
         self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, group.paths))

@@ -321,7 +321,7 @@ class Choices(Tiles):
             by = child.level - child.parent.level
             circle = whole and cut.first == 0 and cut.count * cut.hop >= child.parent.length
             line = Line(0, child.length, True) if circle else Line(cut.first >> by, cut.count * cut.hop >> by, False)
-            shape = self.shape_of_blocks(child, cut)
+            shape = self.shape_of_blocks(child, cut, line)
             works = [wavelet_work(Launch("", {}, (), [], paths=child.paths * cut.count), shape)]
             works += self._leaf_averages(child, line, packed=True)
             choice = Choice(Way.BLOCKS, line, self._follow(child, line), self._seconds(works), cut=cut)

@@ -30,8 +30,8 @@ SHAPES: dict[kernels.Shape, int] = {
     replace(LEAVES[128], together=True): 8,
     default(512, 256, 120, ("local", "pack"), outputs=16): 16,
     default(4096, 2048, 960, ("pack",)): 32,
-    default(1024, 256, 120, ("pack",), cut=True): 16,
-    default(2048, 512, 240, ("pack",), cut=True): 32,
+    default(1024, 256, 120, ("pack",), crop=32, hop=192): 16,
+    default(2048, 512, 240, ("pack",), crop=60, hop=392, tail=True): 32,
     Cut(4096, 2048, around=False): 32,
     Thin(256, 1024): 16,
 }
