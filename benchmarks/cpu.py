@@ -2,6 +2,7 @@
 
     python benchmarks/cpu.py                                  # everything; a quarter of an hour on two cores
     python benchmarks/cpu.py --cases 2d --rounds 5 --threads 1 --json result.json
+    python benchmarks/cpu.py --target numpy cpu               # both of our targets, beside the incumbent
 
 The incumbent needs old packages and gets an environment of its own, made at the first run in
 ``benchmarks/.venv-kymatio``. Per case: the medians, the median of the ratios of neighbouring runs, the peak memory of a
@@ -18,8 +19,12 @@ import turns
 from cases import Case
 from turns import Remote, Row
 
-HEADER = ("case", "batch", "ours ms", "theirs ms", "ratio", "ours MiB", "theirs MiB", "ratio", "difference by order")
-WIDTHS = (18, 5, 10, 10, 6, 9, 10, 6, 0)
+HEADER = ("case", "target", "batch", "ours ms", "theirs ms", "ratio", "ours MiB", "theirs MiB", "ratio",
+          "difference by order")  # fmt: skip
+WIDTHS = (18, 7, 5, 10, 10, 6, 9, 10, 6, 0)
+
+SIDES = {"auto": "scatc", "numpy": "scatc.numpy", "cpu": "scatc.cpu"}
+"""By target: the names of our sides in `sides.SIDES`."""
 
 
 def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) -> Row:
@@ -28,49 +33,65 @@ def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) ->
     row["prepare_seconds"] = {side.side: side.ask("prepare", case=case.to_json())["seconds"] for side in sides}
     row["seconds"] = seconds = turns.timed(sides, options.rounds, ["forward"])["forward"]
     row["median_seconds"] = turns.medians(seconds)
-    if len(sides) > 1:
-        row["ratio"] = turns.ratio(seconds, "scatc")
-        row["ratio_of_best"] = turns.ratio_of_best(seconds, "scatc")
-        row["relative_difference"] = turns.differences(case, sides)["scatc"]
+    ours = [name for name in seconds if name != "kymatio"]
+    if ours and "kymatio" in seconds:
+        row["ratio"] = {name: turns.ratio(seconds, name) for name in ours}
+        row["ratio_of_best"] = {name: turns.ratio_of_best(seconds, name) for name in ours}
+        row["relative_difference"] = turns.differences(case, sides)
     row["peak_bytes"] = turns.peaks(case, list(seconds), "forward", options)
     return row
 
 
 def printed(row: Row) -> str:
-    """Return one case's line."""
-    memory = {name: peak["forward"] for name, peak in row["peak_bytes"].items()}
-    saved = memory["kymatio"] / max(memory["scatc"], 1) if len(memory) > 1 else math.nan
+    """Return one case's lines, one for each target."""
+    names = [name for name in row["seconds"] if name != "kymatio"] or [""]
+    return "\n".join(_printed(row, name) for name in names)
+
+
+def _printed(row: Row, name: str) -> str:
+    memory = {side: peak["forward"] for side, peak in row["peak_bytes"].items()}
+    saved = memory["kymatio"] / max(memory[name], 1) if "ratio" in row else math.nan
+    targets = {side: target for target, side in SIDES.items()}
     return turns.line(
         [
             row["case"]["name"],
+            targets.get(name, "-"),
             str(row["case"]["batch"]),
-            turns.figure(row["median_seconds"], "scatc", 1e-3, 2),
+            turns.figure(row["median_seconds"], name, 1e-3, 2),
             turns.figure(row["median_seconds"], "kymatio", 1e-3, 2),
-            f"{row['ratio']:.1f}" if "ratio" in row else "-",
-            turns.figure(memory, "scatc", 2**20, 1),
+            turns.figure(row.get("ratio", {}), name, 1, 1),
+            turns.figure(memory, name, 2**20, 1),
             turns.figure(memory, "kymatio", 2**20, 1),
             "-" if math.isnan(saved) else f"{saved:.1f}",
-            turns.listed(row.get("relative_difference", {})),
+            turns.listed(row.get("relative_difference", {}).get(name, {})),
         ],
         WIDTHS,
     )
 
 
-def total(rows: Sequence[Row]) -> tuple[dict[str, float], str]:
-    """Return the figures over all cases, and as text."""
-    compared = [row for row in rows if "ratio" in row]
-    found = turns.summary([row["ratio"] for row in compared], [row["ratio_of_best"] for row in compared])
-    text = (
-        "median ratio:  geometric mean {geometric_mean:.2f}, minimum {minimum:.2f}\n"
-        "ratio of best: geometric mean {geometric_mean_of_best:.2f}, minimum {minimum_of_best:.2f}"
-    )
-    return found, text.format(**found) if found else ""
+def total(rows: Sequence[Row]) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the figures over all cases, for each target, and as text."""
+    found: dict[str, dict[str, float]] = {}
+    lines = []
+    for name in rows[0].get("ratio", {}) if rows else ():
+        found[name] = turns.summary([row["ratio"][name] for row in rows], [row["ratio_of_best"][name] for row in rows])
+        text = (
+            "median ratio: geometric mean {geometric_mean:.2f}, minimum {minimum:.2f}; "
+            "of best: {geometric_mean_of_best:.2f}, {minimum_of_best:.2f}"
+        )
+        lines.append(f"{name}: {text.format(**found[name])}")
+    return found, "\n".join(lines)
 
 
 def main() -> None:
     """Measure, print, and write the figures down."""
-    options = turns.parser(__doc__ or "").parse_args()
-    turns.compare(["scatc"], options, measure, printed, turns.line(HEADER, WIDTHS), total)
+    parser = turns.parser(__doc__ or "")
+    parser.add_argument(
+        "--target", nargs="+", choices=SIDES, default=["auto"], help="ours (default: auto, what the classes choose)"
+    )
+    options = parser.parse_args()
+    ours = [SIDES[target] for target in dict.fromkeys(options.target)]
+    turns.compare(ours, options, measure, printed, turns.line(HEADER, WIDTHS), total)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ import turns
 from cases import Case
 from numpy.typing import NDArray
 from peer_torch import Incumbent
+from predictions import launches, predict, spec_of
 from torch import Tensor
 
 import scatc
@@ -255,10 +256,6 @@ def peaks(sides: dict[str, Contestant], x: Tensor) -> dict[str, int]:
 # One case.
 
 
-def spec_of(case: Case) -> scatc.Spec:
-    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, Q=case.Q)
-
-
 def known_device(name: str) -> str | None:
     """Which of the cost model's devices this is, if any: a GH200 is no H200."""
     return next((known for known in DEVICES if re.search(rf"\b{known}\b", name)), None)
@@ -316,10 +313,6 @@ def against(plan: Any, case: Case, median: dict[str, float], known: str | None) 
     return found
 
 
-def launches(prediction: Any) -> int:
-    return sum(row.launches for row in prediction.rows)
-
-
 # What is printed.
 
 COLUMNS = (
@@ -360,27 +353,6 @@ def printed(row: Row) -> str:
     cells += [turns.figure(row, "share_of_floor", 1, 2), turns.figure(row, "bandwidth", 1e9, 0)]
     cells += [turns.figure(row["peak_bytes"], side, 2**20, 0) for side in ("eager", "torch", "peer")]
     return "\n".join([turns.line(cells, WIDTHS), *(f"    no {side}: {why}" for side, why in row["absent"].items())])
-
-
-PREDICTED = (("case", 18), ("batch", 5), ("device", 6), ("launches", 8), ("MB moved", 9), ("ms", 8), ("floor ms", 8))
-
-
-def predict(chosen: Sequence[Case], target: str) -> list[Row]:
-    """Print what the cost model says of each case on each device that it knows."""
-    widths = [width for _, width in PREDICTED]
-    print("predicted, not measured: launches go without gaps, as in a CUDA graph\n")
-    print(turns.line([title for title, _ in PREDICTED], widths))
-    rows: list[Row] = []
-    for case in chosen:
-        plan: Any = scatc.compile(spec_of(case), target=target, cache=False)
-        for device in DEVICES:
-            said = plan.predict(case.batch, device)
-            row: Row = {"case": case.to_json(), "device": device, "launches": launches(said), "bytes": said.bytes}
-            rows.append(row | {"predicted_seconds": said.seconds, "floor_seconds": said.floor})
-            cells = [case.name, str(case.batch), device, str(launches(said)), f"{said.bytes / 1e6:.1f}"]
-            cells += [f"{1e3 * said.seconds:.3f}", f"{1e3 * said.floor:.3f}"]
-            print(turns.line(cells, widths), flush=True)
-    return rows
 
 
 def about(device: torch.device) -> dict[str, str | None]:

@@ -38,9 +38,10 @@ def main() -> int:
             for found in plan.resources(arch, arguments.workers):
                 bad = found.spills > 0 or found.shared > SHARED.get(arch, 64 << 10)
                 wrong += bad
+                verdict = "  <- too much" if bad else ""
                 print(
                     f"  {found.registers:>4} registers {found.spills:>4} B spilled {found.shared:>7} B shared "
-                    f"{found.warps:>3} warps  {found.kernel}{'  <- too much' if bad else ''}",
+                    f"{found.warps:>3} warps {found.instructions:>6} instructions  {found.kernel}{verdict}",
                     flush=True,
                 )
     print(f"{wrong} kernels need too much" if wrong else "no kernel spills, none needs too much shared memory")

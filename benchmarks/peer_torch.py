@@ -11,6 +11,8 @@ coefficients, to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,30 @@ from torch import Tensor
 from scatc.ir.filters import Bank, banks
 from scatc.ir.paths import Path, all_paths, infos
 from scatc.ir.spec import Spec
+
+
+def check(spec: Spec) -> None:
+    """Refuse what the incumbent does not do by default."""
+    if spec.dim != 1 or spec.order > 2 or spec.average != "local" or spec.padding != "reflect" or spec.pre_pad:
+        raise ValueError(
+            f"{spec!r} is not possible: it must be of dim=1, order 2 at most, with local averaging and padding by "
+            "reflection that is not in the input yet"
+        )
+
+
+def tree(paths: Sequence[Path]) -> dict[int, list[int]]:
+    """Each first-order filter with the second-order ones that continue it."""
+    children: dict[int, list[int]] = {path[0]: [] for path in paths if path}
+    for path in paths:
+        if len(path) == 2:
+            children[path[0]].append(path[1])
+    return children
+
+
+def level(spec: Spec, path: Path) -> int:
+    """log2 of the subsampling of U: by what the last filter allows, no more than the output's stride."""
+    assert spec.log2_stride is not None
+    return min(infos(spec, path)[-1].j, spec.log2_stride)
 
 
 class Incumbent:
@@ -38,22 +64,14 @@ class Incumbent:
     """
 
     def __init__(self, spec: Spec, device: torch.device | str) -> None:
-        if spec.dim != 1 or spec.order > 2 or spec.average != "local" or spec.padding != "reflect" or spec.pre_pad:
-            raise ValueError(
-                f"{spec!r} is not possible: it must be of dim=1, order 2 at most, with local averaging and padding by "
-                "reflection that is not in the input yet"
-            )
+        check(spec)
         self.spec, self.device = spec, torch.device(device)
         self.paths = all_paths(spec)
         assert spec.log2_stride is not None
         self._stride = spec.log2_stride
         self._widths = spec.padding_widths[0]
         self._kept = slice(*spec.kept(self._stride)[0])
-        # The tree: each first-order filter with the second-order ones that continue it.
-        self._children: dict[int, list[int]] = {path[0]: [] for path in self.paths if path}
-        for path in self.paths:
-            if len(path) == 2:
-                self._children[path[0]].append(path[1])
+        self._children = tree(self.paths)
         found = banks(spec)
         self._phi = [self._filter(found["phi"], 0, level) for level in range(self._stride + 1)]
         self._psi1 = {n: self._filter(found["psi1"], n, 0) for n in self._children}
@@ -91,8 +109,7 @@ class Incumbent:
         return torch.stack([rows[path] for path in self.paths], dim=-2)
 
     def _level(self, path: Path) -> int:
-        """log2 of the subsampling of U: by what the last filter allows, no more than the output's stride."""
-        return min(infos(self.spec, path)[-1].j, self._stride)
+        return level(self.spec, path)
 
     def _filter(self, bank: Bank, index: int, level: int) -> Tensor:
         """A response on the whole grid, with an axis for the parts of the complex numbers that it multiplies."""
@@ -127,3 +144,41 @@ def _periodised(spectrum: Tensor, by: int) -> Tensor:
 def _modulus(z: Tensor) -> Tensor:
     re, im = z[..., 0], z[..., 1]
     return (re * re + im * im).sqrt()
+
+
+def operators(spec: Spec) -> list[int]:
+    """Bytes that each operator of a call reads and writes for one signal, in order: what the sequence costs.
+
+    As the class above runs it, to the incumbent's favour: filters stay in the cache, and the inverse transform needs no
+    pass of its own for its norm. A transform passes twice over memory if it is longer than 16384.
+    """
+    check(spec)
+    assert spec.log2_stride is not None
+    stride, n = spec.log2_stride, spec.padded_shape[0]
+    found = [12 * n]  # pad
+
+    def transform(length: int) -> int:
+        return 16 * length * (1 if length <= 1 << 14 else 2)
+
+    def spectrum(length: int) -> list[int]:
+        return [8 * length, 12 * length, transform(length)]
+
+    def filtered(length: int, by: int) -> list[int]:
+        """Product, mean over periods, inverse transform."""
+        fold = [8 * length + (8 * length >> by)] if by else []
+        return [16 * length, *fold, transform(length >> by)]
+
+    def modulus(length: int) -> list[int]:
+        return [12 * length, 12 * length, 12 * length, 8 * length]
+
+    found += spectrum(n) + filtered(n, stride)
+    for n1, following in tree(all_paths(spec)).items():
+        level1 = level(spec, (n1,))
+        m1 = n >> level1
+        found += filtered(n, level1) + modulus(m1) + spectrum(m1) + filtered(m1, stride - level1)
+        for n2 in following:
+            level2 = level(spec, (n1, n2))
+            m2 = n >> level2
+            found += filtered(m1, level2 - level1) + modulus(m2) + spectrum(m2) + filtered(m2, stride - level2)
+    first, stop = spec.kept(stride)[0]
+    return [*found, 8 * (stop - first) * len(all_paths(spec))]

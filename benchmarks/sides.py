@@ -68,17 +68,32 @@ class Ours:
         return found
 
 
-class Numpy(Ours):
-    """Our plans for numpy, with as many worker threads as the incumbent has."""
+class Arrays(Ours):
+    """Our plans for numpy arrays, with as many worker threads as the incumbent has.
+
+    Parameters
+    ----------
+    threads : int
+    target : str, optional
+        What is compiled for: by default what the classes of `scatc.numpy` choose.
+    """
 
     packages = ("scatc", "numpy", "scipy", "mkl_fft")
 
+    def __init__(self, threads: int, target: str | None = None) -> None:
+        super().__init__(threads)
+        self.target = target
+
     def prepare(self, case: Case, x: np.ndarray) -> Calls:
         import scatc
+        from scatc.compiler import compile_for_arrays
 
         scale = {1: {"Q": case.Q}, 2: {"L": case.L}, 3: {"L": case.L}}[case.dim]
         spec = scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, **scale)
-        plan = scatc.compile(spec, target="numpy", dtype="float32", workers=self.threads, cache=False)
+        if self.target is None:  # on as many workers as SCATC_WORKERS says
+            plan = compile_for_arrays(spec)
+        else:
+            plan = scatc.compile(spec, target=self.target, dtype="float32", workers=self.threads, cache=False)
         self.calls = {"forward": lambda: plan(x)}
         return self.calls
 
@@ -97,12 +112,12 @@ class Torch(Ours):
     def prepare(self, case: Case, x: np.ndarray) -> Calls:
         import torch
 
-        import scatc
+        from scatc.compiler import compile_for_arrays
 
         scattering = build("scatc.torch", case)
-        # What a first call would compile is part of building. On CPU tensors the numpy plan of the transform runs, and
-        # the caches hand the same one to whoever asks.
-        plan: Any = scatc.compile(scattering.spec)
+        # What a first call would compile is part of building. On CPU tensors a plan for arrays runs, and the caches
+        # hand the same one to whoever asks.
+        plan: Any = compile_for_arrays(scattering.spec)
         plan.slots, plan.source("vjp")
         g = cotangent((case.batch, *scattering.array_shape()))
         self.calls = torch_calls(scattering, torch.from_numpy(x), torch.from_numpy(g))
@@ -241,7 +256,9 @@ class Kymatio:
 
 
 SIDES: dict[str, Callable[[int], Side]] = {
-    "scatc": Numpy,
+    "scatc": Arrays,
+    "scatc.numpy": lambda threads: Arrays(threads, "numpy"),
+    "scatc.cpu": lambda threads: Arrays(threads, "cpu"),
     "scatc.torch": Torch,
     "scatc.tensorflow": TensorFlow,
     "scatc.jax": JAX,

@@ -106,7 +106,7 @@ class DiskCache:
         self.max_bytes = max_bytes
         self._off = os.environ.get("SCATC_NO_CACHE", "0") not in ("", "0")
 
-    def _problem(self) -> str | None:
+    def problem(self) -> str | None:
         """Why the folder is not to be used; None if it may be, or is not there yet."""
         if self._off:
             return "SCATC_NO_CACHE is set"
@@ -124,7 +124,7 @@ class DiskCache:
         return None
 
     def _usable(self) -> bool:
-        problem = self._problem()
+        problem = self.problem()
         if problem is not None and not self._off:
             self._warn(problem)
         return problem is None
@@ -213,7 +213,7 @@ class DiskCache:
         Path or None
             The file; None if it could not be written, which is no reason to warn.
         """
-        if self._problem() is not None:
+        if self.problem() is not None:
             return None
         path = self.folder / f"{name}{SOURCE}"
         temporary = self.folder / f"tmp.{os.getpid()}-{threading.get_ident()}-{path.name}"
@@ -262,7 +262,7 @@ class DiskCache:
         CacheInfo
             Where they are, how many and how large.
         """
-        entries = [] if (problem := self._problem()) else self._entries()
+        entries = [] if (problem := self.problem()) else self._entries()
         return CacheInfo(self.folder, len(entries), sum(stat.st_size for _, stat in entries), self.max_bytes, problem)
 
     def verify(self) -> list[tuple[str, str | None]]:
@@ -273,7 +273,7 @@ class DiskCache:
         list of (str, str or None)
             Key and problem of each; None where it is sound.
         """
-        return [(path.stem, _trouble(path)) for path, _ in ([] if self._problem() else self._entries())]
+        return [(path.stem, _trouble(path)) for path, _ in ([] if self.problem() else self._entries())]
 
     def clear(self) -> int:
         """Remove all entries, and nothing else that may lie in the folder.

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.ir.schedule import ALIGNMENT
+from scatc.ir.schedule import ALIGNMENT, Program
 from scatc.runtime import blas, fft
 from scatc.runtime.load import load_source
 from scatc.runtime.plan import Compiled
@@ -21,6 +21,37 @@ Array = NDArray[Any]
 
 SHORTEST_CALL = 20e-6
 """Seconds. Where library calls are shorter, workers would wait for the interpreter's lock: one does all the work."""
+
+
+class Runnable(Protocol):
+    """The code of a transform, whatever it is written in."""
+
+    @property
+    def program(self) -> Program:
+        """What it was emitted from."""
+        ...
+
+    def __call__(self, signals: Array, outs: Sequence[Array], /) -> None:
+        """Transform signals: write the program's outputs, and what it stores."""
+        ...
+
+
+class Differentiable(Protocol):
+    """The code of a gradient, whatever it is written in."""
+
+    @property
+    def program(self) -> Program:
+        """What it was emitted from."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        ...
+
+    def __call__(self, signals: Array, given: Sequence[Array], gradient: Array, /) -> None:
+        """Write the gradient for signals, cotangents of the outputs, and what was stored."""
+        ...
 
 
 class Code:
@@ -35,11 +66,13 @@ class Code:
         Other code of the same plan: they share their scratch memory.
     """
 
-    def __init__(self, compiled: Compiled, beside: Code | None = None) -> None:
+    def __init__(self, compiled: Compiled, beside: Runnable | None = None) -> None:
         self.compiled, self.program, self.source = compiled, compiled.program, compiled.source
         self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
         # its steps are atomic: no lock, fork safe
-        self._arenas: deque[NDArray[np.uint8]] = beside._arenas if beside else deque(maxlen=self.program.workers)
+        self._arenas: deque[NDArray[np.uint8]] = deque(maxlen=self.program.workers)
+        if isinstance(beside, Code):
+            self._arenas = beside._arenas
 
     @cached_property
     def module(self) -> ModuleType:

@@ -9,15 +9,17 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scatc.codegen.triton.kernels import kernel_source
+from scatc.codegen.triton import blocks, kernels
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.tables import twiddles
 from scatc.codegen.triton.wavelet import Shape, parameters
+from scatc.codegen.triton.wavelet import numbers as names
 from scatc.ir.errors import TargetError
 from scatc.runtime.load import load_source
 
@@ -38,6 +40,8 @@ class Resources:
     shared : int
         Bytes of shared memory of a program.
     warps : int
+    instructions : int
+        In the text of the kernel (NVIDIA; else 0): of a kernel without loops, those that each warp issues.
     """
 
     kernel: str
@@ -46,6 +50,7 @@ class Resources:
     spills: int
     shared: int
     warps: int
+    instructions: int = 0
 
 
 def assembler(module: ModuleType, launches: Iterable[Launch], arch: str) -> str:
@@ -69,6 +74,19 @@ def compile_all(source: str, launches: Iterable[Launch], arch: str, workers: int
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = [pool.submit(_job, source, launch, arch) for launch in once]
         return tuple(job.result() for job in jobs)
+
+
+def alone(shapes: Iterable[kernels.Shape], arch: str, workers: int) -> tuple[Resources, ...]:
+    """What kernels without loops need, each compiled by itself, in several processes."""
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return tuple(pool.map(_alone, shapes, repeat(arch)))
+
+
+def _alone(shape: kernels.Shape, arch: str) -> Resources:
+    warps = shape.warps if isinstance(shape, Shape) else blocks.warps(shape.length)
+    source = kernels.kernel_source(shape, "kernel", tensor_cores=arch.startswith("sm_"))
+    launch = Launch("kernel", kernels.written(shape, "kernel").types, (), [], {}, warps)
+    return replace(resources(load_source(source, "triton"), [launch], arch)[0], kernel=repr(shape))
 
 
 def _job(source: str, launch: Launch, arch: str) -> Resources:
@@ -108,28 +126,32 @@ def _compile(module: ModuleType, launch: Launch, arch: str) -> Any:
 
 
 def _resources(compiled: Any, launch: Launch, arch: str) -> Resources:
-    shared = int(compiled.metadata.shared)
+    shared, instructions = int(compiled.metadata.shared), 0
     if "cubin" in compiled.asm:
-        registers, spills = _of_cubin(compiled.asm["cubin"])
+        registers, spills, instructions = _of_cubin(compiled.asm["cubin"])
     else:
         text = compiled.asm["amdgcn"]
         registers = int(re.search(r"\.vgpr_count:\s+(\d+)", text)[1])  # type: ignore[index]
         spills = 4 * int(re.search(r"\.vgpr_spill_count:\s+(\d+)", text)[1])  # type: ignore[index]
-    return Resources(launch.title, arch, registers, spills, shared, launch.warps)
+    return Resources(launch.title, arch, registers, spills, shared, launch.warps, instructions)
 
 
-def _of_cubin(cubin: bytes) -> tuple[int, int]:
-    """Registers of a thread, and bytes of its stack."""
+def _of_cubin(cubin: bytes) -> tuple[int, int, int]:
+    """Registers of a thread, bytes of its stack, and instructions."""
     from triton.backends.nvidia import __file__ as backend
 
-    tool = Path(backend).parent / "bin" / "cuobjdump"
+    tools = Path(backend).parent / "bin"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.cubin"
         path.write_bytes(cubin)
-        text = subprocess.run([tool, "-res-usage", path], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", text)
-    assert found is not None, text
-    return int(found[1]), int(found[2])
+        usage, text = (
+            subprocess.run([tools / tool, option, path], capture_output=True, text=True, check=True).stdout
+            for tool, option in (("cuobjdump", "-res-usage"), ("nvdisasm", "-c"))
+        )
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    assert found is not None, usage
+    names = re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z]\w*)", text, re.MULTILINE)
+    return int(found[1]), int(found[2]), sum(name not in ("NOP", "BRA", "EXIT") for name in names)
 
 
 def seconds(shape: Shape, batch: int, *, tensor_cores: bool, device: str = "cuda") -> float:
@@ -149,19 +171,26 @@ def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Ca
     import torch
 
     parents, bins, pairs = 8, 4 * shape.length, (batch + 1) // 2
-    module = load_source(kernel_source(shape, "kernel", tensor_cores=tensor_cores), "triton")
+    cut = 4 if shape.cut else 1
+    values = {"bins": bins, "filters": 1, "paths": parents, "n": batch, "pairs": pairs}
+    values |= {"blocks": cut, "line": cut * shape.hop}
+    module = load_source(kernels.kernel_source(shape, "kernel", tensor_cores=tensor_cores), "triton")
     size = shape.length * shape.columns if "local" in shape.sinks else 1
-    numbers = {"X": parents * pairs * 2 * bins, "w": shape.width, "phi_high": size, "phi_low": size, "scale": batch}
-    numbers |= {"U": 2 * parents * pairs * shape.length, "out": batch * parents * max(shape.outputs, shape.kept, 1)}
-    tensors = {name: torch.rand(count, device=device) for name, count in numbers.items()}
+    counts = {"X": parents * pairs * cut * 2 * bins, "w": parents * shape.width, "phi_high": size, "phi_low": size}
+    counts |= {"U": 2 * parents * pairs * cut * shape.length, "scale": batch}
+    counts |= {"out": batch * parents * max(shape.outputs, shape.kept, 1)}
+    tensors = {name: torch.rand(count, device=device) for name, count in counts.items()}
     tensors["X"] = tensors["X"].view(torch.int64)
-    tensors["start"] = torch.zeros(1, dtype=torch.int32, device=device)
+    tensors["U"] = tensors["U"].view(torch.int64) if shape.paired else tensors["U"]
+    tensors["start"] = torch.zeros(parents, dtype=torch.int32, device=device)
     tensors["row"] = torch.arange(parents, dtype=torch.int32, device=device)
+    tensors["places"] = torch.tensor([[i * bins, bins] for i in range(parents)], dtype=torch.int32, device=device)
     tensors["twiddles"] = torch.from_numpy(twiddles(shape.length)).to(device)
     arguments = [tensors[name] for name, _ in parameters(shape) if name in tensors]
-    grid = (-(-2 * pairs // shape.rows), parents)
+    arguments += [values[name] for name in names(shape)]
+    grid = (-(-2 * cut * pairs // shape.signals), parents)
 
     def run() -> None:
-        module.kernel[grid](*arguments, bins, 1, parents, batch, pairs, num_warps=shape.warps)
+        module.kernel[grid](*arguments, num_warps=shape.warps)
 
     return run

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scatc.ir.paths import Path
-from scatc.runtime.code import Code, GradientCode
+from scatc.ir.schedule import Program
+from scatc.runtime.code import Code, Differentiable, GradientCode, Runnable
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
 
@@ -35,18 +36,24 @@ class NumpyPlan(Plan):
     def __init__(self, compiled: Compiled) -> None:
         super().__init__(compiled)
         self.workers = compiled.program.workers
-        self._code = Code(compiled)
+        self._code = self._loaded()
+
+    def _loaded(self) -> Runnable:
+        """The code of the transform."""
+        return Code(self._compiled)
 
     @cached_property
     def _module(self) -> ModuleType:
         """The source, loaded, with its tables."""
-        return self._code.module
+        code = self._code
+        assert isinstance(code, Code)
+        return code.module
 
     def with_workers(self, workers: int) -> NumpyPlan:
         """The same plan for another number of workers; it shares its tables with this one."""
         program = replace(self._compiled.program, workers=workers)
         options = replace(self._compiled.options, workers=workers)
-        return NumpyPlan(replace(self._compiled, program=program, options=options))
+        return type(self)(replace(self._compiled, program=program, options=options))
 
     @cached_property
     def save_mode(self) -> str:
@@ -54,7 +61,7 @@ class NumpyPlan(Plan):
         return save_mode(self._compiled)
 
     @cached_property
-    def _storing(self) -> Code:
+    def _storing(self) -> Runnable:
         compiled = keeping(self._compiled, self.save_mode)
         return self._code if compiled is self._compiled else Code(compiled, beside=self._code)
 
@@ -64,12 +71,12 @@ class NumpyPlan(Plan):
         return self._storing.program.slots
 
     @cached_property
-    def _gradient(self) -> GradientCode:
+    def _gradient(self) -> Differentiable:
         """From the input alone."""
         return GradientCode(gradient(self._compiled, "inputs"), beside=self._code)
 
     @cached_property
-    def _saved_gradient(self) -> GradientCode:
+    def _saved_gradient(self) -> Differentiable:
         """From what `forward` kept."""
         return (
             self._gradient
@@ -204,19 +211,26 @@ class NumpyPlan(Plan):
         """Transform an array that was checked: the program's output arrays, and what it keeps if it is to `store`."""
         code = self._storing if store else self._code
         signals = self._signals(x)
-        count = len(signals)
-        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in code.program.outputs]
-        saved = [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in code.program.slots]
-        if count and any(out.size for out in outs):
+        outs, saved = self._empty(code.program, len(signals))
+        if len(signals) and any(out.size for out in outs):
             # squares, which the norm over m takes, must stay within the numbers' range, and so must the quotients that
             # the gradient makes of what is stored
             scales = _scales(signals) if saved or self.spec.average == "integral" else None
             code(self._divided(signals, scales), [*outs, *saved])
-            if scales is not None:
-                with np.errstate(over="ignore", under="ignore"):
-                    for out in outs:
-                        np.multiply(out, self._factors(scales, out.ndim), out=out, casting="same_kind")
+            self._multiply(outs, scales)
         return outs, saved
+
+    def _empty(self, program: Program, count: int) -> tuple[list[Array], list[Array]]:
+        """Arrays for so many signals: what a program outputs, and what it keeps."""
+        outs = [np.empty((count, len(paths), *samples), self.dtype) for samples, paths in program.outputs]
+        return outs, [np.empty((count, *slot), np.result_type(self.dtype, np.complex64)) for slot in program.slots]
+
+    def _multiply(self, outs: Sequence[Array], scales: Array | None) -> None:
+        """Make the coefficients of signals of those of signals divided by their scales."""
+        if scales is not None:
+            with np.errstate(all="ignore"):
+                for out in outs:
+                    np.multiply(out, self._factors(scales, out.ndim), out=out, casting="same_kind")
 
     def vjp_groups(self, x: Array, gs: Sequence[Array], saved: Sequence[Array] = ()) -> Array:
         """The gradient for cotangents of the program's output arrays; see `vjp`."""
@@ -225,15 +239,22 @@ class NumpyPlan(Plan):
         gradient = np.zeros(signals.shape, self.dtype)
         if len(signals) and any(g.size for g in gs):
             with np.errstate(all="ignore"):
-                scales, sizes = _scales(signals), _scales(*gs)
+                scales, sizes = self._sizes(signals), self._sizes(*gs)
                 if scales is not None:  # S(x) = s^q S(x / s), so the gradient is s^(q-1) times that at x / s
                     gs = [g * self._factors(scales, g.ndim, lower=1) for g in gs]
-                    sizes = _scales(*gs)
+                    sizes = self._sizes(*gs)
                 gs = [np.asarray(self._divided(g, sizes), self.dtype) for g in gs]
-                code(self._divided(signals, scales), [*gs, *saved], gradient)
+                self._differentiate(code, self._divided(signals, scales), [*gs, *saved], gradient)
                 if sizes is not None:
                     gradient *= _column(sizes, gradient.ndim)
         return gradient.reshape(x.shape)
+
+    def _differentiate(self, code: Differentiable, signals: Array, given: Sequence[Array], gradient: Array) -> None:
+        code(signals, given, gradient)
+
+    def _sizes(self, *arrays: Array) -> Array | None:
+        """By what each signal, or its cotangents, is divided on the way to its gradient."""
+        return _scales(*arrays)
 
     def _signals(self, x: Array) -> Array:
         """One axis of batch."""
@@ -249,7 +270,7 @@ class NumpyPlan(Plan):
     def _divided(self, arrays: Array, scales: Array | None) -> Array:
         return arrays if scales is None else (arrays / _column(scales, arrays.ndim)).astype(self.dtype)
 
-    def _vjp_part(self) -> Code:
+    def _vjp_part(self) -> Differentiable:
         return self._saved_gradient
 
     def working_bytes(self, of: str = "forward") -> int:
@@ -262,16 +283,21 @@ class NumpyPlan(Plan):
 
 def _scales(*arrays: Array) -> Array | None:
     """Powers of two, one for each signal, by which it is divided to be of usual size (exactly); None: all are."""
-    peaks = np.zeros(len(arrays[0]))
-    for array in arrays:
-        axes = tuple(range(1, array.ndim))
-        for extreme in (np.max, np.min):
-            peaks = np.maximum(peaks, np.abs(extreme(array, axis=axes, initial=0).astype(np.float64)))
+    peaks = np.maximum.reduce([peaks_of(array) for array in arrays])
     usual = (peaks == 0) | ~np.isfinite(peaks) | ((peaks > 1 / LARGEST_PEAK) & (peaks < LARGEST_PEAK))
-    if usual.all():
-        return None
-    scales: Array = np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, peaks)))))
-    return scales
+    return None if usual.all() else np.where(usual, 1.0, powers_of_two(np.where(usual, 1.0, peaks)))
+
+
+def peaks_of(array: Array) -> Array:
+    """The largest magnitude in each signal, in double precision; NaN where there is one."""
+    axes = tuple(range(1, array.ndim))
+    extremes = [np.asarray(f(array, axis=axes, initial=0), np.float64) for f in (np.max, np.min)]
+    return np.maximum(extremes[0], -extremes[1])
+
+
+def powers_of_two(peaks: Array) -> Array:
+    """The next lower ones."""
+    return np.asarray(np.exp2(np.floor(np.log2(peaks))))
 
 
 def _column(scales: Array, ndim: int) -> Array:

@@ -19,7 +19,7 @@ from scatc.ir.passes import PassRecord
 from scatc.ir.paths import Path, PathRow, path_table
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
-from scatc.runtime import draw, report
+from scatc.runtime import draw, fft, report
 from scatc.runtime.load import load_source
 
 
@@ -171,9 +171,10 @@ class Plan:
 
     def report(self) -> str:
         """Arithmetic, traffic, memory, loops and passes, as text."""
-        ours = find_target(self.target).scheduled
-        compiled = self._compiled
-        return report.report(self._program, self._options, compiled.record, compiled.tables, scheduled=ours)
+        ours, compiled = find_target(self.target).scheduled, self._compiled
+        engine = ("fft", fft.describe() if ours else "that of the framework")
+        memory = None if ours else report.NOT_OURS
+        return report.report(self._program, self._options, compiled.record, compiled.tables, engine, memory)
 
     def draw(self, path: str | os.PathLike[str] | None = None) -> str:
         """The graph as Graphviz text, or as a picture.

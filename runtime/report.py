@@ -9,27 +9,48 @@ from scatc.ir.cost import Cost, graph_costs
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
-from scatc.runtime import fft
 
 if TYPE_CHECKING:
     from scatc.runtime.plan import Record
 
 
-def report(program: Program, options: Options, record: Record, tables: Tables, *, scheduled: bool = True) -> str:
-    """The text of `plan.report()`; `scheduled` says whether loops and memory are ours, or the framework's."""
+def report(
+    program: Program,
+    options: Options,
+    record: Record,
+    tables: Tables,
+    engine: tuple[str, str],
+    memory: list[str] | None = None,
+) -> str:
+    """The text of `plan.report()`.
+
+    Parameters
+    ----------
+    program, options, record, tables
+        What the plan is made of.
+    engine : (str, str)
+        What it runs on: what kind of thing, and which.
+    memory : list of str, optional
+        The lines about loops and memory; by default, what the schedule says.
+    """
     parts = [
-        _head(program, options, record, scheduled),
+        _head(program, options, record, engine),
         _costs(program, options),
-        [*(_memory(program, options) if scheduled else _NOT_OURS), *_sizes(program, options, tables)],
+        [*(_memory(program, options) if memory is None else memory), *_sizes(program, options, tables)],
         *([_passes(record)] if record.passes else []),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-_NOT_OURS = ["memory    the framework's, which runs the whole batch at once"]
+NOT_OURS = ["memory    the framework's, which runs the whole batch at once"]
 
 
-def _head(program: Program, options: Options, record: Record, scheduled: bool) -> list[str]:
+def limited(limit: int | None) -> str:
+    """What stands behind a figure that `memory_limit` bounds."""
+    return "" if limit is None else f" (memory_limit {limit})"
+
+
+def _head(program: Program, options: Options, record: Record, engine: tuple[str, str]) -> list[str]:
     orders: dict[int, int] = {}
     for path in program.places:
         orders[len(path)] = orders.get(len(path), 0) + 1
@@ -38,7 +59,7 @@ def _head(program: Program, options: Options, record: Record, scheduled: bool) -
         f"spec      {program.graph.spec}",
         f"paths     {len(program.places)}: {counts}",
         f"dtype     {options.dtype}; filters cut where {options.tolerance:g} of their L1 mass is left",
-        f"fft       {fft.describe() if scheduled else 'that of the framework'}",
+        f"{engine[0]:<10}{engine[1]}",
         f"made      {record.source} in {1e3 * record.seconds:.0f} ms",
     ]
 
@@ -79,11 +100,10 @@ def _output_sizes(program: Program) -> list[int]:
 
 
 def _memory(program: Program, options: Options) -> list[str]:
-    limit = "" if options.memory_limit is None else f" (memory_limit {options.memory_limit})"
     return [
         f"loops     up to {program.batch} signals at a time, {program.workers} worker(s); "
         f"{sum(map(program.split, program.chunks))} of {len(program.chunks)} folds in chunks of filters",
-        f"memory    {program.working_bytes} bytes of working memory{limit}: "
+        f"memory    {program.working_bytes} bytes of working memory{limited(options.memory_limit)}: "
         f"{program.workers} worker(s) x {program.batch} signals x "
         f"({program.arena} in the arena + {program.outside} outside)",
     ]

@@ -1,4 +1,4 @@
-"""Plans for torch: tensors of any device in, tensors out, differentiable; on CPU tensors the numpy program runs."""
+"""Plans for torch: tensors of any device in, tensors out, differentiable; CPU tensors are numpy arrays to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scatc.codegen import find_target
+from scatc.codegen import Target, find_target
 from scatc.ir.lower import lower
 from scatc.ir.options import Options
 from scatc.ir.passes.select_paths import select_paths
@@ -22,6 +22,7 @@ from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
 from scatc.ir.transposed import Store
 from scatc.runtime import fft, torch_ops
+from scatc.runtime.choice import find_cpu_plan
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.driver import find_plan
 from scatc.runtime.load import load_source
@@ -36,15 +37,16 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def numpy_runs(device: torch.device) -> bool:
-    """Whether tensors of a device are transformed by the numpy program, not by the emitted source."""
+    """Whether tensors of a device are transformed by a plan for numpy arrays, not by the emitted source."""
     return device.type == "cpu"
 
 
 class TorchPlan(Plan):
     """A plan that is called on torch tensors.
 
-    On CPU tensors the numpy program of the same transform does the work, without copies; on other devices the emitted
-    source. Either way torch sees one operator, with its derivatives (`scatc.runtime.torch_ops`).
+    On CPU tensors a plan for numpy arrays does the work, without copies (C code where a compiler works, see
+    `scatc.runtime.choice`); on other devices the emitted source. Either way torch sees one operator, with its
+    derivatives (`scatc.runtime.torch_ops`).
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -200,7 +202,9 @@ class TorchPlan(Plan):
     def report(self) -> str:
         """Arithmetic, traffic, memory, loops and passes, as text."""
         head, _, rest = super().report().partition("\n\n")
-        cpu = f"cpu       the numpy program, {torch.get_num_threads()} workers; other devices: this source"
+        assert isinstance(self._programs, TransformPrograms)
+        target = self._programs.numpy.target
+        cpu = f"cpu       the plan for target={target!r}, {torch.get_num_threads()} workers; other devices: this source"
         return f"{head}\n{cpu}\n\n{rest}"
 
 
@@ -226,7 +230,8 @@ class TransformPrograms(Programs):
     @cached_property
     def plan(self) -> TorchPlan:
         """For devices other than CPUs, and for second derivatives."""
-        plan = self._find("torch")
+        target = find_target("torch")
+        plan = find_plan(self.spec, target, self._options_for(target))
         assert isinstance(plan, TorchPlan)
         return plan
 
@@ -236,21 +241,19 @@ class TransformPrograms(Programs):
         workers = torch.get_num_threads()
         plan = self._numpy.get(workers)
         if plan is None:
-            found = self._find("numpy")
+            found = find_cpu_plan(self.spec, self._options_for)
             assert isinstance(found, NumpyPlan)
             plan = self._numpy[workers] = found if found.workers == workers else found.with_workers(workers)
         return plan
 
-    def _find(self, target: str) -> Plan:
-        emitter, workers = find_target(target), default_workers()
-        options = Options(
+    def _options_for(self, target: Target) -> Options:
+        return Options(
             dtype=self._options.dtype,
             select=self._options.select,
-            workers=workers,
-            machine=emitter.machine(fft.provider()),
+            workers=default_workers(),
+            machine=target.machine(fft.provider()),
             save=self._options.save,
         )
-        return find_plan(self.spec, emitter, options)
 
     @cached_property
     def _outputs(self) -> Outputs:

@@ -199,8 +199,9 @@ class TritonPlan(Plan):
         return prediction(self._emitted, batch, device)
 
     def report(self, batch: int = 64, device: str = "H200") -> str:
-        """Arithmetic, traffic, passes, and for a batch on a device the predicted times, as text."""
-        return f"{super().report()}\n{self.predict(batch, device)}"
+        """Arithmetic, traffic, passes, for a batch on a device the predicted times, and what was chosen, as text."""
+        parts = super().report(), str(self.predict(batch, device)), self._emitted.explain()
+        return "\n".join(part for part in parts if part)
 
     def asm(self, arch: str) -> str:
         """The machine code of all kernels for an architecture, compiled without a device.

@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     inspect = commands.add_parser("inspect", help="compile a transform and print what became of it")
     _add_inspect(inspect)
-    cache = commands.add_parser("cache", help="look after the compiled plans on disk")
+    cache = commands.add_parser("cache", help="look after what is compiled on disk: plans, and libraries of C code")
     _add_cache(cache)
     demo = commands.add_parser("demo", help="compile, run and draw: an image, a heartbeat, molecules")
     demo.add_argument("--output", type=Path, default=Path("demo_output"), metavar="FOLDER", help="default: %(default)s")
@@ -361,21 +361,26 @@ def _disk() -> DiskCache:
 
 
 def _cache_info(arguments: argparse.Namespace) -> int:
-    info = _disk().info()
+    from scatc.runtime import libraries
+
+    info, (count, size) = _disk().info(), libraries.info()
     if arguments.json:
-        print(json.dumps(asdict(info) | {"folder": str(info.folder)}))
+        print(json.dumps(asdict(info) | {"folder": str(info.folder), "libraries": count, "library_bytes": size}))
         return OK
-    print(f"folder   {info.folder}")
-    print(f"entries  {info.entries}")
-    print(f"size     {_human(info.bytes)} of at most {_human(info.max_bytes)}")
+    print(f"folder     {info.folder}")
+    print(f"entries    {info.entries}")
+    print(f"size       {_human(info.bytes)} of at most {_human(info.max_bytes)}")
+    print(f"libraries  {count}, {_human(size)} of at most {_human(libraries.MOST_BYTES)}")
     if info.problem:
         print(f"not in use: {info.problem}")
     return OK
 
 
 def _cache_verify(arguments: argparse.Namespace) -> int:
+    from scatc.runtime import libraries
+
     disk = _disk()
-    checked, problem = disk.verify(), disk.info().problem
+    checked, problem = [*disk.verify(), *libraries.verify()], disk.info().problem
     damaged = {key: trouble for key, trouble in checked if trouble is not None}
     if arguments.json:
         print(json.dumps({"folder": str(disk.folder), "entries": len(checked), "damaged": damaged, "problem": problem}))
@@ -387,14 +392,18 @@ def _cache_verify(arguments: argparse.Namespace) -> int:
 
 
 def _cache_clear(arguments: argparse.Namespace) -> int:
+    from scatc.runtime import libraries
+
     disk = _disk()
-    removed, after = disk.clear(), disk.info()
+    removed = disk.clear() + libraries.clear()
+    after = disk.info()
+    left = after.entries + libraries.info()[0]
     if arguments.json:
-        print(json.dumps({"folder": str(disk.folder), "removed": removed, "left": after.entries}))
+        print(json.dumps({"folder": str(disk.folder), "removed": removed, "left": left}))
     else:
         print(f"{_entries(removed)} removed from {disk.folder}")
-    if after.entries or after.problem:
-        return _complain(after.problem or f"{_entries(after.entries)} could not be removed", PROBLEM)
+    if left or after.problem:
+        return _complain(after.problem or f"{_entries(left)} could not be removed", PROBLEM)
     return OK
 
 

@@ -16,6 +16,7 @@ from scatc.ir.options import TOLERANCE, Options
 from scatc.ir.paths import Path, PathRow, path_table
 from scatc.ir.spec import Spec
 from scatc.runtime import fft
+from scatc.runtime.choice import find_cpu_plan
 from scatc.runtime.driver import build, find_plan, installed_version
 from scatc.runtime.plan import Plan, Record, make_plan
 from scatc.runtime.store import from_entry, read_entry
@@ -88,6 +89,24 @@ def compile(
         save=save,
     )
     return find_plan(spec, emitter, options) if cache else make_plan(build(spec, emitter, options))
+
+
+def compile_for_arrays(spec: Spec, dtype: Any = "float32") -> Plan:
+    """Compile a transform of numpy arrays for the target that ``SCATC_TARGET`` names, else C where a compiler works.
+
+    Raises
+    ------
+    CompileError
+        If the dtype is not possible.
+    TargetError
+        If ``SCATC_TARGET=cpu``, and there is no C compiler that works.
+    ValueError
+        If ``SCATC_TARGET`` is not possible.
+    """
+    name, workers = _dtype(dtype), default_workers()
+    return find_cpu_plan(
+        spec, lambda target: Options(dtype=name, workers=workers, machine=target.machine(fft.provider()))
+    )
 
 
 def load(path: str | os.PathLike[str]) -> Plan:

@@ -8,7 +8,10 @@ from typing import Any, Literal, SupportsFloat, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from scatc.compiler import compile_for_arrays
 from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.ir.spec import Spec
+from scatc.runtime.plan import Plan
 
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
 
@@ -21,6 +24,9 @@ class _NumPyFrontend(ScatteringBase):
     target = "numpy"
     array_name = "NumPy array"
     padded_name = "Padded array"
+
+    def _compiled(self, spec: Spec, dtype: Any) -> Plan:
+        return compile_for_arrays(spec, dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._valid!r})"

@@ -23,8 +23,8 @@ class _TorchFrontend(nn.Module, ScatteringBase):
     """How a tensor reaches the operators, and what `nn.Module` asks of its subclasses.
 
     Two buffers say where the module is and how precise: `tables` and `indices`. They hold the filters on devices that
-    read them there; on the CPU the numpy program has its own, and they hold one zero each. All that a traced call reads
-    are plain attributes, brought up to date by `_prepare` whenever something is set.
+    read them there; on the CPU the plans for arrays have their own, and they hold one zero each. All that a traced call
+    reads are plain attributes, brought up to date by `_prepare` whenever something is set.
     """
 
     frontend_name = "torch"

@@ -42,6 +42,10 @@ class Code:
         self._counts[stem] = self._counts.get(stem, -1) + 1
         return f"{stem}{self._counts[stem]}"
 
+    def number(self, value: float) -> str:
+        """A constant, as float32 has it."""
+        return number(value)
+
     def let(self, stem: str, expression: str) -> str:
         """Give an expression a name."""
         name = self.name(stem)
@@ -87,9 +91,9 @@ class Code:
         if abs(abs(c) - abs(s)) < EXACT:  # an eighth of a turn: one product for each part
             p, q = ("" if c > 0 else "-"), ("-" if s > 0 else "+")
             r, t = ("" if s > 0 else "-"), ("+" if c > 0 else "-")
-            k = number(abs(c))
+            k = self.number(abs(c))
             return self.pair(f"{k} * ({p}{a[0]} {q} {a[1]})", f"{k} * ({r}{a[0]} {t} {a[1]})")
-        c_, s_ = number(c), number(s)
+        c_, s_ = self.number(c), self.number(s)
         return self.pair(f"{a[0]} * {c_} - {a[1]} * {s_}", f"{a[0]} * {s_} + {a[1]} * {c_}")
 
     def times(self, a: Complex, b: Complex, sign: int = 1) -> Complex:
@@ -102,7 +106,7 @@ class Code:
         """``start + sum(c * t)`` as a chain of fused multiply-adds."""
         total = start
         for factor, term in terms:
-            product = f"{term} * {number(factor)}"
+            product = f"{term} * {self.number(factor)}"
             total = self.let("sum", f"{total} + {product}" if total else product)
         return total
 

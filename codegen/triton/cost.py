@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2
 
+from scatc.codegen.triton.blocks import Cut
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.matrix import Matrix
 from scatc.codegen.triton.wavelet import Shape
@@ -22,6 +23,18 @@ SHARED_TRANSFORM = 1 << 14
 
 INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
+
+PACKED = 6
+"""More instructions for each number that is stored packed."""
+
+MIDDLE = 7
+"""And more if only the middle of each block is."""
+
+CUTTING = 3
+"""More instructions for each complex number of a block that is cut: stores are more than gathering would be."""
+
+THINNED = 11
+"""And of one that is thinned."""
 
 AVERAGED = 18
 """More instructions for each number that is averaged where it lies."""
@@ -125,8 +138,21 @@ def wavelet_work(launch: Launch, shape: Shape) -> Work:
             instructions += numbers
         else:
             moved += REAL * (numbers if sink == "pack" else launch.paths * shape.kept)
-            instructions += 2 * numbers
+            instructions += numbers * (PACKED + (MIDDLE if shape.cut else 0) if sink == "pack" else 2)
     return Work(launch.kernel, moved, instructions, matrix)
+
+
+def cut_work(rows: int, shape: Cut) -> Work:
+    """What cutting so many blocks of a signal and transforming them takes; rows are of pairs, each of two signals."""
+    numbers = 0.5 * rows * shape.length
+    moved = 0.5 * COMPLEX * rows * (shape.length + shape.bins)
+    return Work(f"cut {shape.length}", moved, numbers * (INSTRUCTIONS[shape.length] + CUTTING))
+
+
+def thin_work(rows: int, length: int) -> Work:
+    """What thinning so many blocks of a signal takes, each to so many samples."""
+    numbers = 0.5 * rows * length
+    return Work(f"thin {length}", 3 * COMPLEX * numbers, numbers * (INSTRUCTIONS[length] + THINNED))
 
 
 def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
@@ -136,6 +162,10 @@ def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
         moved = COMPLEX * (launch.paths * matrix.width + numbers)
         return Work(f"columns {matrix.length}", moved, numbers * (INSTRUCTIONS[matrix.columns] + 12))
     return Work(f"rows {matrix.length}", (COMPLEX + REAL) * numbers, numbers * INSTRUCTIONS[matrix.rows])
+
+
+def _levels(launch: Launch, c: dict[str, int]) -> Work:
+    return Work("levels", REAL * c["SAMPLES"], 15.0 * c["SAMPLES"])
 
 
 def _pad(launch: Launch, c: dict[str, int]) -> Work:
@@ -179,6 +209,7 @@ def _moduli(launch: Launch, c: dict[str, int]) -> Work:
 
 
 _STATIC = {
+    "levels": _levels,
     "pad": _pad,
     "fold": _fold,
     "pack": _pack,

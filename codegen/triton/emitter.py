@@ -6,6 +6,7 @@ A subclass for each dimension (`lines.py`, ...) walks the tree of signals and sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,6 +58,7 @@ class Emitter:
         self, program: Program, options: Options, tensor_cores: bool, version: str = "", tuned: Tuned | None = None
     ) -> None:
         self.program, self.options, self.tensor_cores, self.tuned = program, options, tensor_cores, tuned
+        self.version = version
         self.graph, self.spec = program.graph, program.graph.spec
         self.root = signals(program)
         self.tables: Tables = {}
@@ -65,7 +67,7 @@ class Emitter:
         self._used: set[str] = set()
         self.lines: list[str] = []
         self.prepare()
-        self.source = self._module(version)
+        self._trunk, self._branches = self._walk()
         for table in self.tables.values():
             table.flags.writeable = False
 
@@ -90,6 +92,14 @@ class Emitter:
         """What a call does before the first step."""
         return ()
 
+    def passed(self) -> str:
+        """What the trunk hands to branches, as a list of names."""
+        return self.spectrum(self.root)
+
+    def explain(self) -> str:
+        """What was chosen, and what the alternatives would have cost; a table as text."""
+        return ""
+
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
         return static_work(step)
@@ -101,18 +111,24 @@ class Emitter:
 
     # The module.
 
-    def _module(self, version: str) -> str:
+    def _walk(self) -> tuple[str, list[tuple[str, str]]]:
+        """The statements of the trunk and of each branch, by the name of its fold."""
         trunk, branches = self.trunk(), []
         for child in self.root.children:
             self.lines = []
             self.branch(child)
-            branches.append((child, "\n".join(self.lines)))
+            branches.append((child.nodes[0], "\n".join(self.lines)))
+        return trunk, branches
+
+    @cached_property
+    def source(self) -> str:
+        """The module, written when it is first asked for."""
         return (
             templates()
             .get_template(self.template)
             .render(
                 title=f"{self.title}, {len(self.program.places)} paths.",
-                version=version,
+                version=self.version,
                 digest=self.spec.digest,
                 spec=self.spec,
                 x_shape=shape_text("n", *self.spec.input_shape),
@@ -121,9 +137,9 @@ class Emitter:
                 generated=list(self.generated()),
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
-                trunk=trunk,
-                spectrum=self.spectrum(self.root),
-                branches=[(child.nodes[0], body) for child, body in branches],
+                trunk=self._trunk,
+                spectrum=self.passed(),
+                branches=self._branches,
                 chunk=self.chunk,
             )
         )

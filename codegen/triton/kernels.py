@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import jinja2
 
-from scatc.codegen.triton import matrix, wavelet
+from scatc.codegen.triton import blocks, matrix, wavelet
 
 
 @lru_cache(maxsize=1)
@@ -49,9 +49,18 @@ def in_registers(shape: wavelet.Shape, name: str) -> Written:
     return Written(name, doc, dict(wavelet.parameters(shape)), wavelet.body(shape))
 
 
-def kernel_source(shape: wavelet.Shape, name: str, *, tensor_cores: bool) -> str:
-    """A module with nothing but a kernel in registers."""
-    kernel = in_registers(shape, name)
+Shape = wavelet.Shape | blocks.Cut | blocks.Thin
+"""What a kernel that stands alone is specialised to."""
+
+
+def written(shape: Shape, name: str) -> Written:
+    """The kernel of a shape."""
+    return in_registers(shape, name) if isinstance(shape, wavelet.Shape) else of_blocks(shape, name)
+
+
+def kernel_source(shape: Shape, name: str, *, tensor_cores: bool) -> str:
+    """A module with nothing but one kernel."""
+    kernel = written(shape, name)
     return templates().get_template("kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)
 
 
@@ -73,6 +82,7 @@ POINTERS = {
 """What the arguments of the kernels in `templates/kernels/` point to."""
 
 ARGUMENTS = {
+    "levels": ("x", "mean", "scale"),
     "pad": ("x", "index", "mean", "scale", "U", "n"),
     "fold": ("X", "start", "w", "Y", "pairs"),
     "pack": ("Z", "U"),
@@ -92,3 +102,14 @@ def of_matrix(shape: matrix.Matrix, name: str) -> tuple[Written, Written]:
         Written(name, along, matrix.COLUMNS, matrix.columns(shape)),
         Written(name.replace("columns", "rows"), back, matrix.ROWS, matrix.lines(shape)),
     )
+
+
+def of_blocks(shape: blocks.Cut | blocks.Thin, name: str) -> Written:
+    """A kernel that cuts or thins a long signal."""
+    if isinstance(shape, blocks.Cut):
+        doc = f"Spectra of overlapping blocks of {shape.length} samples, of which {shape.bins} bins are kept"
+        return Written(name, doc, blocks.CUT, blocks.cut(shape))
+    doc = (
+        f"Blocks of a signal from {shape.bins} bins of their spectra, smoothed and subsampled to {shape.length} samples"
+    )
+    return Written(name, doc, blocks.THIN, blocks.thin(shape))

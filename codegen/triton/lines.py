@@ -11,18 +11,20 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import matrix, tables, wavelet
-from scatc.codegen.triton.choices import Choices, Way, live_bytes
-from scatc.codegen.triton.cost import REAL, Work, matrix_work, wavelet_work
-from scatc.codegen.triton.emitter import BLOCK, Emitter, power
-from scatc.codegen.triton.kernels import Written, in_registers, of_matrix
+from scatc.codegen.triton.blocks import Blocks, Cut, Thin
+from scatc.codegen.triton.choices import Line, Way, thin_weights
+from scatc.codegen.triton.cost import COMPLEX, Work, cut_work, matrix_work, thin_work, wavelet_work
+from scatc.codegen.triton.emitter import BLOCK, power
+from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.pieces import Pieces
 from scatc.ir.nodes import Pad
 
-LEVELS = 9
-"""Launches of what finds the mean and the size of each signal."""
+LEVEL_BLOCK = 4096
+"""Samples at a time of what finds the size of a signal: few programs, hence many for each."""
 
 
-class Lines(Emitter):
+class Lines(Pieces):
     """The walk over a program of lines.
 
     Attributes
@@ -39,7 +41,7 @@ class Lines(Emitter):
 
     def prepare(self) -> None:
         """What the walk gathers."""
-        self.choices = Choices(self.spec, self.options, self.tuned)
+        super().prepare()
         self.matrices: dict[str, matrix.Matrix] = {}
 
     def generated(self) -> Iterable[Written]:
@@ -47,16 +49,18 @@ class Lines(Emitter):
         yield from (in_registers(shape, name) for name, shape in self.shapes.items())
         for name, shape in self.matrices.items():
             yield from of_matrix(shape, name)
-
-    def before(self) -> list[Work]:
-        """What finds the levels."""
-        return [Work("levels", 4.0 * REAL * self.spec.input_shape[0], launches=LEVELS)]
+        yield from (of_blocks(shape, name) for name, shape in self.cuts.items())
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
         if isinstance(step, Launch):
             if step.kernel in self.shapes:
                 return wavelet_work(step, self.shapes[step.kernel])
+            shape = self.cuts.get(step.kernel)
+            if isinstance(shape, Cut):
+                return cut_work(step.paths, shape)
+            if isinstance(shape, Thin):
+                return thin_work(step.paths, shape.length)
             if (first := step.kernel.replace("rows_", "columns_")) in self.matrices:
                 return matrix_work(step, self.matrices[first], along_columns=first == step.kernel)
         return super().work(step)
@@ -64,13 +68,24 @@ class Lines(Emitter):
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""
-        return live_bytes(self.choices, self.root)
+        spectra = COMPLEX // 2 * self.together.bins if self.together else 0
+        return self.choices.live_bytes(self.root) + spectra
+
+    def passed(self) -> str:
+        """What the trunk hands to branches: the input's spectrum, and its samples if any are made of blocks of them."""
+        follow = self._choice(self.root).follow
+        names = [self.spectrum(self.root)] if follow.spectrum else []
+        names += ["X1"] if self.together else []
+        return ", ".join([*names, "U0"] if any(below.cut for below in follow.children.values()) else names)
 
     def trunk(self) -> str:
         """The padded signals in pairs, their spectrum, and order 0."""
         root, self.lines = self.root, []
         length = root.length
         pad = self.graph[root.nodes[0]] if root.nodes else None
+        samples = self.spec.input_shape[0]
+        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
+        self.static_launch("levels", 1, ("n",), ["x", "mean", "scale"], sizes)
         self.note(*root.nodes)
         self.table("pad_index", tables.pad_index(length, pad if isinstance(pad, Pad) else None))
         self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")
@@ -79,67 +94,101 @@ class Lines(Emitter):
             1,
             (f"triton.cdiv({length}, {BLOCK})", "pairs"),
             ["x", 't["pad_index"]', "mean", "scale", "U0.view(torch.int64)", "n"],
-            {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": BLOCK},
+            {"SAMPLES": samples, "LENGTH": length, "BLOCK": BLOCK},
         )
-        self._transform(root, "U0")
+        self._follow(root, "U0")
+        if self.together:
+            self.write(f"X1 = torch.empty({self.together.bins} * pairs, dtype=torch.complex64, device=x.device)")
         for result in root.results:
             if result.kind == "raw":
                 self.note(*result.nodes)
                 self.write(f"outs[{result.group}][:, {self.program.places[result.paths[0]][1]}] = x")
         return "\n".join(self.lines)
 
-    def _transform(self, signal: Signal, packed: str) -> None:
-        """The spectrum of a signal whose children need it, and the averages of it."""
-        self.note(signal.spectrum)
-        self.write(f"{self.spectrum(signal)} = torch.fft.fft({packed})")
-        self.steps.append(Transform(signal.length, signal.paths, packed=True))
+    def _follow(self, signal: Signal, samples: str) -> dict[Blocks, str]:
+        """What is made of a signal's samples: blocks, a spectrum, averages. Yields the names of what children share.
+
+        Where a signal has several rows, blocks are cut for all that read them; of the input, where they are read.
+        """
+        follow = self._choice(signal).follow
+        cuts: dict[Blocks, str] = {}
+        if signal.parent is not None:
+            for cut in (*(below.cut for below in follow.children.values()), follow.cut):
+                if cut is not None and cut not in cuts:
+                    cuts[cut] = self._cut(signal, samples, cut, len(cuts))
+        if follow.spectrum is not None:
+            self._transform(signal, samples, cuts)
         for result in signal.results:
-            if result.kind == "raw":
+            if result.kind == "raw" or self._choice(signal).averaged:
                 continue
             self.note(*result.nodes)
-            if self.choices.averages_bins(signal, result):
+            if self.choices.from_bins(signal, result, follow):
                 self._averaged(signal, result)
             else:
-                self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
-        self.write(f"del {packed}")
+                self._lowpass(signal, result, f"{samples}.view(torch.int64)", packed=True)
+        if signal.parent is not None or "U0" not in self.passed():
+            self.write(f"del {samples}")
+        return cuts
+
+    def _transform(self, signal: Signal, samples: str, cuts: dict[Blocks, str]) -> None:
+        """The spectrum of a signal, by a kernel in registers or a library."""
+        follow = self._choice(signal).follow
+        spectrum, source = follow.spectrum, samples
+        assert spectrum is not None
+        self.note(signal.spectrum)
+        if follow.thinning is not None:
+            assert follow.cut is not None
+            spectra = cuts.get(follow.cut) or self._cut(signal, samples, follow.cut)
+            source = self._thin(signal, spectra)
+            if follow.cut not in cuts:
+                self.write(f"del {spectra}")
+        if spectrum.own:
+            whole = Blocks(spectrum.length, 0, 0, 1, spectrum.bins)
+            place = self.together.places.get(signal.name) if self.together else None
+            self._cut_line(self.spectrum(signal), signal.paths, source, Line(0, spectrum.length, True), whole, place)
+        else:
+            self.write(f"{self.spectrum(signal)} = torch.fft.fft({source})")
+            self.steps.append(Transform(spectrum.length, signal.paths, packed=True))
+        if source != samples:
+            self.write(f"del {source}")
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
+        self._branch(signal, {})
+
+    def _branch(self, signal: Signal, cuts: dict[Blocks, str]) -> None:
         self.note(*signal.nodes)
-        way = self.choices.way(signal)
-        written = {Way.STAGED: self._staged, Way.MATRIX: self._matrix}.get(way, self._registers)
-        packed = written(signal)
+        choice = self._choice(signal)
+        if choice.way is Way.BLOCKS:
+            samples = self._of_blocks(signal, cuts)
+        else:
+            written = {Way.STAGED: self._staged, Way.MATRIX: self._matrix}.get(choice.way, self._registers)
+            samples = written(signal)
+        below: dict[Blocks, str] = {}
         if signal.spectrum:
-            self._transform(signal, packed)
-        elif way in (Way.PACKED, Way.MATRIX):
+            below = self._follow(signal, samples)
+        elif choice.way in (Way.PACKED, Way.MATRIX, Way.BLOCKS):
             for result in signal.results:
                 if result.kind == "local":
                     self.note(*result.nodes)
-                    self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
-            self.write(f"del {packed}")
+                    self._lowpass(signal, result, f"{samples}.view(torch.int64)", packed=True)
+            self.write(f"del {samples}")
         for child in signal.children:
-            self.branch(child)
-        if signal.spectrum:
-            self.write(f"del {self.spectrum(signal)}")
-
-    def _packed(self, signal: Signal) -> str:
-        """Room for the moduli of pairs of signals."""
-        shape = f"({signal.paths}, pairs, {signal.length})"
-        self.write(f"{signal.name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
-        return signal.name
+            if not (self.together and self.together.holds(child)):
+                self._branch(child, below)
+        done = [*below.values(), *([self.spectrum(signal)] if choice.follow.spectrum else [])]
+        if done:
+            self.write(f"del {', '.join(done)}")
 
     # One kernel from spectrum to moduli or averages.
 
     def _registers(self, signal: Signal) -> str:
         assert signal.fold is not None and signal.parent is not None
-        shape = self.choices.shape(signal)
-        known = {other: name for name, other in self.shapes.items()}
-        name = known.get(shape, f"wavelet_{shape.length}_{len(self.shapes)}")
-        self.shapes[name] = shape
-        fold = signal.nodes[0]
-        start, w = tables.filters(self.spec, signal.fold, signal.parent.length, shape.width)
-        self.table(f"{fold}_start", start)
-        self.table(f"{fold}_w", w)
+        bins = self.choices.spectrum_bins(signal.parent)
+        choice = self._choice(signal)
+        shape = self.choices.shape(signal, choice.way, bins, averaged=choice.averaged)
+        name, fold = self._kernel(shape), signal.nodes[0]
+        self._filters(signal, shape.width)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         parent = self.spectrum(signal.parent)
         arguments = [f"{parent}.view(torch.int64)", *self.named(f"{fold}_start", f"{fold}_w")]
@@ -154,11 +203,11 @@ class Lines(Emitter):
                     arguments += self.split(f"leaf{signal.level}_{shape.warps}", averaging)
                 arguments += ["scale", self.rows(fold, result), f"outs[{result.group}]"]
         if packed:
-            arguments.append(f"{packed}.view(torch.float32)")
-        grid = (f"triton.cdiv(2 * pairs, {shape.rows})", str(signal.paths))
+            arguments.append(f"{packed}.view(torch.{'int64' if shape.paired else 'float32'})")
+        grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(signal.paths))
         types = dict(wavelet.parameters(shape))
         rows = {len(self.program.outputs[result.group][1]) for result in signal.results if result.kind in shape.sinks}
-        numbers = [str(signal.parent.length), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]
+        numbers = [str(bins), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]
         self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, signal.paths))
         return packed
 
@@ -168,13 +217,12 @@ class Lines(Emitter):
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
         name, inverse, _ = signal.nodes
-        shape = matrix.shape(parent.length, signal.length, fold.widths[0] if fold.widths else parent.length)
+        bins = self.choices.spectrum_bins(parent)
+        shape = matrix.shape(bins, signal.length, tables.windows(fold, parent.length)[1])
         known = {other: kernel for kernel, other in self.matrices.items()}
         kernel = known.get(shape, f"columns_{shape.length}_{len(self.matrices)}")
         self.matrices[kernel] = shape
-        start, w = tables.filters(self.spec, fold, parent.length, shape.width)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
+        self._filters(signal, shape.width)
         length, turns = shape.length, shape.turns
         self.table(f"twiddles_{shape.columns}", tables.twiddles(shape.columns))
         self.table(f"twiddles_{shape.rows}", tables.twiddles(shape.rows))
@@ -184,7 +232,7 @@ class Lines(Emitter):
         self.write(f"{inverse} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
         arguments += self.named(f"twiddles_{shape.columns}", f"turns_{length}_small", f"turns_{length}_large")
-        arguments += [f"{inverse}.view(torch.int64)", str(parent.length), str(len(fold.indices)), "pairs"]
+        arguments += [f"{inverse}.view(torch.int64)", str(bins), str(len(fold.indices)), "pairs"]
         grid = ("2 * pairs", str(signal.paths))
         tiles = str(shape.rows // shape.tile(shape.columns))
         warps = shape.warps(shape.columns)
@@ -204,11 +252,8 @@ class Lines(Emitter):
     def _staged(self, signal: Signal) -> str:
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
-        name, _, modulus = signal.nodes
-        inverse = signal.nodes[1]
-        start, w = tables.filters(self.spec, fold, parent.length)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
+        name, inverse, modulus = signal.nodes
+        width = self._filters(signal)
         m = signal.length
         self.write(f"{name} = torch.empty(({signal.paths}, 2 * pairs, {m}), dtype=torch.complex64, device=x.device)")
         block, together = min(BLOCK, power(m)), 4
@@ -223,9 +268,9 @@ class Lines(Emitter):
                 "pairs",
             ],
             {
-                "PARENT": parent.length,
+                "PARENT": self.choices.spectrum_bins(parent),
                 "LENGTH": m,
-                "WIDTH": w.shape[1],
+                "WIDTH": width,
                 "FILTERS": len(fold.indices),
                 "BLOCK": block,
                 "PAIRS": together,
@@ -267,49 +312,41 @@ class Lines(Emitter):
             self.static_launch("moduli", signal.paths, grid, [source, *into], constants | {"BLOCK": block})
 
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
-        choice = self.choices.window(signal, result)
-        first, _ = tables.window(self.spec, signal.level, result.by, choice.outputs, self.options.tolerance)
-        whole = choice.window >= signal.length
-        name = f"phi{signal.level}_{choice.outputs}"
+        constants = self.choices.lowpass(signal, result, self._choice(signal).line, packed=packed)
+        outputs, padded = constants["OUTPUTS"], constants["WINDOW"]
         averaging = tables.toeplitz(
-            self.spec, signal.level, result.by, result.first[0], choice.outputs, choice.padded, self.options.tolerance
+            self.spec, signal.level, result.by, result.first[0], outputs, padded, self.options.tolerance
         )
         arguments = [
             source,
-            *self.split(name, averaging),
+            *self.split(f"phi{signal.level}_{outputs}", averaging),
             "mean",
             "scale",
             self.rows(signal.nodes[0] if signal.nodes else signal.name, result),
         ]
-        constants = {
-            "PATHS": len(self.program.outputs[result.group][1]),
-            "LENGTH": signal.length,
-            "STEP": 1 << result.by,
-            "FIRST": 0 if whole else (result.first[0] << result.by) - first,
-            "WINDOW": choice.padded,
-            "KEPT": result.kept[0],
-            "OUTPUTS": choice.outputs,
-            "ROWS": choice.rows,
-            "BLOCK": choice.block,
-            "PACKED": packed,
-            "GAIN": 1.0 if signal.parent is None else 0.0,
-        }
-        grid = (str(-(-result.kept[0] // choice.outputs)), str(signal.paths), f"triton.cdiv(n, {choice.rows})")
+        paths = len(self.program.outputs[result.group][1])
+        grid = (str(-(-result.kept[0] // outputs)), str(signal.paths), f"triton.cdiv(n, {constants['ROWS']})")
         self.static_launch(
-            "lowpass", signal.paths, grid, [*arguments, f"outs[{result.group}]", "n", "pairs"], constants
+            "lowpass",
+            signal.paths,
+            grid,
+            [*arguments, f"outs[{result.group}]", "n", "pairs"],
+            {"PATHS": paths} | constants,
         )
 
     def _averaged(self, signal: Signal, result: Result) -> None:
         """Coefficients from the few bins of a spectrum that phi, or a sum over all samples, leaves."""
+        constants = self.choices.average(signal, result)
+        thinning = self._choice(signal).follow.thinning
         if result.kind == "total":
-            even, odd, gain = np.full((1, 1), 0.5), np.zeros((1, 1)), float(signal.length)
-            name, kept = "sum", 1
+            even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
         else:
             outputs = (result.first[0], result.first[0] + result.kept[0])
-            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
-            name, kept, gain = f"bins{signal.level}", result.kept[0], 1.0
-        choice = self.choices.bins(even.shape[0], kept)
-        pads = ((0, choice.padded - even.shape[0]), (0, choice.columns - even.shape[1]))
+            smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
+            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
+            name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
+        columns = -(-constants["KEPT"] // constants["OUTPUTS"]) * constants["OUTPUTS"]
+        pads = ((0, constants["BINS"] - even.shape[0]), (0, columns - even.shape[1]))
         arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]
         arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
         arguments += [
@@ -320,15 +357,13 @@ class Lines(Emitter):
             "n",
             "pairs",
         ]
-        constants = {
+        sizes = {
             "PATHS": len(self.program.outputs[result.group][1]),
-            "PARENT": signal.length,
-            "BINS": choice.padded,
-            "KEPT": kept,
-            "OUTPUTS": choice.outputs,
-            "ROWS": choice.rows,
-            "BLOCK": choice.block,
-            "GAIN": gain if signal.parent is None else 0.0,
+            "PARENT": self.choices.spectrum_bins(signal),
         }
-        grid = (str(choice.columns // choice.outputs), str(signal.paths), f"triton.cdiv(n, {choice.rows})")
-        self.static_launch("average", signal.paths, grid, arguments, constants)
+        grid = (
+            str(columns // constants["OUTPUTS"]),
+            str(signal.paths),
+            f"triton.cdiv(n, {constants['ROWS']})",
+        )
+        self.static_launch("average", signal.paths, grid, arguments, sizes | constants)

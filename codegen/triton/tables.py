@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -35,17 +36,54 @@ def pad_index(length: int, node: Pad | None) -> Array:
     return extension_index(length - left - right, left, right, cast(Padding, node.mode)).astype(np.int32)
 
 
-def filters(spec: Spec, fold: Fold, parent: int, padded: int = 0) -> tuple[Array, Array]:
+def windows(fold: Fold, parent: int) -> tuple[list[int], int]:
+    """Where each filter's window of a parent's spectrum begins, and how wide all are; bin 0 is in the middle."""
+    width = fold.widths[0] if fold.widths else parent
+    return [start[0] for start in fold.starts] or [0] * len(fold.indices), width
+
+
+def filters(
+    spec: Spec,
+    fold: Fold,
+    parent: int,
+    padded: int = 0,
+    *,
+    thinned: int = 0,
+    smooth: Callable[[Array], Array] | None = None,
+) -> tuple[Array, Array]:
     """Where each filter's window begins, and its weights there: `padded` with zeros to so many bins.
 
-    They carry what the transform back leaves out, 1 / length, and the half of telling two signals apart.
+    They carry what the transform back leaves out, 1 / length, and the half of telling two signals apart; of a parent
+    that was subsampled by ``2**thinned`` after a smoothing, also what undoes that.
     """
-    widths = fold.widths or (parent,)
-    starts = [start[0] for start in fold.starts] or [0] * len(fold.indices)
+    starts, width = windows(fold, parent)
     bank = banks(spec)[fold.bank]
-    rows = [bank.window(i, fold.level, (Band(s, s + widths[0]),))[0] for i, s in zip(fold.indices, starts, strict=True)]
-    w = np.zeros((len(rows), max(padded, widths[0])), np.float32)
-    w[:, : widths[0]] = np.stack(rows) * (0.5 / parent)
+    w = np.zeros((len(starts), max(padded, width)), np.float32)
+    for row, index, start in zip(w, fold.indices, starts, strict=True):
+        weights = bank.window(index, fold.level, (Band(start, start + width),))[0] * (0.5 * (1 << thinned) / parent)
+        if smooth is not None:
+            weights = weights / smooth(np.arange(start, start + width) / parent)
+        row[:width] = weights
+    return np.array(starts, np.int32), w
+
+
+def block_window(fold: Fold, parent: int, length: int) -> tuple[list[int], int]:
+    """As `windows`, of the spectrum of a block of so many samples: its bins are every so manieth of the parent's."""
+    starts, width = windows(fold, parent)
+    step = parent // length
+    firsts = [-(-start // step) for start in starts]
+    last = max((start + width - 1) // step - first for start, first in zip(starts, firsts, strict=True))
+    return firsts, min(last + 1, length)
+
+
+def block_filters(spec: Spec, fold: Fold, parent: int, length: int, padded: int) -> tuple[Array, Array]:
+    """As `filters`, for the spectra of blocks."""
+    (starts, width), step = block_window(fold, parent, length), parent // length
+    bank = banks(spec)[fold.bank]
+    w = np.zeros((len(starts), padded), np.float32)
+    for row, index, first in zip(w, fold.indices, starts, strict=True):
+        band = Band(first * step, (first + width - 1) * step + 1)
+        row[:width] = bank.window(index, fold.level, (band,))[0][::step] * (0.5 / length)
     return np.array(starts, np.int32), w
 
 
@@ -55,10 +93,13 @@ def twiddles(length: int) -> Array:
     return np.ascontiguousarray(turns.astype(np.complex64)).view(np.int64)
 
 
-def bins(spec: Spec, level: int, by: int, outputs: tuple[int, int], tolerance: float) -> tuple[Array, Array]:
+def bins(
+    spec: Spec, level: int, by: int, outputs: tuple[int, int], tolerance: float, smooth: Array | None = None
+) -> tuple[Array, Array]:
     """The average of a signal from its spectrum: what bins k >= 0 add to each output, by real and imaginary part.
 
-    Bins are those that hold all but `tolerance` of phi's L1 mass. With the half of telling two signals apart.
+    Bins are those that hold all but `tolerance` of phi's L1 mass. With the half of telling two signals apart; `smooth`
+    is what the spectrum's bins were multiplied by.
     """
     phi = banks(spec)["phi"].axis_response(0, level)
     n = len(phi)
@@ -67,6 +108,8 @@ def bins(spec: Spec, level: int, by: int, outputs: tuple[int, int], tolerance: f
     twice = np.where((k == 0) | (2 * k == n), 1.0, 2.0)
     angles = 2 * np.pi * ((k[:, None] * t[None, :]) % n) / n
     weights = (twice * phi[:count] * (0.5 / n))[:, None]
+    if smooth is not None:
+        weights /= smooth[:count, None]
     return weights * np.cos(angles), -weights * np.sin(angles)
 
 

@@ -34,6 +34,7 @@ class TritonTarget:
 
     def __init__(self, name: str, *, tensor_cores: bool) -> None:
         self.name, self.tensor_cores = name, tensor_cores
+        self._last: tuple[Program, Options, Emitter] | None = None
 
     def machine(self, fft: str) -> Machine:
         """The constants of the cost model of the passes: memory is what costs, arithmetic hardly does."""
@@ -47,11 +48,17 @@ class TritonTarget:
 
     def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The arrays that kernels read."""
-        return self.emitted(program, options).tables
+        emitter = self.emitted(program, options)
+        self._last = program, options, emitter
+        return emitter.tables
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
-        return self.emitted(program, options, version).source
+        last, self._last = self._last, None
+        if last is None or last[0] is not program or last[1] is not options:  # else its tables were made just now
+            return self.emitted(program, options, version).source
+        last[2].version = version
+        return last[2].source
 
     def emitted(self, program: Program, options: Options, version: str = "", tuned: Tuned | None = None) -> Emitter:
         """The walk over a program: its source and tables, its steps, its kernels and its choices."""

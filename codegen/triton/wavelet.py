@@ -8,7 +8,7 @@ pairs for the next transform, or store it as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scatc.codegen.triton.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
@@ -19,6 +19,9 @@ WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8
 
 NUMBERS = ("bins", "filters", "paths", "n", "pairs")
 """The last arguments of a kernel: bins of the parent's spectrum, filters to a parent, rows of the output, the batch."""
+
+OF_BLOCKS = ("blocks", "line")
+"""Besides, of one whose parents are cut: blocks of a signal, and samples that are kept of all."""
 
 PACKED_ROWS = ROWS | {2048: 4}
 """Rows where moduli are stored in pairs, whose addresses take registers, too."""
@@ -55,6 +58,13 @@ class Shape:
         Of a program.
     stages : tuple of int
         The radices of the transform.
+    crop, hop : int
+        If parents are cut into blocks (`blocks.py`): a row is a block, of which so many samples are packed, and so many
+        before them are not. Else 0.
+    tail : bool
+        Whether the last block ends behind the line's end.
+    together : bool
+        Whether parents are of several lengths, so that a table says of each path where its spectrum lies.
     """
 
     length: int
@@ -67,6 +77,25 @@ class Shape:
     rows: int = 0
     warps: int = 0
     stages: tuple[int, ...] = ()
+    crop: int = 0
+    hop: int = 0
+    tail: bool = False
+    together: bool = False
+
+    @property
+    def cut(self) -> bool:
+        """Whether parents are cut into blocks."""
+        return self.hop > 0
+
+    @property
+    def paired(self) -> bool:
+        """Whether rows are of pairs, whose two signals go side by side; else a row is one signal."""
+        return self.sinks == ("pack",)
+
+    @property
+    def signals(self) -> int:
+        """Signals of a program."""
+        return self.rows * (2 if self.paired else 1)
 
     @property
     def plane(self) -> int:
@@ -96,69 +125,116 @@ def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more
     padded = -(-width // plane) * plane
     masked = parent & (parent - 1) == 0
     rows = (PACKED_ROWS if "pack" in sinks else ROWS)[length]
-    return Shape(length, padded, masked, sinks, rows=rows, warps=WARPS[length], stages=stages, **more)
+    found = Shape(length, padded, masked, sinks, rows=rows, warps=WARPS[length], stages=stages, **more)
+    return replace(found, rows=max(rows // 2, 1)) if found.paired else found
 
 
 def parameters(shape: Shape) -> list[tuple[str, str]]:
     """Names and types of a kernel's arguments."""
     found = [("X", "*i64"), ("start", "*i32"), ("w", "*fp32"), ("twiddles", "*i64")]
+    if shape.together:
+        found.insert(1, ("places", "*i32"))
     if "local" in shape.sinks:
         found += [("phi_high", "*fp32"), ("phi_low", "*fp32")]
     if set(shape.sinks) & {"local", "total", "raw"}:
         found += [("scale", "*fp32"), ("row", "*i32"), ("out", "*fp32")]
     if "pack" in shape.sinks:
-        found += [("U", "*fp32")]
-    return [*found, *((name, "i32") for name in NUMBERS)]
+        found += [("U", "*i64" if shape.paired else "*fp32")]
+    return [*found, *((name, "i32") for name in numbers(shape))]
+
+
+def numbers(shape: Shape) -> tuple[str, ...]:
+    """The arguments that are numbers."""
+    if shape.together:
+        return NUMBERS[2:]
+    return NUMBERS + OF_BLOCKS if shape.cut else NUMBERS
 
 
 def body(shape: Shape) -> str:
     """The statements of the kernel."""
     code = Code()
     code.write(
-        f"signal = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
+        f"index = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
         "child = tl.program_id(1)",
-        "filter = child % filters",
-        "parent = (child // filters).to(tl.int64)",
     )
-    planes = _gather(code, shape)
-    planes = register_fft(code, planes, shape.rows, shape.stages, 1, "twiddles")
-    code.write("# modulus")
-    moduli = [code.let("u", f"tl.sqrt({p[0]} * {p[0]} + {p[1]} * {p[1]})") for p in planes if p is not None]
-    assert len(moduli) == shape.stages[-1], "a transform has no zeros that are known"
+    if shape.together:
+        code.write("filter = child", "bins = tl.load(places + 2 * child + 1)")
+    else:
+        code.write("filter = child % filters", "parent = (child // filters).to(tl.int64)")
+    (_of_pairs if shape.paired else _of_signals)(code, shape)
+    return str(code)
+
+
+def _of_signals(code: Code, shape: Shape) -> None:
+    """Rows are signals: each reads its half of a pair's spectrum."""
+    code.write("signal = index", "half = signal >> 1", "first = ((signal & 1) == 0)[:, None]")
+    planes: list[Plane] = []
+    for terms in _window(code, shape):
+        total: Plane = None
+        for z, m, weight in terms:
+            re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
+            im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
+            total = code.add(total, code.pair(re, im))
+        planes.append(total)
+    moduli = _moduli(code, shape, planes)
     code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
     if set(shape.sinks) & {"local", "total", "raw"}:
         code.write("size = tl.load(scale + signal, mask=live, other=0.0)")
     for sink in shape.sinks:
         code.write(f"# {sink}")
         _SINKS[sink](code, shape, moduli)
-    return str(code)
 
 
-def _gather(code: Code, shape: Shape) -> list[Plane]:
-    """The products with the filter on its window, folded, as planes of the first stage."""
+def _of_pairs(code: Code, shape: Shape) -> None:
+    """Rows are pairs, or blocks of pairs: what is read serves both signals, what is stored is a complex number."""
+    if shape.cut:
+        code.write("of_pair = index // blocks", "block = index % blocks", "all_pairs = pairs", "pairs = pairs * blocks")
+    code.write("half = index")
+    one: list[Plane] = []
+    other: list[Plane] = []
+    for terms in _window(code, shape):
+        totals: list[Plane] = [None, None]
+        for z, m, weight in terms:
+            a, b = code.pair(f"low({z})", f"high({z})"), code.pair(f"low({m})", f"high({m})")
+            totals[0] = code.add(totals[0], code.pair(f"({a[0]} + {b[0]}) * {weight}", f"({a[1]} - {b[1]}) * {weight}"))
+            totals[1] = code.add(totals[1], code.pair(f"({a[1]} + {b[1]}) * {weight}", f"({b[0]} - {a[0]}) * {weight}"))
+        one.append(totals[0])
+        other.append(totals[1])
+    firsts, seconds = _moduli(code, shape, one), _moduli(code, shape, other)
+    _pack_pairs(code, shape, firsts, seconds)
+
+
+def _moduli(code: Code, shape: Shape, planes: list[Plane]) -> list[str]:
+    planes = register_fft(code, planes, shape.rows, shape.stages, 1, "twiddles")
+    code.write("# modulus")
+    moduli = [code.let("u", f"tl.sqrt({p[0]} * {p[0]} + {p[1]} * {p[1]})") for p in planes if p is not None]
+    assert len(moduli) == shape.stages[-1], "a transform has no zeros that are known"
+    return moduli
+
+
+def _window(code: Code, shape: Shape) -> list[list[tuple[str, str, str]]]:
+    """For each plane of the first stage, what is folded into it: bins k and -k of the spectrum, and weights."""
     code.write(
         "# window",
-        "pair = tl.minimum(signal >> 1, pairs - 1)  # rows behind the last compute it again, and store nothing",
-        "spectrum = X + (parent * pairs + pair) * bins",
-        "first = ((signal & 1) == 0)[:, None]",
+        "pair = tl.minimum(half, pairs - 1)  # rows behind the last compute it again, and store nothing",
+        "spectrum = X + tl.load(places + 2 * child).to(tl.int64) * pairs + pair * bins"
+        if shape.together
+        else "spectrum = X + (parent * pairs + pair) * bins",
         "begin = tl.load(start + filter)",
         f"weights = w + filter * {shape.width}",
         f"p = tl.arange(0, {shape.plane})",
     )
     wrap = "{} & (bins - 1)" if shape.masked else "({} % bins + bins) % bins"
-    planes: list[Plane] = []
+    planes: list[list[tuple[str, str, str]]] = []
     for place in range(0, shape.length, shape.plane):
-        total: Plane = None
+        terms = []
         for j in range(place, shape.width, shape.length):
             k = code.let("k", f"begin + {j} + p")
             ahead, behind = (wrap.format(sign + k) for sign in ("", "-"))
             z = code.let("z", f"tl.load(spectrum[:, None] + ({ahead})[None, :])")
             m = code.let("z", f"tl.load(spectrum[:, None] + ({behind})[None, :])")
-            weight = code.let("weight", f"tl.load(weights + {j} + p)[None, :]")
-            re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
-            im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
-            total = code.add(total, code.pair(re, im))
-        planes.append(total)
+            terms.append((z, m, code.let("weight", f"tl.load(weights + {j} + p)[None, :]")))
+        planes.append(terms)
     return planes
 
 
@@ -206,6 +282,38 @@ def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
     for q, u in enumerate(moduli):
         value = f"tl.where(live[:, None], {u}, 0.0)"
         code.write(f"tl.store(packed + 2 * ({q * shape.last} + at)[None, :], {value}, mask=there)")
+
+
+def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str]) -> None:
+    """As `_pack`, both signals at a time; of a block what no other block has."""
+    code.write("# pack", f"at = tl.arange(0, {shape.last})", "live = (index < pairs)[:, None]")
+    first, stop = 0, shape.length
+    if shape.cut:
+        first, stop = shape.crop, shape.crop + shape.hop
+        code.write(
+            "there = tl.where(2 * of_pair + 1 < n, 1.0, 0.0)[:, None]",
+            f"begin = block * {shape.hop} - {shape.crop}",
+            "packed = U + (child.to(tl.int64) * all_pairs + of_pair) * line + begin",
+            "end = (line - begin)[:, None]",
+        )
+    else:
+        code.write(
+            "there = tl.where(2 * index + 1 < n, 1.0, 0.0)[:, None]",
+            f"packed = U + (child.to(tl.int64) * pairs + index) * {shape.length}",
+        )
+    for q, (u, v) in enumerate(zip(firsts, seconds, strict=True)):
+        start = q * shape.last
+        if start + shape.last <= first or start >= stop:
+            continue
+        i = code.let("i", f"({start} + at)[None, :]")
+        mask = "live"
+        if start < first:
+            mask += f" & ({i} >= {first})"
+        if start + shape.last > stop:
+            mask += f" & ({i} < {stop})"
+        if shape.tail:
+            mask += f" & ({i} < end)"
+        code.write(f"tl.store(packed[:, None] + {i}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:

@@ -112,8 +112,12 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
         key = (self.spec, str(dtype))
         plan = self._plans.get(key)
         if plan is None:  # two threads may both come here: they get the same plan out of the compiler's cache
-            plan = self._plans[key] = compile_plan(key[0], self.target, dtype=dtype)
+            plan = self._plans[key] = self._compiled(key[0], dtype)
         return plan
+
+    def _compiled(self, spec: Spec, dtype: Any) -> Plan:
+        """The plan of a spec, for the framework of this class."""
+        return compile_plan(spec, self.target, dtype=dtype)
 
     @property
     def J(self) -> int:

@@ -17,12 +17,16 @@ from strategies import specs
 
 from scatc.codegen import find_target
 from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton.choices import Way
 from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.fft import LARGEST_RADIX, radices
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines import Lines
 from scatc.codegen.triton.predict import prediction
+from scatc.codegen.triton.spans import WIDEST, reach, thinning, thinning_reach
 from scatc.codegen.triton.target import TritonTarget
+from scatc.ir.filters import banks
 from scatc.ir.options import Options
 from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
@@ -53,8 +57,90 @@ def test_golden_kernel_in_registers(golden: Callable[[str, str], None]) -> None:
 
 @given(st.data())
 def test_every_source_is_tidy(data: st.DataObject) -> None:
-    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    check_tidy(emitted(data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))))
+
+
+@pytest.mark.parametrize(("J", "Q", "whole"), [(8, 8, False), (13, 12, True)])
+def test_long_signals_go_in_blocks(J: int, Q: int, whole: bool) -> None:
+    """Where phi is short beside the signal, what its padding alone would need is not computed."""
+    spec = Spec(dim=1, shape=65536, J=J, Q=Q)
     emitter = emitted(spec)
+    assert isinstance(emitter, Lines)
+    check_tidy(emitter)
+    choices = emitter.choices.signals
+    first = [choices[signal.name] for signal in emitter.root.children if signal.length > 8192]
+    assert first and all(choice.way is Way.BLOCKS for choice in first)
+    assert all(choice.line.whole == whole for choice in first)
+    longest = emitter.root.children[0]
+    kept = choices[longest.name].line.length / longest.length
+    assert kept == 1 if whole else 0.5 < kept < 0.6
+    # what was chosen is no more than what could have been
+    for choice in choices.values():
+        assert all(choice.seconds <= other for other in choice.others.values()) or choice.way is Way.BLOCKS
+    report = emitter.explain()
+    assert all(signal.name in report for signal in emitter.root.all() if signal.parent is not None)
+    assert "BLOCKS" in report and "MATRIX" in report
+    # the walk is the same every time
+    assert emitted(spec).source == emitter.source
+
+
+@pytest.mark.parametrize("length", [256, 1000])
+def test_blocks_hold_what_they_are_asked_for(length: int) -> None:
+    """The middles of blocks, side by side, hold the span that is read; halos hold the reach of every filter."""
+    spec = Spec(dim=1, shape=40 * length, J=6, Q=4, T=64)
+    emitter = emitted(spec)
+    assert isinstance(emitter, Lines)
+    found = 0
+    for signal in emitter.root.all():
+        choice = emitter.choices.signals[signal.name]
+        if choice.cut is None or signal.fold is None or signal.parent is None:
+            continue
+        found += 1
+        by, cut = signal.level - signal.parent.level, choice.cut
+        far = reach(spec, signal.fold, 1e-8)
+        assert far is not None and far <= cut.halo and cut.length == cut.hop + 2 * cut.halo
+        span = emitter.choices.spans[signal.name]
+        if choice.line.whole:
+            assert choice.line.length == signal.length
+        else:
+            assert choice.line.first <= span.first and span.stop <= choice.line.first + choice.line.length
+        assert choice.line.first << by == cut.first
+        assert choice.line.length <= cut.count * cut.hop >> by
+    assert found
+
+
+def test_reaches_hold_the_mass() -> None:
+    spec = Spec(dim=1, shape=4096, J=6, Q=2)
+    emitter = emitted(spec)
+    assert isinstance(emitter, Lines)
+    for signal in emitter.root.children:
+        assert signal.fold is not None
+        far = reach(spec, signal.fold, 1e-8)
+        for index in signal.fold.indices:
+            h = np.abs(np.fft.ifft(banks(spec)["psi1"].response(index)[0]))
+            distance = np.minimum(np.arange(len(h)), len(h) - np.arange(len(h)))
+            if far is not None:
+                assert h[distance > far].sum() <= 1.01e-8 * h.sum()
+
+
+def test_a_thinned_signal_is_what_its_readers_expect() -> None:
+    """What is aliased into the band that is read is faint, and the Gaussian's taps beyond its reach are, too."""
+    for band in (0.2, 0.1, 0.03, 0.001):
+        found = thinning(band)
+        if found is None:
+            assert 2 * band > WIDEST
+            continue
+        rate = 1 / (1 << found.by)
+        read, aliased = found.response(np.array([band, rate - band]))
+        assert aliased <= 1.001e-9 * read and read > 0.2
+        width = 1 / (2 * np.pi * found.sigma)
+        assert np.exp(-0.5 * (found.reach / width) ** 2) <= 1.1e-9
+        assert thinning_reach(found.by) >= found.reach or band * (1 << found.by) < WIDEST / 2
+    assert thinning(0.4) is None
+
+
+def check_tidy(emitter: Emitter) -> None:
+    """What holds of every module."""
     source = emitter.source
     tree = ast.parse(source)
     # what a line is about may be long, as in other targets
@@ -78,7 +164,7 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     unused = set(functions) - {launch.kernel for launch in launches}
     assert {n for n in unused if not n.startswith("branch_")} <= {
         "run",
-        "levels",
+        "below",
         "trunk",
         "low",
         "high",

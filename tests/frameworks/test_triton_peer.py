@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,30 @@ def test_the_peer_refuses_what_it_does_not_do(other: dict[str, object], peer: Mo
         peer.Incumbent(Spec(dim=1, shape=64, J=3, **other), "cpu")
 
 
+def test_the_peers_operators_are_those_that_are_counted(peer: ModuleType) -> None:
+    """As many as torch sees, but for pad, which it splits up, and views, which cost nothing."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    views = {"view_as_real", "view_as_complex", "view", "slice", "select", "unsqueeze", "detach", "_unsafe_view"}
+    seen: list[str] = []
+
+    class Counter(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            name = func.overloadpacket.__name__
+            if name not in views:
+                seen.append(name)
+            return func(*args, **(kwargs or {}))
+
+    for spec in SPECS.values():
+        incumbent = peer.Incumbent(spec, "cpu")
+        x = torch.zeros(2, *spec.shape)
+        seen.clear()
+        with Counter():
+            incumbent(x)
+        assert len(seen) == len(peer.operators(spec)), seen
+        assert min(peer.operators(spec)) > 0
+
+
 def test_predictions_need_no_gpu(tmp_path: Path) -> None:
     written = tmp_path / "predicted.json"
     done = command("--predict", "--json", str(written), cwd=tmp_path)
@@ -83,9 +108,10 @@ def test_predictions_need_no_gpu(tmp_path: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("1d-")]
     cases = ("1d-65536-J8-Q8", "1d-4096-J8-Q8", "1d-65536-J13-Q12", "1d-1024-J8-Q1")
     assert [(row[0], row[2]) for row in rows] == [(case, gpu) for case in cases for gpu in ("H200", "H100", "A100")]
-    for _, _, _, launches, _, milliseconds, floor in rows:
+    for _, _, _, launches, _, milliseconds, floor, peer, graphed, ratio, _ in rows:
         assert int(launches) > 0
-        assert float(milliseconds) > float(floor) > 0
+        assert float(peer) >= float(graphed) > float(milliseconds) > float(floor) > 0
+        assert float(ratio) == pytest.approx(float(peer) / float(milliseconds), rel=0.05, abs=0.05)
     assert len(json.loads(written.read_text(encoding="utf-8"))["predicted"]) == len(rows)
 
 

@@ -40,7 +40,7 @@ def test_in_a_process_of_its_own(suite: str, interpreted: str, tmp_path: Path) -
         env=environment | {"TRITON_INTERPRET": interpreted},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

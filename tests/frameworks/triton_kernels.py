@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from compiled import AGREEMENT, FAINT, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
-from scatc.codegen.triton import matrix, wavelet
+from scatc.codegen.signals import Signal
+from scatc.codegen.triton import blocks, matrix, wavelet
+from scatc.codegen.triton.choices import Follow, Line, Tiles, Way
 from scatc.codegen.triton.code import Code
 from scatc.codegen.triton.fft import dft, radices, register_fft
+from scatc.codegen.triton.ways import Choices
 from scatc.compiler import load
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
@@ -108,9 +113,95 @@ def test_chunks_are_the_same_as_the_whole() -> None:
 def test_long_signals_as_matrices(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Signals that are long for this test go through the kernels that are for longer ones."""
     monkeypatch.setattr(matrix, "LEAST", 256)
+    legal = Tiles.legal
+
+    def rather(self: Tiles, signal: Signal) -> list[Way]:
+        found = legal(self, signal)
+        return [Way.MATRIX] if Way.MATRIX in found else found
+
+    monkeypatch.setattr(Tiles, "legal", rather)
     plan = fresh(SPECS[name], target="cuda")
     assert plan._emitted.matrices
     agree(plan, np.random.default_rng(3).standard_normal((3, *SPECS[name].input_shape)))
+
+
+BLOCKS = {
+    "ends": Spec(dim=1, shape=1000, J=5, T=32),  # the middle of the padded signal, and no more
+    "whole": Spec(dim=1, shape=500, J=6, T=128),  # all samples, so that blocks go around the circle
+    "third_order": Spec(dim=1, shape=700, J=5, T=16, order=3),
+}
+
+
+@pytest.fixture
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals that are long for this test go in blocks wherever they can."""
+    monkeypatch.setattr(blocks, "LENGTHS", (128, 256))
+    within, without = Choices._with_blocks, Choices._without_blocks
+
+    def rather(self: Choices, signal: Signal, line: Line) -> Iterator[Follow]:
+        if not list(within(self, signal, line)):
+            yield from without(self, signal, line)
+
+    monkeypatch.setattr(Choices, "_without_blocks", rather)
+
+
+@pytest.mark.parametrize("name", list(BLOCKS))
+def test_long_signals_in_blocks(name: str, in_blocks: None) -> None:
+    """Noise, a zero signal, and impulses: in the middle, and beside the ends, where the signal is mirrored."""
+    spec = BLOCKS[name]
+    plan = fresh(spec, target="cuda")
+    choices = plan._emitted.choices
+    assert any(choice.way is Way.BLOCKS for choice in choices.signals.values())
+    assert any(not choice.line.whole for choice in choices.signals.values()) == (name != "whole")
+    n = spec.input_shape[0]
+    x = np.zeros((5, n))
+    x[0] = np.random.default_rng(0).standard_normal(n)
+    x[2, 0] = x[3, n - 2] = x[4, n // 3] = 1
+    agree(plan, x[:3])
+    agree(plan, x[3:])
+
+
+def test_signals_are_thinned_for_filters_that_are_too_long_for_blocks(
+    in_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = Choices._with_blocks
+
+    def rather(self: Choices, signal: Signal, line: Line) -> Iterator[Follow]:
+        found = list(within(self, signal, line))
+        yield from [follow for follow in found if follow.thinning is not None] or found
+
+    monkeypatch.setattr(Choices, "_with_blocks", rather)
+    spec = Spec(dim=1, shape=1500, J=6, T=32)
+    plan = fresh(spec, target="cuda")
+    thinned = [choice for choice in plan._emitted.choices.signals.values() if choice.follow.thinning is not None]
+    assert any(choice.line.whole for choice in thinned) and any(not choice.line.whole for choice in thinned)
+    x = np.zeros((2, 1500))
+    x[0] = np.random.default_rng(0).standard_normal(1500)
+    x[1, 1] = 1
+    agree(plan, x)
+
+
+def test_leaves_of_several_parents_together() -> None:
+    for spec in (Spec(dim=1, shape=128, J=6), Spec(dim=1, shape=100, J=5, T="global")):
+        plan = fresh(spec, target="cuda")
+        assert plan._emitted.together is not None and plan._emitted.together.groups
+        agree(plan, np.random.default_rng(0).standard_normal((3, *spec.input_shape)))
+
+
+def test_signals_of_any_size_are_brought_to_the_same() -> None:
+    """The mean, and a power of two near the deviation, of signals that are loud, faint, constant and zero."""
+    plan = fresh(SPECS["fused"], target="cuda")
+    x = np.random.default_rng(0).standard_normal((6, 60)).astype(np.float32)
+    x[1], x[2], x[3], x[4] = 1e37 * x[1], 1e-36 * x[2], 7, 0
+    x[5] = 1e6 + x[5]
+    mean, scale = torch.empty(6), torch.empty(6)
+    plan._module.levels[(6,)](torch.from_numpy(x), mean, scale, SAMPLES=60, BLOCK=16)
+    assert np.all(np.abs(mean.numpy() - x.astype(np.float64).mean(1)) <= 1e-6 * np.abs(x).max(1))
+    deviation = x.astype(np.float64).std(1)
+    assert np.all(np.log2(scale.numpy()) % 1 == 0)
+    few = [0, 1, 2, 5]
+    assert np.all((scale.numpy()[few] <= 1.001 * deviation[few]) & (2 * scale.numpy()[few] > 0.999 * deviation[few]))
+    assert np.all(np.isfinite(scale.numpy()) & (scale.numpy() > 0))
 
 
 def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
@@ -128,11 +219,22 @@ def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
         agree(same, x)
 
 
-@pytest.mark.parametrize("sinks", [("local",), ("pack",), ("total", "raw")], ids=str)
-def test_kernels_run_by_themselves(sinks: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("sinks", "more"),
+    [
+        (("local",), {}),
+        (("pack",), {}),
+        (("total", "raw"), {}),
+        (("local", "pack"), {}),
+        (("pack",), {"crop": 8, "hop": 48}),
+        (("local",), {"together": True}),
+    ],
+    ids=str,
+)
+def test_kernels_run_by_themselves(sinks: tuple[str, ...], more: dict[str, Any]) -> None:
     """As they are timed when they are tuned."""
     shape = wavelet.default(256, 64, 40, sinks, outputs=8 if "local" in sinks else 0, kept=30)
-    launcher(shape, 3, tensor_cores=True, device="cpu")()
+    launcher(replace(shape, **more), 3, tensor_cores=True, device="cpu")()
 
 
 def test_selected_paths_alone() -> None:

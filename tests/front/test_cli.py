@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from native import needs_compiler
 
 import scatc
 from scatc import cli
+from scatc.runtime import libraries
 from scatc.runtime.cache import DiskCache, Entry, cache_key
 
 SMALL = ["--shape", "64", "--J", "3"]
@@ -353,11 +355,29 @@ def test_cache_info(run: Run, damaged: str, tmp_path: Path) -> None:
     done = run("cache", "info")
     assert done.code == 0
     assert str(tmp_path / "cache") in done.out
-    assert "entries  2\n" in done.out
+    assert "entries    2\n" in done.out
     assert "of at most 1.0 GiB" in done.out
+    assert "libraries  0, 0 bytes of at most 256.0 MiB\n" in done.out
     info = json.loads(run("cache", "info", "--json").out)
-    assert info.keys() == {"folder", "entries", "bytes", "max_bytes", "problem"}
+    assert info.keys() == {"folder", "entries", "bytes", "max_bytes", "problem", "libraries", "library_bytes"}
     assert (info["folder"], info["entries"], info["problem"]) == (str(tmp_path / "cache"), 2, None)
+
+
+@needs_compiler
+def test_libraries_of_c_code_are_counted_checked_and_cleared(run: Run) -> None:
+    libraries.load("int number(void) { return 5; }\n")
+    info = json.loads(run("cache", "info", "--json").out)
+    assert (info["entries"], info["libraries"]) == (0, 1)
+    ((name, trouble),) = libraries.verify()
+    assert trouble is None
+    assert info["library_bytes"] == (DiskCache().folder / "libraries" / name).stat().st_size
+    assert run("cache", "verify").out == "1 entry read, 0 damaged\n"
+    (DiskCache().folder / "libraries" / name).write_bytes(b"")
+    done = run("cache", "verify")
+    assert (done.code, done.out.splitlines()[-1]) == (1, "1 entry read, 1 damaged")
+    assert done.out.startswith(f"damaged  {name}: ")
+    assert run("cache", "clear").out.startswith("1 entry removed from ")
+    assert libraries.info() == (0, 0)
 
 
 def test_cache_verify_finds_damage(run: Run, damaged: str) -> None:

@@ -1,0 +1,46 @@
+"""The cpu target: C that is written for one transform."""
+
+from __future__ import annotations
+
+from scatc.codegen import Tables
+from scatc.codegen.cpu.emitter import Emitter
+from scatc.codegen.cpu.transposed import GradientEmitter
+from scatc.codegen.functional import NoArena
+from scatc.ir.adjoint import SAVES
+from scatc.ir.cost import Machine
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.transposed import Gradient
+
+
+class CpuTarget:
+    """See `scatc.codegen.Target`."""
+
+    name = runtime = "cpu"
+    requires = ("numpy", "scipy")
+    scheduled = True
+    saves = tuple(SAVES)  # where coefficients are kept, both ways run the programs for numpy
+
+    def machine(self, fft: str) -> Machine:
+        """The constants of the cost model."""
+        return Machine("C", fft_rate=60e9, matmul_rate=100e9, bandwidth=40e9, call=1e-7, cache_bytes=1 << 20)
+
+    def memory(self, options: Options, *, vector: bool = False) -> NoArena:
+        """The arena is the emitter's."""
+        return NoArena()
+
+    def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
+        """The arrays that emitted code reads."""
+        return _emitter(program)(program, options).tables
+
+    def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
+        """The source text."""
+        return _emitter(program)(program, options, version).source
+
+
+def _emitter(program: Program) -> type[Emitter]:
+    """That of transforms or that of gradients."""
+    return GradientEmitter if any(isinstance(node, Gradient) for _, node in program.graph) else Emitter
+
+
+TARGET = CpuTarget()

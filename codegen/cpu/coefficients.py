@@ -1,0 +1,137 @@
+"""How the coefficients of a signal are computed and where they are written."""
+
+from __future__ import annotations
+
+from math import prod
+from types import SimpleNamespace
+
+import numpy as np
+
+from scatc.codegen import Tables
+from scatc.codegen.cpu import fft, tables
+from scatc.codegen.cpu.functions import Functions
+from scatc.codegen.cpu.layout import Grid, padded
+from scatc.codegen.signals import Result, Signal
+from scatc.ir.filters import banks
+from scatc.ir.nodes import Input
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.text import print_node
+
+
+class Coefficients:
+    """The statements of results: from the signal at `v` to `out`.
+
+    Parameters
+    ----------
+    program : Program
+    options : Options
+    functions : Functions
+        To which what is called is added.
+    known : dict of str to array
+        To which matrices are added.
+    """
+
+    def __init__(self, program: Program, options: Options, functions: Functions, known: Tables) -> None:
+        self.program, self.options, self.functions, self.tables = program, options, functions, known
+        self.graph, self.spec = program.graph, program.graph.spec
+
+    def of(self, signal: Signal, grid: Grid, result: Result, scratch: int) -> SimpleNamespace:
+        """What the template needs to know of a result; averages along columns are at `scratch` in the arena."""
+        output = result.nodes[-1]
+        rows = np.array([self.program.places[path][1] for path in result.paths], np.int64)
+        self.tables[f"{output}_rows"] = rows
+        shape, paths = self.program.outputs[result.group]
+        source = self.graph[result.nodes[0]].x
+        direct = source != signal.name and isinstance(self.graph[source], Input)  # what comes before padding
+        return SimpleNamespace(
+            notes=[print_node(name, self.graph[name]) for name in result.nodes],
+            rows=f"{output}_rows",
+            group=result.group,
+            paths=len(paths),
+            samples=prod(shape),
+            lines=self._lines(signal, grid, result, scratch, direct),
+        )
+
+    def _lines(self, signal: Signal, grid: Grid, result: Result, scratch: int, direct: bool) -> list[str]:
+        if direct:  # whole or in part, but never averaged by phi
+            shape, source, stride = self.spec.input_shape, "input", self.spec.input_shape[-1]
+            before = [f"const real *const input = (const real *)x + (row + k) * {prod(shape)};", "(void)v;"]
+        else:
+            shape, source, stride, before = grid.shape, "v", grid.stride, []
+        rows, columns = prod(shape[:-1]), shape[-1]
+        if result.kind == "total":
+            return [*before, f"out[0] = sum_image({source}, {rows}, {columns}, {stride});"]
+        if result.kind == "integral":
+            return [*before, f"{self.functions.integrals()}({source}, {rows}, {columns}, {stride}, out);"]
+        if result.kind == "raw":
+            return [*before, *self._raw(result, source, stride)]
+        if len(shape) == 1:
+            line = self._average(signal, grid, result, 0, self.functions.lanes)
+            return [*before, f"average_line({source}, {columns}, {line}, {result.kept[0]}, out);"]
+        return [*before, *self._image(signal, grid, result, scratch, f"{source}, {{}}, {stride}")]
+
+    def _image(self, signal: Signal, grid: Grid, result: Result, scratch: int, source: str) -> list[str]:
+        """Along columns, flipped, and along columns again."""
+        rows, columns = grid.shape
+        high, wide = result.kept
+        flipped = padded(high, grid.lanes)
+        room = self.room(grid, result)
+        first, skipped = self._columns(signal, grid, result, 0, source.format(columns), f"along, {grid.stride}")
+        second, left = self._columns(signal, grid, result, 1, f"across, {high}, {flipped}", f"last, {flipped}")
+        return [
+            f"real *const along = c->arena + {scratch}, *const across = along + {room[0]}, *const last = across + {room[1]};",
+            first,
+            f"flip(along + {skipped * grid.stride}, {grid.stride}, {high}, {columns}, across, {flipped});",
+            second,
+            f"flip_out(last + {left * flipped}, {flipped}, {wide}, {high}, out);",
+        ]
+
+    def room(self, grid: Grid, result: Result) -> tuple[int, int, int]:
+        """Numbers of the averages along columns of an image, of these flipped, and of the averages of these."""
+        flipped = padded(result.kept[0], grid.lanes)
+        high, wide = (padded(n >> result.by, grid.lanes) + grid.lanes for n in grid.shape)
+        return high * grid.stride, grid.stride * flipped, wide * flipped
+
+    def _columns(
+        self, signal: Signal, grid: Grid, result: Result, axis: int, source: str, into: str
+    ) -> tuple[str, int]:
+        """Averages along columns by whatever is cheaper, and how many of them come before those that are kept."""
+        n, kept, tolerance = grid.shape[axis], result.kept[axis], self.options.tolerance
+        together, price = tables.group(grid, signal.level, axis, result.by, kept, self.spec, tolerance)
+        m = n >> result.by
+        if price <= fft.operations(n) / 2 + fft.operations(m) / 2 + n + 2 * m:
+            image, width, stride = source.split(", ")
+            name = self.functions.average_columns(together)
+            matrix = self._average(signal, grid, result, axis, together)
+            return f"{name}({image}, {n}, {width}, {stride}, {into}, {matrix}, {kept});", 0
+        name = self.functions.average_spectra(n, m)
+        table = f"phi{signal.level}_{axis}"
+        response = banks(self.spec)["phi"].axis_response(axis, signal.level) / n
+        self.tables[table] = np.ascontiguousarray(response.astype(self.options.dtype))
+        return f"{name}(c, {source}, {into}, c->tables[{table}]);", result.first[axis]
+
+    def _raw(self, result: Result, source: str, stride: int) -> list[str]:
+        if len(result.kept) == 1:
+            return [f"memcpy(out, {source} + {result.first[0]}, {result.kept[0]} * sizeof(real));"]
+        (top, left), (high, wide) = result.first, result.kept
+        return [
+            f"for (ptrdiff_t p = 0; p < {high}; p++)",
+            f"    memcpy(out + p * {wide}, {source} + (p + {top}) * {stride} + {left}, {wide} * sizeof(real));",
+        ]
+
+    def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int) -> str:
+        """The arguments that say how an axis is averaged: where windows begin, how far they move, matrix, length."""
+        found = tables.average(
+            self.spec,
+            grid,
+            signal.level,
+            axis,
+            result.by,
+            result.first[axis],
+            together,
+            self.options.tolerance,
+        )
+        name = f"phi{signal.level}_{axis}_{together}"
+        self.tables[name] = np.ascontiguousarray(found.a.astype(self.options.dtype))
+        return f"{found.start}, {found.step}, c->tables[{name}], {found.a.shape[0]}"

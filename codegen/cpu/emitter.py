@@ -1,0 +1,261 @@
+"""Walks the tree of signals and writes C: a trunk, and a function for each signal."""
+
+from __future__ import annotations
+
+from math import prod
+from types import SimpleNamespace
+
+from scatc.codegen import Tables
+from scatc.codegen.cpu import tables
+from scatc.codegen.cpu.coefficients import Coefficients
+from scatc.codegen.cpu.functions import Functions, exchanges, names, templates
+from scatc.codegen.cpu.layout import Grid, Spectrum, lanes, spectrum
+from scatc.codegen.signals import Signal, signals
+from scatc.ir.nodes import Fft, Modulus, Pad
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+from scatc.ir.text import print_node
+
+GROUP_BYTES = 192 << 10
+"""Moduli that are computed before their children: so many that they stay in the L2 cache."""
+
+MOST_GROUPED = 16
+
+BATCH = 64
+"""Signals of one call at most."""
+
+
+class Emitter:
+    """The walk over one program.
+
+    Attributes
+    ----------
+    source : str
+    tables : dict of str to array
+    """
+
+    needed: type[Functions] = Functions
+
+    def __init__(self, program: Program, options: Options, version: str = "") -> None:
+        self.program, self.options, self.graph = program, options, program.graph
+        self.spec = program.graph.spec
+        self.itemsize, self.lanes = options.itemsize, lanes(options.itemsize)
+        self.root = self._root()
+        self.tables: Tables = {}
+        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or ())
+        self.coefficients = Coefficients(program, options, self.functions, self.tables)
+        self.nodes: list[SimpleNamespace] = []
+        every = list(self.root.all())
+        self.scratch = max(self.grid(signal).turned for signal in every)
+        self.arena = self.scratch + max(self._transforms(signal) for signal in every)
+        self.source = self._module(version)
+        for table in self.tables.values():
+            table.flags.writeable = False
+
+    def _root(self) -> Signal:
+        return signals(self.program)
+
+    def grid(self, signal: Signal) -> Grid:
+        """How a signal lies."""
+        return Grid(signal.shape, self.lanes)
+
+    def _transforms(self, signal: Signal) -> int:
+        """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
+        grid = self.grid(signal)
+        averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
+        return max(2 * grid.transform, *averages, 0)
+
+    def _module(self, version: str) -> str:
+        trunk = self._trunk()
+        branches = [self._signal(child, self.arena) for child in self.root.children]
+        arena = max(node.stop for node in [trunk, *self.nodes])
+        held = spectrum(self.root, self.grid(self.root)).size if self.root.children else 0
+        return self._written("module.c.j2", version, trunk, branches, arena, held)
+
+    def _written(
+        self,
+        template: str,
+        version: str,
+        trunk: SimpleNamespace,
+        branches: list[SimpleNamespace],
+        arena: int,
+        held: int,
+        **more: object,
+    ) -> str:
+        """The text around functions: `arena` and `held` numbers of scratch memory and of a spectrum."""
+        layout = [1, self.itemsize, BATCH, self.itemsize * held, self.itemsize * arena, len(branches)]
+        for branch in branches:
+            layout += [branch.filters, branch.filters]
+        self.tables |= self.functions.tables
+        return (
+            templates()
+            .get_template(template)
+            .render(
+                title=f"{self.spec.dim}D scattering, {len(self.program.places)} paths.",
+                version=version,
+                dtype=self.options.dtype,
+                spec=self.spec,
+                tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
+                names=sorted(self.tables),
+                lanes=self.lanes,
+                exchanges=exchanges,
+                functions=self.functions.texts(),
+                nodes=self.nodes,
+                layout=layout,
+                trunk=trunk,
+                branches=[branch.name for branch in branches],
+                batch=BATCH,
+                **names(self.options.dtype),
+                **more,
+            )
+        )
+
+    # Signals.
+
+    def _signal(self, signal: Signal, free: int) -> SimpleNamespace:
+        """A function; what it holds begins where the arena is free."""
+        assert signal.fold is not None and signal.parent is not None
+        grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
+        fold, inverse, modulus = signal.nodes
+        weights = self.graph[modulus]
+        assert isinstance(weights, Modulus)
+        bank = tables.filters(self.spec, signal.fold, parent, weights.weights, self.options.dtype)
+        self.tables |= {f"{fold}_w": bank.w, f"{fold}_start": bank.start}
+        group = max(1, min(MOST_GROUPED, GROUP_BYTES // (self.itemsize * grid.size)))
+        if signal.children:
+            group += group % 2
+        node = SimpleNamespace(
+            name=modulus,
+            notes=[print_node(name, self.graph[name]) for name in signal.nodes],
+            u=free,
+            size=grid.size,
+            w=f"{fold}_w",
+            start=f"{fold}_start",
+            group=group,
+            parent=parent.size,
+            filters=len(signal.fold.indices),
+            inverse=self._inverse(grid, parent, bank),
+            results=self._results(signal, grid),
+        )
+        node.x = free + group * grid.size
+        self._below(node, signal, grid, group)
+        self.nodes.append(node)
+        return node
+
+    def _results(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
+        return [self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results]
+
+    def _below(self, node: SimpleNamespace, signal: Signal, grid: Grid, group: int) -> None:
+        """The spectra of a signal and its children."""
+        node.spectrum, node.children, node.stop = None, [], node.x
+        if signal.children:
+            own = spectrum(signal, grid)
+            node.spectrum = SimpleNamespace(
+                note=print_node(signal.spectrum, self.graph[signal.spectrum]),
+                lines=self._spectra(grid, own, f"c->arena + {node.x} + k * {own.size}", f"+ {own.size}", node.size),
+            )
+            node.stop = node.x + group * own.size
+            node.children = [self._signal(child, node.stop) for child in signal.children]
+
+    def _inverse(self, grid: Grid, parent: Spectrum, bank: tables.Filters) -> list[str]:
+        """From a window of the parent's spectrum at `at` to moduli, number k."""
+        name = self.functions.inverse(grid)
+        window = bank.w[0, 0, 0]
+        u = f"u + k * {grid.size}"
+        filters = f"w + f * {bank.w[0].size}"
+        if grid.kind == "line":
+            return [f"{name}(c, at, {parent.part}, {filters}, {bank.widths[0]}, {u});"]
+        if grid.kind == "image":
+            high, wide = bank.widths
+            return [
+                f"{name}(c, at, {parent.part}, {parent.stride}, {filters}, {window.shape[-1]}, {high}, {wide}, {u});"
+            ]
+        components, parts = bank.w.shape[1:3]
+        imaginary = f"{filters} + {window.size} + m * {parts * window.size}" if parts == 2 else "NULL"
+        deep, high, wide = bank.widths
+        loop = [f"for (int m = 0; m < {components}; m++)"] if components > 1 else ["{", "    const int m = 0;"]
+        call = (
+            f"    {name}(c, at, {parent.part}, {parent.stride}, {parent.plane}, {filters} + m * {parts * window.size}, "
+            f"{imaginary}, {window.shape[-1]}, {window[0].size}, {deep}, {high}, {wide}, m == 0, m == {components - 1}, "
+            f"c->arena + {self.scratch}, {u});"
+        )
+        return [*loop, call, *["}"] * (components == 1)]
+
+    def _spectra(self, grid: Grid, own: Spectrum, first: str, second: str, size: int) -> list[str]:
+        """The spectra of signals k and k + 1, at `first` and so many numbers further."""
+        name = self.functions.forward(grid)
+        room = grid.transform
+        lines = [
+            f"real *const z = c->arena + {self.scratch + self.lanes};",
+            f"const real *const a = u + k * {size}, *const b = u + least(k + 1, count - 1) * {size};",
+        ]
+        if grid.kind == "line":
+            low, high = own.axes[0]
+            (n,) = grid.shape
+            lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
+            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
+            return lines
+        shape = (1, *grid.rows, grid.shape[-2])[-3:]
+        low, high = zip(*([(0, 1), *own.axes][-3:]), strict=True)
+        lines.append(f"{name}(c, a, b, z, {room}, {grid.row});")
+        for what, numbers in (("n", shape), ("low", low), ("high", high)):
+            lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
+        lines.append(
+            f"spectra_volume(z, {room}, {grid.row}, n, low, high, {first}, {first} {second}, {own.part}, {own.stride});"
+        )
+        return lines
+
+    # The root.
+
+    def _trunk(self) -> SimpleNamespace:
+        root, grid = self.root, self.grid(self.root)
+        node = SimpleNamespace(
+            u=self.arena,
+            size=grid.size,
+            input=prod(self.spec.input_shape),
+            pad=self._pad(grid),
+            results=self._results(root, grid),
+            centre=[],
+            spectrum=None,
+        )
+        node.stop = self.arena + 2 * grid.size
+        if root.children:
+            own = spectrum(root, grid)
+            fft = self.graph[root.spectrum]
+            assert isinstance(fft, Fft)
+            if fft.centred:
+                rows, columns = prod(grid.shape[:-1]), grid.shape[-1]
+                node.centre = [
+                    f"real *const v = u + k * {grid.size};",
+                    f"const real mean = sum_image(v, {rows}, {columns}, {grid.stride}) / {rows * columns};",
+                    f"for (ptrdiff_t i = 0; i < {rows * grid.stride}; i++)",
+                    "    v[i] -= mean;",
+                ]
+            # the second of a pair that is not there: its spectrum goes where nobody reads
+            spare = node.stop
+            node.stop += own.size
+            first = f"(real *)spectrum + (row + k) * {own.size}"
+            second = f"+ (count > 1 ? {own.size} : c->arena + {spare} - ({first}))"
+            lines = self._spectra(grid, own, first, second, grid.size)
+            node.spectrum = SimpleNamespace(note=print_node(root.spectrum, fft), lines=lines)
+        return node
+
+    def _pad(self, grid: Grid) -> list[str]:
+        pad = self.graph[self.root.name]
+        *rows, n = self.spec.input_shape
+        if not isinstance(pad, Pad):
+            if not rows:
+                return [f"memcpy(to, from, {n} * sizeof(real));"]
+            return [
+                *[f"memset(to, 0, {grid.size} * sizeof(real));"] * (grid.stride > n),
+                f"for (ptrdiff_t i = 0; i < {prod(rows)}; i++)",
+                f"    memcpy(to + i * {grid.stride}, from + i * {n}, {n} * sizeof(real));",
+            ]
+        indices = []
+        for axis, (side, width) in enumerate(zip(self.spec.input_shape, pad.widths, strict=True)):
+            indices.append(f"{self.root.name}_index{axis}")
+            self.tables[indices[-1]] = tables.pad_index(side, width, pad)
+        if not rows:
+            return [f"pad_line(from, c->tables[{indices[0]}], {grid.shape[0]}, to);"]
+        sizes = f"{n}, {grid.shape[0]}, {grid.shape[1]}, {grid.stride}"
+        return [f"pad_image(from, c->tables[{indices[0]}], c->tables[{indices[1]}], {sizes}, to);"]

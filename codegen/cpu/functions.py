@@ -1,0 +1,172 @@
+"""The functions that a transform needs, each written once for its sizes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+
+from scatc.codegen import Tables
+from scatc.codegen.cpu import fft, tables
+from scatc.codegen.cpu.code import constant
+from scatc.codegen.cpu.layout import Grid, padded
+from scatc.ir.errors import TargetError
+
+LARGEST_LENGTH = 1 << 14
+"""Of a transform along columns: its rows are on the stack."""
+
+
+class Functions:
+    """What was asked for so far; texts are in an order in which callees come first.
+
+    Attributes
+    ----------
+    tables : dict of str to array
+        The twiddles that functions read.
+    """
+
+    def __init__(self, dtype: str, line: int, powers: tuple[float, ...]) -> None:
+        self.dtype, self.lanes, self.powers = dtype, line, powers
+        self.tables: Tables = {}
+        self._texts: dict[str, str] = {}
+
+    def texts(self) -> list[str]:
+        """All functions."""
+        return list(self._texts.values())
+
+    def dft(self, n: int) -> None:
+        """Along columns of n rows."""
+        if f"dft_{n}" in self._texts:
+            return
+        if max(n, max(fft.large_radices(n), default=0)) > LARGEST_LENGTH:
+            raise TargetError(
+                f"transforms of {n} samples along one axis are not possible with target='cpu': at most "
+                f"{LARGEST_LENGTH}; compile with target='numpy'"
+            )
+        turns = fft.twiddles(n)
+        if turns.size:
+            self.tables[f"turns_{n}"] = turns.astype(self.dtype)
+        for p in fft.large_radices(n):
+            if f"prime_dft_{p}" not in self._texts:
+                self._texts[f"prime_dft_{p}"] = self._render("primes.c.j2", "prime_dft", p)
+        self._texts[f"dft_{n}"] = "\n".join(fft.column_dft(n, self.dtype))
+
+    def inverse(self, grid: Grid) -> str:
+        """From a spectrum to moduli."""
+        kind = grid.kind
+        first, second = grid.inverse
+        if kind == "volume":
+            name = f"inverse_volume_{'x'.join(map(str, grid.shape))}"
+            self._plane("plane", first, second)
+            self.dft(grid.shape[0])
+            return self._add(name, "volumes.c.j2", "inverse", *grid.shape)
+        return self._plane(kind, first, second)
+
+    def _plane(self, kind: str, first: int, second: int) -> str:
+        self._steps(kind, first, second)
+        return self._add(f"inverse_{kind}_{first}x{second}", "planes.c.j2", "inverse", kind, first, second)
+
+    def forward(self, grid: Grid) -> str:
+        """From samples to the spectrum of a pair."""
+        first, second = grid.forward
+        kind = "line" if grid.kind == "line" else "image"
+        self._steps(kind, first, second)
+        name = self._add(f"forward_{kind}_{first}x{second}", "planes.c.j2", "forward", kind, first, second)
+        if grid.kind == "volume":
+            self.dft(grid.shape[0])
+            sizes = "x".join(map(str, grid.shape))
+            return self._add(f"forward_volume_{sizes}", "volumes.c.j2", "forward", *grid.shape)
+        return name
+
+    def _steps(self, kind: str, first: int, second: int) -> None:
+        self.dft(first)
+        self.dft(second)
+        if kind == "line" and first > 1:
+            self.tables[f"turns_{first}x{second}"] = tables.turns(first, second, self.dtype)
+
+    def average_columns(self, together: int) -> str:
+        """Averages along the columns of an image."""
+        return self._add(f"average_columns_{together}", "averages.c.j2", "average_columns", together)
+
+    def average_spectra(self, n: int, m: int) -> str:
+        """Averages along the columns of an image, by way of their spectra."""
+        self.dft(n)
+        self.dft(m)
+        return self._add(f"average_spectra_{n}_{m}", "averages.c.j2", "average_spectra", n, m)
+
+    def integrals(self) -> str:
+        """Sums of powers."""
+        return self._add("integrals", "volumes.c.j2", "integrals", self.powers)
+
+    def _add(self, name: str, template: str, macro: str, *arguments: object) -> str:
+        if name not in self._texts:
+            self._texts[name] = self._render(template, macro, *arguments)
+        return name
+
+    def _render(self, template: str, macro: str, *arguments: object) -> str:
+        module = (
+            templates()
+            .get_template(template)
+            .make_module(
+                {
+                    "pad": lambda n: padded(n, self.lanes),
+                    "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
+                    "number": lambda value: constant(value, self.dtype),
+                    "slope": lambda power: self._vector_power(power - 1),
+                    "vector_power": self._vector_power,
+                    "scalar_power": self._scalar_power,
+                }
+            )
+        )
+        return str(getattr(module, macro)(*arguments)).strip("\n")
+
+    def _vector_power(self, power: float) -> str:
+        """A power of x, a vector."""
+        if power == int(power) and 1 <= power <= 4:
+            return " * ".join(["x"] * int(power))
+        if power == -0.5:
+            return "1 / root(x)"
+        if power in (0.5, 1.5):
+            return "root(x)" if power == 0.5 else "x * root(x)"
+        return f"raised(x, {power!r})"
+
+    def _scalar_power(self, power: float) -> str:
+        if power == int(power) and 1 <= power <= 4:
+            return " * ".join(["x"] * int(power))
+        return f"{'powf' if self.dtype == 'float32' else 'pow'}(x, {power!r})"
+
+
+@lru_cache(maxsize=1)
+def templates() -> jinja2.Environment:
+    """The templates."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("scatc.codegen.cpu"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def exchanges(lanes: int) -> list[SimpleNamespace]:
+    """The steps in which `lanes` vectors of as many lanes are turned over: halves of ever smaller blocks swap."""
+    steps, distance = [], lanes // 2
+    while distance:
+        low = [i if not i & distance else lanes + i - distance for i in range(lanes)]
+        high = [i + distance if not i & distance else lanes + i for i in range(lanes)]
+        steps.append(SimpleNamespace(distance=distance, low=_list(low), high=_list(high)))
+        distance //= 2
+    return steps
+
+
+def _list(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def names(dtype: str) -> dict[str, Any]:
+    """What a dtype is called in C."""
+    if dtype == "float32":
+        return {"real": "float", "suffix": "ps", "intrinsic": "", "sqrt": "sqrtf", "pow": "powf", "itemsize": 4}
+    return {"real": "double", "suffix": "pd", "intrinsic": "d", "sqrt": "sqrt", "pow": "pow", "itemsize": 8}

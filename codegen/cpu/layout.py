@@ -1,0 +1,169 @@
+"""How arrays lie in memory: rows padded to whole cache lines, planes of real and of imaginary parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from scatc.codegen.signals import Signal
+from scatc.ir.nodes import Box, Fold
+
+LINE = 64
+"""Bytes to which rows are padded: a cache line, and the longest vector that there is."""
+
+
+def lanes(itemsize: int) -> int:
+    """Numbers in a line."""
+    return LINE // itemsize
+
+
+def padded(n: int, to: int) -> int:
+    """The next multiple."""
+    return -(-n // to) * to
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A signal: how its samples lie, and how it is transformed.
+
+    A line of n samples is a matrix of A rows and B columns, ``n = A B``. Images lie row by row, volumes plane by plane.
+    Spectra of images have their axes turned, bins of the first axis are neighbours.
+    """
+
+    shape: tuple[int, ...]
+    lanes: int
+
+    @property
+    def kind(self) -> str:
+        """What it is called."""
+        return ("line", "image", "volume")[len(self.shape) - 1]
+
+    @cached_property
+    def matrix(self) -> tuple[int, int]:
+        """Of a line: rows and columns, these a whole number of vectors if that is possible."""
+        (n,) = self.shape
+        columns = next((c for c in _divisors(n) if c % self.lanes == 0 and c * c >= n), n)
+        return n // columns, columns
+
+    @property
+    def inverse(self) -> tuple[int, int]:
+        """Lengths of the first and the second transform, from a spectrum to samples."""
+        return self.matrix if len(self.shape) == 1 else (self.shape[-1], self.shape[-2])
+
+    @property
+    def forward(self) -> tuple[int, int]:
+        """Lengths of the first and the second transform, from samples to a spectrum."""
+        return self.matrix if len(self.shape) == 1 else (self.shape[-2], self.shape[-1])
+
+    @property
+    def stride(self) -> int:
+        """Numbers from one row of samples to the next."""
+        return padded(self.shape[-1], self.lanes)
+
+    @property
+    def size(self) -> int:
+        """Numbers that the samples take."""
+        return prod(self.shape[:-1]) * self.stride + (self.lanes if len(self.shape) == 1 else 0)
+
+    @property
+    def turned(self) -> int:
+        """Numbers of a matrix that is turned over, with both of its parts."""
+        return 2 * padded(self.inverse[0], self.lanes) * padded(self.inverse[1], self.lanes)
+
+    @property
+    def row(self) -> int:
+        """Numbers from one row of the transform to the next: its bin 0 is there once more, and room on both sides."""
+        n = self.shape[0] if len(self.shape) == 1 else self.shape[-2]
+        return 2 * self.lanes + padded(n + 1, self.lanes)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of the transform: the axes besides that of neighbouring bins."""
+        return () if len(self.shape) == 1 else (*self.shape[:-2], self.shape[-1])
+
+    @property
+    def transform(self) -> int:
+        """Numbers of one part of the transform."""
+        return prod(self.rows) * self.row
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The bins of a signal that its children read, as they lie: axes are those of `Grid`'s spectra.
+
+    Attributes
+    ----------
+    grid : Grid
+    box : Box
+        In the order of the signal's axes.
+    """
+
+    grid: Grid
+    box: Box
+
+    @property
+    def axes(self) -> Box:
+        """The box in the order in which it lies."""
+        return self.box if len(self.box) == 1 else (*self.box[:-2], self.box[-1], self.box[-2])
+
+    @property
+    def before(self) -> int:
+        """Numbers before the first bin of a row, so that a multiple of a vector's length is aligned."""
+        return self.axes[-1][0] % self.grid.lanes
+
+    @property
+    def stride(self) -> int:
+        """Numbers from one row to the next."""
+        low, high = self.axes[-1]
+        return padded(self.before + high - low + 2 * self.grid.lanes, self.grid.lanes)
+
+    @property
+    def plane(self) -> int:
+        """Numbers of a plane of a volume."""
+        low, high = self.axes[-2]
+        return (high - low) * self.stride
+
+    @property
+    def part(self) -> int:
+        """Numbers of the real parts, and of the imaginary ones."""
+        return prod(high - low for low, high in self.axes[:-1]) * self.stride
+
+    @property
+    def size(self) -> int:
+        """Numbers in all."""
+        return 2 * self.part
+
+    def at(self, start: tuple[int, ...]) -> tuple[int, int]:
+        """Where a window begins, aligned; how many bins before its first one that is. `start` is in order of `axes`."""
+        place = 0
+        for k, (low, high) in zip(start[:-1], self.axes[:-1], strict=True):
+            place = place * (high - low) + k - low
+        column = start[-1] - self.axes[-1][0] + self.before
+        # what is not folded must not begin early: its window could outgrow the grid
+        early = 0 if self.grid.kind == "volume" else column % self.grid.lanes
+        return place * self.stride + column - early, early
+
+
+def spectrum(signal: Signal, grid: Grid) -> Spectrum:
+    """The spectrum of a signal with children."""
+    boxes = [box for child in signal.children if child.fold for box in windows(child.fold, grid.shape)]
+    return Spectrum(
+        grid, tuple((min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True))
+    )
+
+
+def windows(fold: Fold, shape: tuple[int, ...]) -> list[Box]:
+    """The windows of a fold's filters on their parent's grid."""
+    widths = fold.widths or shape
+    starts = fold.starts or ((0,) * len(shape),) * len(fold.indices)
+    return [tuple((s, s + w) for s, w in zip(start, widths, strict=True)) for start in starts]
+
+
+def turned(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes of a signal in the order in which its spectrum lies."""
+    return axes if len(axes) == 1 else (*axes[:-2], axes[-1], axes[-2])
+
+
+def _divisors(n: int) -> list[int]:
+    return [d for d in range(1, n + 1) if n % d == 0]

@@ -1,0 +1,140 @@
+"""The arrays that C code reads: filters on windows, matrices of averages, indices, twiddles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.codegen.cpu.layout import Grid, Spectrum, padded, turned, windows
+from scatc.ir.filters import Band, banks
+from scatc.ir.geometry import Padding, extension_index
+from scatc.ir.lowpass import impulse_response, taps
+from scatc.ir.nodes import Fold, Pad
+from scatc.ir.spec import Spec
+
+Array = NDArray[Any]
+
+LARGEST_GROUP = 14
+"""Averages along columns that are computed together: their sums are in registers."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The filters of a fold, as a target reads them.
+
+    Attributes
+    ----------
+    start : array of int64
+        Where each filter's window begins in the parent's spectrum, in numbers.
+    w : array, shape ``(filters, components, parts, *rows, row)``
+        Real parts, and imaginary ones where there are any.
+    widths : tuple of int
+        Of the windows, in the order in which spectra lie, with the bins before that align them.
+    """
+
+    start: Array
+    w: Array
+    widths: tuple[int, ...]
+
+    @property
+    def complex(self) -> bool:
+        """Whether filters have imaginary parts."""
+        return bool(self.w.shape[2] == 2)
+
+
+def filters(spec: Spec, fold: Fold, parent: Spectrum, weights: tuple[int, ...], dtype: str) -> Filters:
+    """The filters of a fold: scaled so that no DFT needs to be, times the roots of the weights of a norm over m."""
+    bank, lanes = banks(spec)[fold.bank], parent.grid.lanes
+    boxes = windows(fold, parent.grid.shape)
+    responses = []
+    for index, box in zip(fold.indices, boxes, strict=True):
+        response = bank.window(index, fold.level, tuple(Band(a, b) for a, b in box)) / np.prod(parent.grid.shape)
+        if fold.components:
+            response = response[list(fold.components)]
+        if weights:
+            response = response * np.sqrt(np.array(weights, float)).reshape(-1, *(1,) * spec.dim)
+        responses.append(_real_if_possible(response.swapaxes(-1, -2) if spec.dim > 1 else response))
+    places = [parent.at(turned(tuple(a for a, _ in box))) for box in boxes]
+    before = max(shift for _, shift in places)
+    row = padded(before + responses[0].shape[-1], lanes) + lanes
+    kind = np.result_type(*responses)
+    parts = 2 if kind.kind == "c" else 1
+    shape = responses[0].shape
+    w = np.zeros((len(responses), shape[0], parts, *shape[1:-1], row))
+    for f, (response, (_, shift)) in enumerate(zip(responses, places, strict=True)):
+        for part in range(parts):
+            w[f, :, part, ..., shift : shift + shape[-1]] = response.imag if part else response.real
+    widths = (*shape[1:-1], before + shape[-1])
+    return Filters(np.array([at for at, _ in places], np.int64), np.ascontiguousarray(w.astype(dtype)), widths)
+
+
+def _real_if_possible(response: Array) -> Array:
+    """Without a phase that all components have, of which moduli know nothing."""
+    if not np.iscomplexobj(response):
+        return response
+    largest = np.abs(response).max()
+    for phase in (1, 1j):
+        if np.abs((response * phase).imag).max() <= 1e-15 * largest:
+            return np.asarray((response * phase).real)
+    return response
+
+
+def pad_index(n: int, widths: tuple[int, int], node: Pad) -> Array:
+    """Of each padded sample, the sample of the signal that it repeats; -1 is a zero."""
+    return extension_index(n, *widths, cast(Padding, node.mode)).astype(np.int32)
+
+
+def turns(rows: int, columns: int, dtype: str) -> Array:
+    """The twiddles between the rows and the columns of a line, shape ``(2, rows, columns)``."""
+    n = rows * columns
+    angles = -2 * np.pi * (np.outer(np.arange(rows), np.arange(columns)) % n) / n
+    return np.stack([np.cos(angles), np.sin(angles)]).astype(dtype)
+
+
+@dataclass(frozen=True)
+class Average:
+    """Averages along an axis, some at a time.
+
+    Attributes
+    ----------
+    a : array, shape ``(length, together)``
+        From a window of samples to averages; the next ones are those of a window `step` samples further.
+    start : int
+        The first window's first sample; windows go round the signal's end.
+    step : int
+    """
+
+    a: Array
+    start: int
+    step: int
+
+
+def average(
+    spec: Spec, grid: Grid, level: int, axis: int, by: int, first: int, together: int, tolerance: float
+) -> Average:
+    """The matrix of phi along one axis."""
+    h, n = impulse_response(spec, level, axis), grid.shape[axis]
+    reach = min(taps(spec, level, axis, tolerance), n)
+    length = min(((together - 1) << by) + reach, n)
+    whole = ((together - 1) << by) + reach >= n
+    start = 0 if whole else (first << by) - reach // 2
+    t, j = np.arange(together)[None, :], np.arange(length)[:, None]
+    distance = ((first + t) << by) - start - j
+    a = h[distance % n]
+    if not whole:
+        a = np.where(np.abs(distance) <= reach // 2, a, 0)
+    return Average(a, start, together << by)
+
+
+def group(grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float) -> tuple[int, float]:
+    """How many averages along columns are best computed together, and what all of a column cost, in operations."""
+    n, reach = grid.shape[axis], taps(spec, level, axis, tolerance)
+
+    def price(g: int) -> float:
+        return -(-kept // g) * min(((g - 1) << by) + reach, n) * (g + 1)
+
+    best = min(range(1, min(LARGEST_GROUP, kept) + 1), key=lambda g: (price(g), -g))
+    return best, price(best)

@@ -1,0 +1,197 @@
+"""Blocks of long signals: overlapping pieces that fit the registers, each transformed by itself (overlap-save).
+
+A filter that reaches R samples needs no more than R on both sides of what is kept of it. So a long signal is cut into
+blocks of F samples that overlap by 2 R; of each filtered block the middle, F - 2 R samples, is right, and blocks side
+by side make the filtered signal, of as many samples as are needed and no more. Three kernels do it:
+
+- `cut` reads blocks and writes their spectra, of which all filters of the signal read;
+- the kernel of `wavelet.py` goes from there to moduli, and stores the middles;
+- `thin` smooths and subsamples signals for filters that are too long for blocks: a Gaussian, whose readers undo it.
+
+Signals go in pairs all the way: a block is one of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.triton.fft import radices, register_fft
+from scatc.codegen.triton.wavelet import ROWS, WARPS
+
+LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
+"""Samples of a block, as there are to choose from."""
+
+OVERLAP = 4
+"""A block is at least so many times as long as its filters reach to either side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How a line of samples is cut.
+
+    Attributes
+    ----------
+    length : int
+        Samples of a block.
+    halo : int
+        Of these, at either end, how many are another block's.
+    first : int
+        The sample with which the middle of the first block begins.
+    count : int
+    bins : int
+        Of a block's spectrum, how many are kept: those around 0.
+    """
+
+    length: int
+    halo: int
+    first: int
+    count: int
+    bins: int
+
+    @property
+    def hop(self) -> int:
+        """Samples of the middle."""
+        return self.length - 2 * self.halo
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What the kernel that cuts is specialised to.
+
+    Attributes
+    ----------
+    length, bins : int
+        Of a block, and of its spectrum what is kept.
+    around : bool
+        Whether the line is a circle of 2^k samples; else there are zeros beyond its ends.
+    """
+
+    length: int
+    bins: int
+    around: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Thin:
+    """What the kernel that thins is specialised to.
+
+    Attributes
+    ----------
+    length : int
+        Samples of a block when it is thin.
+    bins : int
+        Of a block's spectrum.
+    """
+
+    length: int
+    bins: int
+
+
+CUT = {
+    "U": "*i64",
+    "twiddles": "*i64",
+    "X": "*i64",
+    **dict.fromkeys(("line", "first", "hop", "blocks", "pairs"), "i32"),
+}
+"""Arguments of the kernel that cuts, and their types."""
+
+THIN = {
+    "X": "*i64",
+    "smooth": "*fp32",
+    "twiddles": "*i64",
+    "U": "*i64",
+    **dict.fromkeys(("line", "first", "crop", "hop", "blocks", "pairs"), "i32"),
+}
+"""Those of the kernel that thins."""
+
+
+def rows(length: int) -> int:
+    """Blocks of a program."""
+    return ROWS[length]
+
+
+def warps(length: int) -> int:
+    """Of a program."""
+    return WARPS[length]
+
+
+def cut(shape: Cut) -> str:
+    """The statements of the kernel that cuts."""
+    code, stages = Code(), radices(shape.length)
+    rest, last = shape.length // stages[0], shape.length // stages[-1]
+    code.write(
+        f"row = tl.program_id(0) * {rows(shape.length)} + tl.arange(0, {rows(shape.length)})",
+        "path = tl.program_id(1).to(tl.int64)",
+        "live = (row < pairs * blocks)[:, None]",
+        "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
+        "samples = U + ((path * pairs + pair) * line)[:, None]",
+        f"place = (first + (row % blocks) * hop)[:, None] + tl.arange(0, {rest})[None, :]",
+    )
+    planes: list[Plane] = []
+    for j in range(stages[0]):
+        at = code.let("at", f"place + {j * rest}")
+        if shape.around:
+            z = code.let("z", f"tl.load(samples + ({at} & (line - 1)))")
+        else:
+            z = code.let("z", f"tl.load(samples + {at}, mask=({at} >= 0) & ({at} < line), other=0)")
+        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+    planes = register_fft(code, planes, rows(shape.length), stages, -1, "twiddles")
+    code.write(
+        "# store",
+        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None]",
+        f"k = tl.arange(0, {last})[None, :]",
+    )
+    half, dropped = shape.bins // 2, shape.length - shape.bins
+    for q, plane in enumerate(planes):
+        assert plane is not None
+        start = q * last
+        if start + last <= half or start >= shape.length - half:
+            to = start if start + last <= half else start - dropped
+            code.write(f"tl.store(spectrum + {to} + k, both({plane[0]}, {plane[1]}), mask=live)")
+        else:
+            assert start >= half or shape.length - half <= start + last, "planes are kept or dropped as a whole"
+    return str(code)
+
+
+def least_bins(length: int) -> int:
+    """The fewest bins that can be kept of a block: a plane on either side of bin 0."""
+    return 2 * (length // radices(length)[-1])
+
+
+def thin(shape: Thin) -> str:
+    """The statements of the kernel that thins: the low bins, smoothed and folded, transformed back."""
+    code, stages = Code(), radices(shape.length)
+    rest, last = shape.length // stages[0], shape.length // stages[-1]
+    count = rows(shape.length)
+    code.write(
+        f"row = tl.program_id(0) * {count} + tl.arange(0, {count})",
+        "path = tl.program_id(1).to(tl.int64)",
+        "block = row % blocks",
+        "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
+        f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
+        f"p = tl.arange(0, {rest})",
+    )
+    planes: list[Plane] = []
+    for place in range(0, shape.length, rest):
+        total: Plane = None
+        for k, weight in ((place, place), (place - shape.length + shape.bins, place + shape.length)):
+            z = code.let("z", f"tl.load(spectrum + {k} + p[None, :])")
+            g = code.let("g", f"tl.load(smooth + {weight} + p)[None, :]")
+            total = code.add(total, code.pair(f"low({z}) * {g}", f"high({z}) * {g}"))
+        planes.append(total)
+    planes = register_fft(code, planes, count, stages, 1, "twiddles")
+    code.write(
+        "# store",
+        "samples = U + ((path * pairs + pair) * line)[:, None]",
+        f"at = tl.arange(0, {last})[None, :]",
+        "begin = block * hop - crop",
+        "end = tl.where(row < pairs * blocks, tl.minimum(hop + crop, line - begin), 0)[:, None]",
+        "begin = (first + begin)[:, None]",
+    )
+    for q, plane in enumerate(planes):
+        assert plane is not None
+        i = code.let("i", f"at + {q * last}")
+        inside = f"({i} >= crop) & ({i} < end)"
+        code.write(f"tl.store(samples + ((begin + {i}) & (line - 1)), both({plane[0]}, {plane[1]}), mask={inside})")
+    return str(code)

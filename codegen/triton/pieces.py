@@ -1,0 +1,210 @@
+"""Launches for pieces of transforms of lines: blocks of long signals, and leaves of several parents.
+
+`lines.py` walks the tree and says which signal takes which way; here is how the newer of these are written down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scatc.codegen.signals import Signal
+from scatc.codegen.triton import blocks as cutting
+from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton.blocks import Blocks, Cut, Thin
+from scatc.codegen.triton.choices import Choice, Line
+from scatc.codegen.triton.cost import USUAL
+from scatc.codegen.triton.emitter import Emitter
+from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.together import Group, Together, choose
+from scatc.codegen.triton.ways import MANY
+
+
+class Pieces(Emitter):
+    """What `Lines` launches, signal by signal.
+
+    Attributes
+    ----------
+    choices : Choices
+    together : Together or None
+        The leaves that are grouped.
+    cuts : dict of str to Cut or Thin
+        What the kernels of blocks are specialised to, by name.
+    """
+
+    together: Together | None
+
+    def prepare(self) -> None:
+        """What the walk gathers."""
+        self.choices, self.together = choose(self.spec, self.options, self.root, self.tuned)
+        self.cuts: dict[str, Cut | Thin] = {}
+
+    def explain(self) -> str:
+        """Which way each signal took, and what others would have taken."""
+        lines = [
+            f"ways, as predicted for {MANY} signals on {USUAL.name}: us to a signal's samples, or its coefficients",
+            f"{'signal':<24}{'samples':>8}{'rows':>6}  {'way':<10}{'us':>8}  {'of':<14}others",
+        ]
+        for signal in self.root.all():
+            choice = self._choice(signal)
+            if signal.parent is None:
+                continue
+            source = f"blocks {choice.cut.length}" if choice.cut else "spectrum"
+            if self.together and self.together.holds(signal):
+                source = "X1, grouped"
+            others = ", ".join(f"{way.name} {1e6 * one:.1f}" for way, one in choice.others.items())
+            lines.append(
+                f"{signal.name:<24}{signal.length:>8}{signal.paths:>6}  {choice.way.name:<10}"
+                f"{1e6 * choice.seconds:>8.1f}  {source:<14}{others}".rstrip()
+            )
+        return "\n".join(lines) + "\n"
+
+    def _choice(self, signal: Signal) -> Choice:
+        return self.choices.signals[signal.name]
+
+    def _packed(self, signal: Signal) -> str:
+        """Room for the moduli of pairs of signals."""
+        shape = f"({signal.paths}, pairs, {self._choice(signal).line.length})"
+        self.write(f"{signal.name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
+        return signal.name
+
+    def _filters(self, signal: Signal, padded: int = 0) -> int:
+        """The tables of a signal's filters, on windows of its parent's spectrum; yields how wide they are."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        thinning = self._choice(parent).follow.thinning
+        by, smooth = (thinning.by, thinning.response) if thinning else (0, None)
+        start, w = tables.filters(self.spec, fold, parent.length, padded, thinned=by, smooth=smooth)
+        self.table(f"{signal.nodes[0]}_start", start)
+        self.table(f"{signal.nodes[0]}_w", w)
+        return int(w.shape[1])
+
+    def _kernel(self, shape: wavelet.Shape) -> str:
+        """The name of a kernel in registers."""
+        known = {other: name for name, other in self.shapes.items()}
+        name = known.get(shape, f"wavelet_{shape.length}_{len(self.shapes)}")
+        self.shapes[name] = shape
+        return name
+
+    # Blocks of long signals.
+
+    def _cut(self, signal: Signal, samples: str, cut: Blocks, number: int = 0) -> str:
+        """The spectra of blocks; a signal may be cut in several ways."""
+        name = f"B{number}_{signal.name}"
+        self.write(
+            f"# {cut.count} blocks of {cut.length} samples, the first from {cut.first - cut.halo} on, each but for "
+            f"{cut.halo} at either end",
+        )
+        self._cut_line(name, signal.paths, samples, self._choice(signal).line, cut)
+        return name
+
+    def _cut_line(self, name: str, paths: int, samples: str, line: Line, cut: Blocks, place: int | None = None) -> None:
+        """Launch the kernel that cuts; its result may have a place among those of other signals."""
+        shape = Cut(cut.length, cut.bins, line.whole)
+        known = {other: kernel for kernel, other in self.cuts.items()}
+        kernel = known.get(shape, f"cut_{shape.length}_{len(self.cuts)}")
+        self.cuts[kernel] = shape
+        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        sizes = f"({paths}, pairs, {cut.count}, {cut.bins})" if cut.count > 1 else f"({paths}, pairs, {cut.bins})"
+        if place is None:
+            self.write(f"{name} = torch.empty({sizes}, dtype=torch.complex64, device=x.device)")
+        else:
+            self.write(f"{name} = X1[{place} * pairs : {place + paths * cut.bins} * pairs].view{sizes}")
+        arguments = [f"{samples}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
+        first = cut.first - cut.halo - line.first
+        arguments += [f"{name}.view(torch.int64)", str(line.length), str(first), str(cut.hop), str(cut.count), "pairs"]
+        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(paths))
+        warps = cutting.warps(shape.length)
+        self.launch(Launch(kernel, cutting.CUT, grid, arguments, {}, warps, paths * cut.count))
+
+    def _thin(self, signal: Signal, spectra: str) -> str:
+        """A signal smoothed and subsampled, made of the spectra of its blocks."""
+        follow = self._choice(signal).follow
+        cut, thinning = follow.cut, follow.thinning
+        assert cut is not None and thinning is not None
+        by, shape = thinning.by, Thin(cut.length >> thinning.by, cut.bins)
+        known = {other: name for name, other in self.cuts.items()}
+        kernel = known.get(shape, f"thin_{shape.length}_{len(self.cuts)}")
+        self.cuts[kernel] = shape
+        k = np.arange(shape.length)
+        bins = np.concatenate([k, k - shape.length]) / cut.length
+        smooth = f"smooth_{signal.name}"
+        self.table(smooth, (thinning.response(bins) / cut.length).astype(np.float32))
+        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        name, length = f"thin_{signal.name}", signal.length >> by
+        self.write(f"{name} = torch.zeros(({signal.paths}, pairs, {length}), dtype=torch.complex64, device=x.device)")
+        arguments = [f"{spectra}.view(torch.int64)", *self.named(smooth, f"twiddles_{shape.length}")]
+        numbers = (length, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
+        arguments += [f"{name}.view(torch.int64)", *map(str, numbers), "pairs"]
+        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(signal.paths))
+        warps = cutting.warps(shape.length)
+        self.launch(Launch(kernel, cutting.THIN, grid, arguments, {}, warps, signal.paths * cut.count))
+        return name
+
+    def _of_blocks(self, signal: Signal, cuts: dict[Blocks, str]) -> str:
+        """The samples of a signal from the blocks of its parent."""
+        choice, fold, parent = self._choice(signal), signal.fold, signal.parent
+        cut = choice.cut
+        assert fold is not None and parent is not None and cut is not None
+        spectra = cuts.get(cut) or self._cut(parent, "U0", cut)
+        shape = self.choices.shape_of_blocks(signal, cut, choice.line)
+        kernel, name = self._kernel(shape), signal.nodes[0]
+        start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, shape.width)
+        self.table(f"{name}_start", start)
+        self.table(f"{name}_w", w)
+        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        samples = self._packed(signal)
+        arguments = [f"{spectra}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.int64)"]
+        numbers = [str(cut.bins), str(len(fold.indices)), "1", "n", "pairs"]
+        numbers += [str(cut.count), str(choice.line.length)]
+        grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.signals})", str(signal.paths))
+        types = dict(wavelet.parameters(shape))
+        paths = signal.paths * cut.count
+        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, shape.warps, paths))
+        if cut not in cuts:
+            self.write(f"del {spectra}")
+        return samples
+
+    # Leaves of several parents.
+
+    def _walk(self) -> tuple[str, list[tuple[str, str]]]:
+        """As every program's; leaves that are grouped come last."""
+        trunk, branches = super()._walk()
+        if self.together:
+            self.lines = []
+            for group in self.together.groups:
+                self._group(group)
+            branches.append(("leaves", "\n".join(self.lines)))
+        return trunk, branches
+
+    def _group(self, group: Group) -> None:
+        """Leaves of several parents."""
+        assert self.together is not None
+        shape, result, level = group.shape, group.result, group.leaves[0].level
+        name, of = self._kernel(shape), f"leaves{level}_{shape.width}"
+        places, starts, weights, rows = [], [], [], []
+        for leaf in group.leaves:
+            self.note(*leaf.nodes, *leaf.results[0].nodes)
+            assert leaf.fold is not None and leaf.parent is not None
+            start, w = tables.filters(self.spec, leaf.fold, leaf.parent.length, shape.width)
+            bins, filters = self.choices.spectrum_bins(leaf.parent), len(leaf.fold.indices)
+            first = self.together.places[leaf.parent.name]
+            places += [(first + bins * (path // filters), bins) for path in range(leaf.paths)]
+            starts += [*np.tile(start, leaf.paths // filters)]
+            weights += [np.tile(w, (leaf.paths // filters, 1))]
+            rows += [self.program.places[path][1] for path in leaf.results[0].paths]
+        self.table(f"{of}_place", np.array(places, np.int32))
+        self.table(f"{of}_start", np.array(starts, np.int32))
+        self.table(f"{of}_w", np.concatenate(weights))
+        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        self.table(f"{of}_{result.kind}_row", np.array(rows, np.int32))
+        arguments = ["X1.view(torch.int64)", *self.named(f"{of}_place", f"{of}_start", f"{of}_w")]
+        arguments += self.named(f"twiddles_{shape.length}")
+        if result.kind == "local":
+            averaging = tables.leaf_matrix(self.spec, level, result.by, result.first[0], shape)
+            arguments += self.split(f"leaf{level}_{shape.warps}", averaging)
+        arguments += ["scale", *self.named(f"{of}_{result.kind}_row"), f"outs[{result.group}]"]
+        numbers = [str(len(self.program.outputs[result.group][1])), "n", "pairs"]
+        grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(group.paths))
+        types = dict(wavelet.parameters(shape))
+        self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, group.paths))
