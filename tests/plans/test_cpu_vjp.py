@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import re
 import threading
 import tracemalloc
@@ -23,6 +24,7 @@ from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
 from scatc.runtime import native
 from scatc.runtime.cpu import CpuPlan
+from scatc.runtime.native import Memory
 from scatc.runtime.native_gradient import NativeGradient
 
 pytestmark = needs_compiler
@@ -190,7 +192,7 @@ def test_working_bytes(name: str) -> None:
     plan = plan_of(TRANSFORMS[name], workers=3)
     layout, memory = code_of(plan).layout, code_of(plan).memory
     assert plan.working_bytes("vjp") == 3 * (layout.arena_bytes + 2 * memory.batch * layout.spectrum_bytes)
-    sizes = f"arena={layout.arena_bytes} spectrum={layout.spectrum_bytes}"
+    sizes = f"arena={layout.arena_bytes} spectrum={2 * layout.spectrum_bytes}"
     assert plan.schedule("vjp").startswith(f"program batch={memory.batch} workers=3 {sizes}\n")
 
 
@@ -198,12 +200,15 @@ def test_working_bytes(name: str) -> None:
 @pytest.mark.parametrize("name", ["1d", "2d", "3d"])
 def test_a_limit_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = TRANSFORMS[name]
-    layout = code_of(plan_of(spec)).layout
+    plan = plan_of(spec)
+    layout = code_of(plan).layout
     one = layout.arena_bytes + 2 * layout.spectrum_bytes
+    least = Memory(plan._native.layout, 1, 1).bytes  # what the transform needs
     for limit, workers in ((one, 1), (2 * one, 2), (3 * one + 6 * layout.spectrum_bytes, 3)):
-        plan = plan_of(spec, workers=3, memory_limit=limit, dtype="float32")
+        limit = max(limit, least)
+        plan = plan_of(spec, workers=3, memory_limit=limit)
         memory = code_of(plan).memory
-        assert memory.workers == workers
+        assert memory.workers >= workers
         assert plan.working_bytes("vjp") <= limit
         x = noise(plan, 7)
         g = cotangents_like(plan(x))
@@ -211,13 +216,21 @@ def test_a_limit_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             seen = Seen(plan, patch)
             assert_gradient(plan, x, g, plan.vjp(x, g))
         assert max(n for _, n in seen.calls) <= memory.batch
-    plan = plan_of(spec, memory_limit=one - 1)
+
+
+@FEW
+def test_a_limit_that_is_too_small_says_what_is_needed(name: str) -> None:
+    code = code_of(plan_of(TRANSFORMS[name]))
+    one = code.layout.arena_bytes + 2 * code.layout.spectrum_bytes
+    code._options = dataclasses.replace(code._options, memory_limit=one)
+    assert code._within().bytes == one
+    code._options = dataclasses.replace(code._options, memory_limit=one - 1)
     text = (
         f"memory_limit={one - 1} bytes is too small for the gradient: one signal and one path at a time on one worker "
         f"need {one} bytes; raise memory_limit, or select fewer paths"
     )
     with pytest.raises(CompileError, match=f"^{re.escape(text)}$"):
-        plan.vjp(x, g)
+        code._within()
 
 
 @pytest.mark.parametrize(
