@@ -29,8 +29,8 @@ MOST_RATIO = 8.0
 class CpuPlan(NumpyPlan):
     """A plan that is called on numpy arrays, and runs C code that was compiled for this machine.
 
-    `vjp` runs C code as well, which is compiled when it is first needed. If coefficients are to be kept for it (`save`),
-    `forward` and `vjp` are those of the plan for numpy of the same transform.
+    `vjp` runs C code as well, which is compiled when it is first needed. If coefficients are to be kept for it
+    (`save`), `forward` and `vjp` are those of the plan for numpy of the same transform.
 
     Attributes
     ----------
@@ -116,9 +116,10 @@ class CpuPlan(NumpyPlan):
 
     def schedule(self, of: str = "forward") -> str:
         """The loops as text; `of` may be 'vjp', for those of the gradient."""
-        if of != "forward":
-            return super().schedule(of)
-        memory, (_, _, nodes) = self._native.memory, str(self._program).partition("\n")
+        part = self._native if of == "forward" else self._part(of)
+        if not isinstance(part, NativeCode):
+            return str(part.program)
+        memory, (_, _, nodes) = part.memory, str(part.program).partition("\n")
         sizes = f"arena={memory.layout.arena_bytes} spectrum={memory.layout.spectrum_bytes}"
         return f"program batch={memory.batch} workers={memory.workers} {sizes}\n{nodes}"
 

@@ -159,28 +159,13 @@ class GradientEmitter(Emitter):
 
     def _back(self, grid: Grid, parent: Spectrum, bank: tables.Filters, waves: int, leaf: bool) -> list[str]:
         """From the cotangent of a modulus, at `g`, to what it adds to that of the parent's spectrum."""
-        name, window, size = self.forms.window(grid), bank.w[0, 0, 0], grid.size
-        components, parts = bank.w.shape[1:3]
-        y, room, stride = self.scratch + self.lanes, grid.transform, window.shape[-1]
-        wave = f"c->arena + {waves} + k * {2 * components * size}"
-        lines = [f"real *const y = c->arena + {y}, *const z = {wave}, *const to = gx + places[k];"]
-        into = f"to, to + {parent.part}"
-        filters = f"w + f * {bank.w[0].size}"
         if grid.kind == "volume":
-            deep, high, wide = bank.widths
-            real = f"{filters} + m * {parts * window.size}"
-            imaginary = f"{real} + {window.size}" if parts == 2 else "NULL"
-            return [
-                *lines,
-                f"ratios({size}, v, g);",
-                f"for (int m = 0; m < {components}; m++) {{",
-                f"    real *const zr = z + m * {2 * size}, *const zi = zr + {size};",
-                f"    multiply({size}, g, zr, zi);",
-                f"    {name}(c, zr, zi, y, {room}, {grid.row}, {high}, {wide});",
-                f"    unfold_volume(y, y + {room}, {grid.row}, {grid.shape[2] * grid.row}, {real}, {imaginary}, {stride}, "
-                f"{window[0].size}, {deep}, {high}, {wide}, {into}, {parent.stride}, {parent.plane});",
-                "}",
-            ]
+            return self._back_volume(grid, parent, bank, waves)
+        name, stride, size = self.forms.forward(grid), bank.w.shape[-1], grid.size
+        y, room = self.scratch + self.lanes, grid.transform
+        wave = f"c->arena + {waves} + k * {2 * size}"
+        lines = [f"real *const y = c->arena + {y}, *const z = {wave}, *const to = gx + places[k];"]
+        into, filters = f"to, to + {parent.part}", f"w + f * {bank.w[0].size}"
         if leaf:
             lines.append("const real *const at = x + places[k];")
             lines += self._waves(grid, parent, bank, waves, given=True)
@@ -199,6 +184,22 @@ class GradientEmitter(Emitter):
             ends = f"{bank.widths[0]}, {bank.widths[1]}, {into}, {parent.stride}"
             lines.append(f"unfold_image(y, y + {room}, {row}, {rows}, {n}, {filters}, {stride}, {ends});")
         return lines
+
+    def _back_volume(self, grid: Grid, parent: Spectrum, bank: tables.Filters, waves: int) -> list[str]:
+        name, window, size = self.forms.unfold_volume(grid), bank.w[0, 0, 0], grid.size
+        components, parts = bank.w.shape[1:3]
+        deep, high, wide = bank.widths
+        filters = f"w + f * {bank.w[0].size} + m * {parts * window.size}"
+        imaginary = f"{filters} + {window.size}" if parts == 2 else "NULL"
+        return [
+            f"ratios({size}, v, g);",
+            f"for (int m = 0; m < {components}; m++) {{",
+            f"    real *const z = c->arena + {waves} + (k * {components} + m) * {2 * size};",
+            f"    {name}(c, g, z, z + {size}, c->arena + {self.scratch + self.lanes}, {grid.transform}, {grid.row}, "
+            f"{filters}, {imaginary}, {window.shape[-1]}, {window[0].size}, {deep}, {high}, {wide}, gx + places[k], "
+            f"{parent.part}, {parent.stride}, {parent.plane});",
+            "}",
+        ]
 
     # The root.
 

@@ -24,12 +24,10 @@ class TransposedFunctions(Functions):
         self._steps(kind, first, second)
         return self._add(f"waves_{kind}_{first}x{second}", TEMPLATE, "waves", kind, first, second)
 
-    def window(self, grid: Grid) -> str:
-        """From a complex signal to its spectrum, of volumes no more than a window."""
-        name = self.forward(grid)
-        if grid.kind != "volume":
-            return name
-        return self._add(f"window_volume_{_sizes(grid)}", TEMPLATE, "window_volume", *grid.shape)
+    def unfold_volume(self, grid: Grid) -> str:
+        """From one component of a wave to what it adds to the cotangent of its parent's spectrum."""
+        self.forward(grid)
+        return self._add(f"unfold_volume_{_sizes(grid)}", TEMPLATE, "unfold_volume", *grid.shape)
 
     def samples(self, grid: Grid) -> str:
         """From the spectrum of a pair to samples."""

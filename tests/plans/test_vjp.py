@@ -17,6 +17,7 @@ from frameworks_support import ALL_TRANSFORMS, KINDS, TRANSFORMS, signals_of
 from gradients import arrays_of, assert_gradient, cotangents_like, expected_gradient, mapped, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native import ARRAY_TARGETS
 from strategies import selections, signal, specs, without_roots
 
 from scatc.codegen import find_target
@@ -30,6 +31,7 @@ from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
 from scatc.ir.values import infer
 from scatc.runtime import code as code_module
+from scatc.runtime import native
 from scatc.runtime.driver import build
 from scatc.runtime.numpy import NumpyPlan
 from scatc.runtime.plan import Plan
@@ -37,13 +39,15 @@ from scatc.runtime.plan import Plan
 DTYPES = st.sampled_from(["float64", "float32"])
 EVERY_SAVE = pytest.mark.parametrize("save", SAVES)
 EVERY_DTYPE = pytest.mark.parametrize("dtype", ["float64", "float32"])
+EVERY_TARGET = pytest.mark.parametrize("target", ARRAY_TARGETS)
 FEW = pytest.mark.parametrize("name", ["1d", "1d_none", "2d", "3d"])
 
 
 @pytest.fixture
 def shares_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Share whatever is small, too."""
-    monkeypatch.setattr(code_module, "SHORTEST_CALL", 0.0)
+    for module in (code_module, native):
+        monkeypatch.setattr(module, "SHORTEST_CALL", 0.0)
 
 
 def noise(plan: Plan, *batch: int) -> Array:
@@ -82,8 +86,9 @@ def test_any_small_spec(dim: int, data: st.DataObject) -> None:
 
 @ALL_TRANSFORMS
 @EVERY_DTYPE
-def test_every_kind_of_signal(spec: Spec, dtype: str) -> None:
-    plan = fresh(spec, dtype=dtype, save="first_order")
+@EVERY_TARGET
+def test_every_kind_of_signal(spec: Spec, dtype: str, target: str) -> None:
+    plan = fresh(spec, dtype=dtype, save="first_order", target=target)
     for kind in KINDS if spec.shape[0] < 500 else ("noise", "sparse"):
         x = signals_of(spec, kind).astype(dtype)
         y, saved = plan.forward(x)
@@ -93,12 +98,13 @@ def test_every_kind_of_signal(spec: Spec, dtype: str) -> None:
 
 @pytest.mark.parametrize("side", [2, 3, 5, 8, 17, 31, 33, 47, 64])
 @pytest.mark.parametrize("padding", ["reflect", "zero", "periodic"])
-def test_every_side(side: int, padding: str) -> None:
+@EVERY_TARGET
+def test_every_side(side: int, padding: str, target: str) -> None:
     for spec in (
         Spec(dim=1, shape=side, J=1, padding=padding),
         Spec(dim=2, shape=(side // 2 + 1, 3), J=1, L=1, padding=padding),
     ):
-        plan = fresh(spec)
+        plan = fresh(spec, target=target)
         x = noise(plan, 2)
         g = cotangents_like(plan(x))
         assert_gradient(plan, x, g, plan.vjp(x, g))
@@ -114,10 +120,11 @@ def test_every_side(side: int, padding: str) -> None:
     ids=str,
 )
 @EVERY_DTYPE
-def test_windows_of_many_aliases(spec: Spec, dtype: str) -> None:
+@EVERY_TARGET
+def test_windows_of_many_aliases(spec: Spec, dtype: str, target: str) -> None:
     """Spectra far shorter than the window of their filters are repeated along it."""
-    plan = fresh(spec, dtype=dtype)
-    assert 'mode="wrap"' in plan.source("vjp")
+    plan = fresh(spec, dtype=dtype, target=target)
+    assert target == "cpu" or 'mode="wrap"' in plan.source("vjp")
     x = noise(plan, 2)
     g = cotangents_like(plan(x))
     assert_gradient(plan, x, g, plan.vjp(x, g))
@@ -126,9 +133,10 @@ def test_windows_of_many_aliases(spec: Spec, dtype: str) -> None:
 @pytest.mark.parametrize("kind", ["impulse", "sparse", "chirp"])
 @pytest.mark.parametrize("spec", [Spec(dim=1, shape=50, J=3, Q=2, order=1, T=0), Spec(dim=2, shape=(9, 8), J=2, T=0)])
 @EVERY_DTYPE
-def test_where_moduli_are_not_zero_digits_are_kept(spec: Spec, kind: str, dtype: str) -> None:
+@EVERY_TARGET
+def test_where_moduli_are_not_zero_digits_are_kept(spec: Spec, kind: str, dtype: str, target: str) -> None:
     """Cotangents only of what lies far above rounding: there the phases of impulses, too, are known."""
-    plan = fresh(spec, dtype=dtype)
+    plan = fresh(spec, dtype=dtype, target=target)
     x = signals_of(spec, kind).astype(dtype)
     y = plan(x)
     high = {path: array > 1e-3 * float(np.abs(array).max()) for path, array in y.items()}
@@ -148,9 +156,10 @@ def test_where_moduli_are_not_zero_digits_are_kept(spec: Spec, kind: str, dtype:
     ],
     ids=lambda spec: f"{spec.dim}D-{spec.average}",
 )
-def test_of_convex_functions_it_is_a_subgradient(spec: Spec, kind: str) -> None:
+@EVERY_TARGET
+def test_of_convex_functions_it_is_a_subgradient(spec: Spec, kind: str, target: str) -> None:
     """`f(y) >= f(x) + <gradient, y - x>`, also where moduli are 0: sums of first-order moduli are convex."""
-    plan = fresh(spec, dtype="float64")
+    plan = fresh(spec, dtype="float64", target=target)
     x = signals_of(spec, kind)[0]
     g = mapped(np.abs, cotangents_like(plan(x)))
 
@@ -179,10 +188,11 @@ def test_it_is_the_transpose_of_the_derivative(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @EVERY_SAVE
-def test_roots_of_zero_have_no_slope(kind: str, save: str) -> None:
+@EVERY_TARGET
+def test_roots_of_zero_have_no_slope(kind: str, save: str, target: str) -> None:
     """The derivative of a root is infinite next to 0, and counts as 0 there."""
     spec = Spec(dim=3, shape=(5, 4, 6), J=1, L=1, integral_powers=(0.5, 0.25, 1.5))
-    plan = fresh(spec, save=save)
+    plan = fresh(spec, save=save, target=target)
     x = signals_of(spec, kind).astype(np.float32)
     y, saved = plan.forward(x)
     gradient = plan.vjp(x, cotangents_like(y), saved)
@@ -195,8 +205,9 @@ def test_roots_of_zero_have_no_slope(kind: str, save: str) -> None:
 
 @ALL_TRANSFORMS
 @EVERY_SAVE
-def test_forward_gives_what_a_call_gives_and_what_vjp_wants(spec: Spec, save: str) -> None:
-    plan = fresh(spec, dtype="float64", save=save)
+@EVERY_TARGET
+def test_forward_gives_what_a_call_gives_and_what_vjp_wants(spec: Spec, save: str, target: str) -> None:
+    plan = fresh(spec, dtype="float64", save=save, target=target)
     assert plan.save_mode == save
     x = noise(plan, 3)
     y, saved = plan.forward(x)
@@ -294,9 +305,10 @@ def test_workers_and_chunks_agree(name: str, workers: int, cache_bytes: int) -> 
 
 @FEW
 @pytest.mark.usefixtures("shares_all")
-def test_many_callers(name: str) -> None:
+@EVERY_TARGET
+def test_many_callers(name: str, target: str) -> None:
     """Their workers stand in one queue, and must not stand in one another's memory."""
-    plan = fresh(TRANSFORMS[name], workers=4, save="first_order")
+    plan = fresh(TRANSFORMS[name], workers=4, save="first_order", target=target)
     calls = []
     for k in range(5):
         x = noise(plan, 1 + k) + np.float32(k)
@@ -342,8 +354,9 @@ def test_what_a_branch_raises_reaches_the_caller(name: str, workers: int, monkey
 
 @FEW
 @pytest.mark.parametrize("save", [None, "all"])
-def test_other_ways_to_the_same_plan(name: str, save: str | None, tmp_path: Path) -> None:
-    plan = fresh(TRANSFORMS[name], workers=2, save=save)
+@EVERY_TARGET
+def test_other_ways_to_the_same_plan(name: str, save: str | None, tmp_path: Path, target: str) -> None:
+    plan = fresh(TRANSFORMS[name], workers=2, save=save, target=target)
     x = noise(plan, 3)
     y, saved = plan.forward(x)
     g = cotangents_like(y)
@@ -387,11 +400,12 @@ def test_the_gradient_can_be_read_like_the_transform(name: str, save: str) -> No
                 part(of)
 
 
-def test_paths_that_are_not_output_have_no_gradient() -> None:
+@EVERY_TARGET
+def test_paths_that_are_not_output_have_no_gradient(target: str) -> None:
     spec = TRANSFORMS["1d"]
-    whole = fresh(spec, dtype="float64")
+    whole = fresh(spec, dtype="float64", target=target)
     chosen = whole.paths[2:7]
-    plan = fresh(spec, dtype="float64", select=chosen)
+    plan = fresh(spec, dtype="float64", select=chosen, target=target)
     x = noise(whole, 2)
     g = cotangents_like(plan(x))
     widened = np.zeros_like(whole(x))
