@@ -35,7 +35,7 @@ class CpuTarget:
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
-        return _emitter(program)(program, options, version).source
+        return _emitter(program)(program, options, version, tables).source
 
 
 def _emitter(program: Program) -> type[Emitter]:
