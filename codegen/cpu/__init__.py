@@ -31,7 +31,7 @@ class CpuTarget:
 
     def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The arrays that emitted code reads."""
-        return _emitter(program)(program, options).tables
+        return _emitter(program)(program, options, known=known).tables
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""

@@ -160,9 +160,7 @@ class Emitter:
 
     # From a window of the parent's spectrum, at `at`, to moduli, number k.
 
-    def _filters(
-        self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]
-    ) -> list[str]:
+    def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
         """Of lines and images."""
         bank = tables.filters(self.spec, fold, parent, self.options.dtype, self.known.get(f"{name}_w"))
         self.tables |= {f"{name}_w": bank.w, f"{name}_start": bank.start}
@@ -173,9 +171,7 @@ class Emitter:
         row = bank.w.shape[-1]
         return [f"{function}(c, at, {parent.part}, {parent.stride}, {w}, {row}, {high}, {wide}, {u});"]
 
-    def _terms(
-        self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]
-    ) -> list[str]:
+    def _terms(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
         """Of volumes, component by component."""
         known = [self.known[table] for table in (f"{name}_a", f"{name}_w") if table in self.known]
         bank = volumes.terms(self.spec, fold, parent, weights, self.options.dtype, known)

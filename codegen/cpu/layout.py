@@ -75,9 +75,7 @@ class Grid:
     @property
     def turned(self) -> int:
         """Numbers of a matrix that is turned over, with both of its parts."""
-        return 2 * max(
-            spread(a, self.lanes) * padded(b, self.lanes) for a, b in (self.inverse, self.inverse[::-1])
-        )
+        return 2 * max(spread(a, self.lanes) * padded(b, self.lanes) for a, b in (self.inverse, self.inverse[::-1]))
 
     @property
     def row(self) -> int:

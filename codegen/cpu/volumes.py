@@ -75,7 +75,9 @@ def terms(
             for part in range(parts):
                 values = plane.imag if part else plane.real
                 b[f, m, : len(along), part, :, :wide] = values.swapaxes(-1, -2)
-    return Terms(start, np.ascontiguousarray(a.astype(dtype)), np.ascontiguousarray(b.astype(dtype)), (deep, high, wide))
+    return Terms(
+        start, np.ascontiguousarray(a.astype(dtype)), np.ascontiguousarray(b.astype(dtype)), (deep, high, wide)
+    )
 
 
 def _response(
@@ -112,9 +114,15 @@ def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box) -> tuple[Arr
     columns = []
     for pivot in pivots:
         part, row, column = np.unravel_index(pivot, (2, *shape))
-        rest = [Band(band.start + k, band.start + k + 1) for band, k in zip(others, (int(row), int(column)), strict=True)]
+        rest = [
+            Band(band.start + k, band.start + k + 1) for band, k in zip(others, (int(row), int(column)), strict=True)
+        ]
         columns.append(parts((read((Band(low, high), *rest)) * phase).reshape(-1))[:, int(part)])
-    along = np.linalg.solve(basis[:, pivots].T, np.stack(columns)) if np.any(basis[:, pivots]) else np.zeros((1, high - low))
+    along = (
+        np.linalg.solve(basis[:, pivots].T, np.stack(columns))
+        if np.any(basis[:, pivots])
+        else np.zeros((1, high - low))
+    )
     left = np.abs(along.T[[k - low for k in places]] @ basis - lines).max()
     if left > 10 * NEGLIGIBLE * max(np.abs(lines).max(), 1e-300):
         raise TargetError(
