@@ -33,7 +33,7 @@ class CpuTarget:
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
-        return Emitter(program, options, version).source
+        return Emitter(program, options, version, tables).source
 
 
 TARGET = CpuTarget()
