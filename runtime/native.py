@@ -191,28 +191,15 @@ class NativeCode:
         workers, batch = self.memory.workers, 1 if alone else self.memory.batch
         if workers > 1 and count * self.seconds < SHORTEST_CALL:
             workers = 1
-<<<<<<< HEAD
-        even = count if count >= MOST_UNEVEN * workers else count - count % workers
+        rest = count % workers
+        if count >= MOST_UNEVEN * workers or rest * self.seconds < SHORTEST_CALL:
+            rest = 0
+        even = count - rest
         run_chunks(call.whole, _chunks(0, even, workers, batch), workers)
         for chunk in _chunks(even, count, 1, batch):
             call.shared(chunk)
             run_chunks(call.part, self._parts(chunk, workers), workers)
             call.finish_shared(chunk)
-=======
-        rest = count % workers
-        if count >= MOST_UNEVEN * workers or rest * self.seconds < SHORTEST_CALL:
-            rest = 0
-        even = count - rest
-        call = _Call(self, signals, outs)
-        try:
-            run_chunks(call.whole, _chunks(0, even, workers, batch), workers)
-            for chunk in _chunks(even, count, 1, batch):
-                call.trunk(0, chunk)
-                run_chunks(call.part, self._parts(chunk, workers), workers)
-        finally:
-            self._arenas.extend(call.arenas.values())
-            self._spectra.extend(call.spectra.values())
->>>>>>> cpu-run
 
     def _parts(self, chunk: slice, workers: int) -> list[tuple[slice, int, int, int]]:
         """The branches, cut so that each worker can have a share of each: signals, branch, and filters from, to."""

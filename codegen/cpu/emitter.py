@@ -117,7 +117,7 @@ class Emitter:
         """A function; what it holds begins where the arena is free."""
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
-        fold, inverse, modulus = signal.nodes
+        fold, _, modulus = signal.nodes
         weights = self.graph[modulus]
         assert isinstance(weights, Modulus)
         filters = self._filters if grid.kind != "volume" else self._terms
@@ -204,10 +204,10 @@ class Emitter:
             return lines
         volume = grid.kind == "volume"
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
-        low, high = zip(*([(0, 1), *own.axes][-3:]), strict=True)
+        lows, highs = zip(*([(0, 1), *own.axes][-3:]), strict=True)
         plane = grid.plane if volume else 0
         lines.append(f"{name}(c, a, b, z, {room}, {grid.row}{f', {plane}' * volume});")
-        for what, numbers in (("n", shape), ("low", low), ("high", high)):
+        for what, numbers in (("n", shape), ("low", lows), ("high", highs)):
             lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
         lines.append(
             f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, {first}, {first} {second}, {own.part}, "
