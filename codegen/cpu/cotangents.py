@@ -118,4 +118,4 @@ class Cotangents:
             block >> result.by,
             block,
         )
-        return f"(spread){{{', '.join(map(str, numbers))}, c->tables[{name}]}}"
+        return f"(spreading){{{', '.join(map(str, numbers))}, c->tables[{name}]}}"

@@ -6,12 +6,12 @@ from math import prod
 from types import SimpleNamespace
 
 from scatc.codegen import Tables
-from scatc.codegen.cpu import tables
+from scatc.codegen.cpu import tables, volumes
 from scatc.codegen.cpu.coefficients import Coefficients
 from scatc.codegen.cpu.functions import Functions, exchanges, names, templates
 from scatc.codegen.cpu.layout import Grid, Spectrum, lanes, spectrum
 from scatc.codegen.signals import Signal, signals
-from scatc.ir.nodes import Fft, Modulus, Pad
+from scatc.ir.nodes import Fft, Fold, Modulus, Pad
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
@@ -36,12 +36,13 @@ class Emitter:
 
     needed: type[Functions] = Functions
 
-    def __init__(self, program: Program, options: Options, version: str = "") -> None:
+    def __init__(self, program: Program, options: Options, version: str = "", known: Tables | None = None) -> None:
         self.program, self.options, self.graph = program, options, program.graph
         self.spec = program.graph.spec
         self.itemsize, self.lanes = options.itemsize, lanes(options.itemsize)
         self.root = self._root()
         self.tables: Tables = {}
+        self.known = known or {}
         self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or ())
         self.coefficients = Coefficients(program, options, self.functions, self.tables)
         self.nodes: list[SimpleNamespace] = []
@@ -116,11 +117,11 @@ class Emitter:
         """A function; what it holds begins where the arena is free."""
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
-        fold, inverse, modulus = signal.nodes
+        fold, _, modulus = signal.nodes
         weights = self.graph[modulus]
         assert isinstance(weights, Modulus)
-        bank = tables.filters(self.spec, signal.fold, parent, weights.weights, self.options.dtype)
-        self.tables |= {f"{fold}_w": bank.w, f"{fold}_start": bank.start}
+        filters = self._filters if grid.kind != "volume" else self._terms
+        apply = filters(fold, signal.fold, grid, parent, weights.weights)
         group = max(1, min(MOST_GROUPED, GROUP_BYTES // (self.itemsize * grid.size)))
         if signal.children:
             group += group % 2
@@ -134,7 +135,7 @@ class Emitter:
             group=group,
             parent=parent.size,
             filters=len(signal.fold.indices),
-            inverse=self._inverse(grid, parent, bank),
+            inverse=apply,
             results=self._results(signal, grid),
         )
         node.x = free + group * grid.size
@@ -157,29 +158,35 @@ class Emitter:
             node.stop = node.x + group * own.size
             node.children = [self._signal(child, node.stop) for child in signal.children]
 
-    def _inverse(self, grid: Grid, parent: Spectrum, bank: tables.Filters) -> list[str]:
-        """From a window of the parent's spectrum at `at` to moduli, number k."""
-        name = self.functions.inverse(grid)
-        window = bank.w[0, 0, 0]
-        u = f"u + k * {grid.size}"
-        filters = f"w + f * {bank.w[0].size}"
+    # From a window of the parent's spectrum, at `at`, to moduli, number k.
+
+    def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
+        """Of lines and images."""
+        bank = tables.filters(self.spec, fold, parent, self.options.dtype, self.known.get(f"{name}_w"))
+        self.tables |= {f"{name}_w": bank.w, f"{name}_start": bank.start}
+        function, u, w = self.functions.inverse(grid), f"u + k * {grid.size}", f"w + f * {bank.w[0].size}"
         if grid.kind == "line":
-            return [f"{name}(c, at, {parent.part}, {filters}, {bank.widths[0]}, {u});"]
-        if grid.kind == "image":
-            high, wide = bank.widths
-            return [
-                f"{name}(c, at, {parent.part}, {parent.stride}, {filters}, {window.shape[-1]}, {high}, {wide}, {u});"
-            ]
-        components, parts = bank.w.shape[1:3]
-        imaginary = f"{filters} + {window.size} + m * {parts * window.size}" if parts == 2 else "NULL"
+            return [f"{function}(c, at, {parent.part}, {w}, {bank.widths[0]}, {u});"]
+        high, wide = bank.widths
+        row = bank.w.shape[-1]
+        return [f"{function}(c, at, {parent.part}, {parent.stride}, {w}, {row}, {high}, {wide}, {u});"]
+
+    def _terms(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
+        """Of volumes, component by component."""
+        known = [self.known[table] for table in (f"{name}_a", f"{name}_w") if table in self.known]
+        bank = volumes.terms(self.spec, fold, parent, weights, self.options.dtype, known)
+        self.tables |= {f"{name}_a": bank.a, f"{name}_w": bank.b, f"{name}_start": bank.start}
+        components, terms, parts = bank.b.shape[1:4]
+        function = self.functions.inverse_volume(grid, terms, parts)
         deep, high, wide = bank.widths
-        loop = [f"for (int m = 0; m < {components}; m++)"] if components > 1 else ["{", "    const int m = 0;"]
-        call = (
-            f"    {name}(c, at, {parent.part}, {parent.stride}, {parent.plane}, {filters} + m * {parts * window.size}, "
-            f"{imaginary}, {window.shape[-1]}, {window[0].size}, {deep}, {high}, {wide}, m == 0, m == {components - 1}, "
-            f"c->arena + {self.scratch}, {u});"
-        )
-        return [*loop, call, *["}"] * (components == 1)]
+        return [
+            f"const real *const a = c->tables[{name}_a];",
+            f"for (int m = 0; m < {components}; m++)",
+            f"    {function}(c, at, {parent.part}, {parent.stride}, {parent.plane}, "
+            f"a + (f * {components} + m) * {terms * deep}, w + (f * {components} + m) * {bank.b[0, 0].size}, "
+            f"{bank.b.shape[-1]}, {deep}, {high}, {wide}, m == 0, m == {components - 1}, "
+            f"c->arena + {self.scratch}, u + k * {grid.size});",
+        ]
 
     def _spectra(self, grid: Grid, own: Spectrum, first: str, second: str, size: int) -> list[str]:
         """The spectra of signals k and k + 1, at `first` and so many numbers further."""
@@ -195,13 +202,16 @@ class Emitter:
             lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
             lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
             return lines
+        volume = grid.kind == "volume"
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
-        low, high = zip(*([(0, 1), *own.axes][-3:]), strict=True)
-        lines.append(f"{name}(c, a, b, z, {room}, {grid.row});")
-        for what, numbers in (("n", shape), ("low", low), ("high", high)):
+        lows, highs = zip(*([(0, 1), *own.axes][-3:]), strict=True)
+        plane = grid.plane if volume else 0
+        lines.append(f"{name}(c, a, b, z, {room}, {grid.row}{f', {plane}' * volume});")
+        for what, numbers in (("n", shape), ("low", lows), ("high", highs)):
             lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
         lines.append(
-            f"spectra_volume(z, {room}, {grid.row}, n, low, high, {first}, {first} {second}, {own.part}, {own.stride});"
+            f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, {first}, {first} {second}, {own.part}, "
+            f"{own.stride}, {own.plane if volume else 0});"
         )
         return lines
 

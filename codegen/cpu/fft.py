@@ -191,11 +191,12 @@ def _read(stage: Stage, i: int | str) -> tuple[str, str]:
 def _straight(code: VectorCode, stage: Stage) -> None:
     """Rows are the planes of straight-line code."""
     planes: list[Plane] = [code.pair(*_read(stage, i)) for i in range(stage.radix)]
-    for k, plane in enumerate(dft(code, planes, -1)):
-        assert plane is not None
+    for k, done in enumerate(dft(code, planes, -1)):
+        assert done is not None
+        plane = done
         if k and not stage.last:
             c, s = code.let("c", f"splat(w[{2 * k - 2}])"), code.let("s", f"splat(w[{2 * k - 1}])")
-            plane = code.times(plane, (c, s))
+            plane = code.times(done, (c, s))
         for part, name in zip("ri", plane, strict=True):
             at = f"store(y{part} + ({stage.output(k)}) * ys, {name});"
             code.write(at if stage.last else f"b{part}[{stage.row(k)}] = {name};")

@@ -11,7 +11,7 @@ import jinja2
 from scatc.codegen import Tables
 from scatc.codegen.cpu import fft, tables
 from scatc.codegen.cpu.code import constant
-from scatc.codegen.cpu.layout import Grid, padded
+from scatc.codegen.cpu.layout import Grid, padded, spread
 from scatc.ir.errors import TargetError
 
 LARGEST_LENGTH = 1 << 14
@@ -54,15 +54,15 @@ class Functions:
         self._texts[f"dft_{n}"] = "\n".join(fft.column_dft(n, self.dtype))
 
     def inverse(self, grid: Grid) -> str:
-        """From a spectrum to moduli."""
-        kind = grid.kind
-        first, second = grid.inverse
-        if kind == "volume":
-            name = f"inverse_volume_{'x'.join(map(str, grid.shape))}"
-            self._plane("plane", first, second)
-            self.dft(grid.shape[0])
-            return self._add(name, "volumes.c.j2", "inverse", *grid.shape)
-        return self._plane(kind, first, second)
+        """From a spectrum to the moduli of a line or an image."""
+        return self._plane(grid.kind, *grid.inverse)
+
+    def inverse_volume(self, grid: Grid, terms: int, parts: int) -> str:
+        """From a spectrum to one component of the moduli of a volume."""
+        name = f"inverse_volume_{'x'.join(map(str, grid.shape))}_{terms}{'c' if parts == 2 else 'r'}"
+        self._plane("plane", *grid.inverse)
+        self.dft(grid.shape[0])
+        return self._add(name, "volumes.c.j2", "inverse", *grid.shape, terms, parts)
 
     def _plane(self, kind: str, first: int, second: int) -> str:
         self._steps(kind, first, second)
@@ -112,6 +112,7 @@ class Functions:
             .make_module(
                 {
                     "pad": lambda n: padded(n, self.lanes),
+                    "spread": lambda n: spread(n, self.lanes),
                     "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
                     "number": lambda value: constant(value, self.dtype),
                     "slope": lambda power: self._vector_power(power - 1),

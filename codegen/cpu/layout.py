@@ -23,6 +23,12 @@ def padded(n: int, to: int) -> int:
     return -(-n // to) * to
 
 
+def spread(n: int, to: int) -> int:
+    """An odd number of whole lines: what lies so far apart does not meet in a cache."""
+    lines = -(-n // to)
+    return (lines + 1 - lines % 2) * to
+
+
 @dataclass(frozen=True)
 class Grid:
     """A signal: how its samples lie, and how it is transformed.
@@ -69,7 +75,7 @@ class Grid:
     @property
     def turned(self) -> int:
         """Numbers of a matrix that is turned over, with both of its parts."""
-        return 2 * padded(self.inverse[0], self.lanes) * padded(self.inverse[1], self.lanes)
+        return 2 * max(spread(a, self.lanes) * padded(b, self.lanes) for a, b in (self.inverse, self.inverse[::-1]))
 
     @property
     def row(self) -> int:
@@ -83,8 +89,15 @@ class Grid:
         return () if len(self.shape) == 1 else (*self.shape[:-2], self.shape[-1])
 
     @property
+    def plane(self) -> int:
+        """Numbers from one plane of the transform of a volume to the next."""
+        return spread(self.shape[-1] * self.row, self.lanes)
+
+    @property
     def transform(self) -> int:
         """Numbers of one part of the transform."""
+        if len(self.shape) == 3:
+            return self.shape[0] * self.plane
         return prod(self.rows) * self.row
 
 
@@ -122,12 +135,15 @@ class Spectrum:
     def plane(self) -> int:
         """Numbers of a plane of a volume."""
         low, high = self.axes[-2]
-        return (high - low) * self.stride
+        return spread((high - low) * self.stride, self.grid.lanes)
 
     @property
     def part(self) -> int:
         """Numbers of the real parts, and of the imaginary ones."""
-        return prod(high - low for low, high in self.axes[:-1]) * self.stride
+        low, high = self.axes[0]
+        if self.grid.kind == "line":
+            return self.stride
+        return (high - low) * (self.stride if self.grid.kind == "image" else self.plane)
 
     @property
     def size(self) -> int:
@@ -136,13 +152,12 @@ class Spectrum:
 
     def at(self, start: tuple[int, ...]) -> tuple[int, int]:
         """Where a window begins, aligned; how many bins before its first one that is. `start` is in order of `axes`."""
-        place = 0
-        for k, (low, high) in zip(start[:-1], self.axes[:-1], strict=True):
-            place = place * (high - low) + k - low
+        steps = (self.plane, self.stride)[-len(start) + 1 :] if len(start) > 1 else ()
+        place = sum((k - low) * step for k, (low, _), step in zip(start, self.axes, steps, strict=False))
         column = start[-1] - self.axes[-1][0] + self.before
         # what is not folded must not begin early: its window could outgrow the grid
         early = 0 if self.grid.kind == "volume" else column % self.grid.lanes
-        return place * self.stride + column - early, early
+        return place + column - early, early
 
 
 def spectrum(signal: Signal, grid: Grid) -> Spectrum:

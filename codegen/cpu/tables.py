@@ -23,14 +23,13 @@ LARGEST_GROUP = 14
 
 @dataclass(frozen=True)
 class Filters:
-    """The filters of a fold, as a target reads them.
+    """The filters of a fold of lines or images, as C reads them.
 
     Attributes
     ----------
     start : array of int64
         Where each filter's window begins in the parent's spectrum, in numbers.
-    w : array, shape ``(filters, components, parts, *rows, row)``
-        Real parts, and imaginary ones where there are any.
+    w : array, shape ``(filters, *rows, row)``
     widths : tuple of int
         Of the windows, in the order in which spectra lie, with the bins before that align them.
     """
@@ -39,47 +38,22 @@ class Filters:
     w: Array
     widths: tuple[int, ...]
 
-    @property
-    def complex(self) -> bool:
-        """Whether filters have imaginary parts."""
-        return bool(self.w.shape[2] == 2)
 
-
-def filters(spec: Spec, fold: Fold, parent: Spectrum, weights: tuple[int, ...], dtype: str) -> Filters:
-    """The filters of a fold: scaled so that no DFT needs to be, times the roots of the weights of a norm over m."""
+def filters(spec: Spec, fold: Fold, parent: Spectrum, dtype: str, known: Array | None) -> Filters:
+    """The filters of a fold, scaled so that no DFT needs to be; `known` may have the array already."""
     bank, lanes = banks(spec)[fold.bank], parent.grid.lanes
     boxes = windows(fold, parent.grid.shape)
-    responses = []
-    for index, box in zip(fold.indices, boxes, strict=True):
-        response = bank.window(index, fold.level, tuple(Band(a, b) for a, b in box)) / np.prod(parent.grid.shape)
-        if fold.components:
-            response = response[list(fold.components)]
-        if weights:
-            response = response * np.sqrt(np.array(weights, float)).reshape(-1, *(1,) * spec.dim)
-        responses.append(_real_if_possible(response.swapaxes(-1, -2) if spec.dim > 1 else response))
     places = [parent.at(turned(tuple(a for a, _ in box))) for box in boxes]
     before = max(shift for _, shift in places)
-    row = padded(before + responses[0].shape[-1], lanes) + lanes
-    kind = np.result_type(*responses)
-    parts = 2 if kind.kind == "c" else 1
-    shape = responses[0].shape
-    w = np.zeros((len(responses), shape[0], parts, *shape[1:-1], row))
-    for f, (response, (_, shift)) in enumerate(zip(responses, places, strict=True)):
-        for part in range(parts):
-            w[f, :, part, ..., shift : shift + shape[-1]] = response.imag if part else response.real
-    widths = (*shape[1:-1], before + shape[-1])
-    return Filters(np.array([at for at, _ in places], np.int64), np.ascontiguousarray(w.astype(dtype)), widths)
-
-
-def _real_if_possible(response: Array) -> Array:
-    """Without a phase that all components have, of which moduli know nothing."""
-    if not np.iscomplexobj(response):
-        return response
-    largest = np.abs(response).max()
-    for phase in (1, 1j):
-        if np.abs((response * phase).imag).max() <= 1e-15 * largest:
-            return np.asarray((response * phase).real)
-    return response
+    *rows, row = turned(tuple(b - a for a, b in boxes[0]))
+    start, widths = np.array([at for at, _ in places], np.int64), (*rows, before + row)
+    if known is not None:
+        return Filters(start, known, widths)
+    w = np.zeros((len(boxes), *rows, padded(before + row, lanes) + lanes), dtype)
+    for f, (index, box, (_, shift)) in enumerate(zip(fold.indices, boxes, places, strict=True)):
+        response = bank.window(index, fold.level, tuple(Band(a, b) for a, b in box))[0] / np.prod(parent.grid.shape)
+        w[f, ..., shift : shift + row] = response.swapaxes(-1, -2) if rows else response
+    return Filters(start, w, widths)
 
 
 def pad_index(n: int, widths: tuple[int, int], node: Pad) -> Array:

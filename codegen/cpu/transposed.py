@@ -5,14 +5,15 @@ from __future__ import annotations
 from math import prod
 from types import SimpleNamespace
 
-from scatc.codegen.cpu import tables
+from scatc.codegen import Tables
+from scatc.codegen.cpu import tables, volumes
 from scatc.codegen.cpu.cotangents import Cotangents
 from scatc.codegen.cpu.emitter import Emitter
 from scatc.codegen.cpu.layout import Grid, Spectrum, spectrum
 from scatc.codegen.cpu.transposed_functions import TransposedFunctions
 from scatc.codegen.gradients import tree
 from scatc.codegen.signals import Signal
-from scatc.ir.nodes import Modulus, Pad
+from scatc.ir.nodes import Fold, Modulus, Pad
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
@@ -23,9 +24,9 @@ class GradientEmitter(Emitter):
 
     needed = TransposedFunctions
 
-    def __init__(self, program: Program, options: Options, version: str = "") -> None:
+    def __init__(self, program: Program, options: Options, version: str = "", known: Tables | None = None) -> None:
         self.tree = tree(program)
-        super().__init__(program, options, version)
+        super().__init__(program, options, version, known)
 
     def _root(self) -> Signal:
         return self.tree.root
@@ -63,11 +64,14 @@ class GradientEmitter(Emitter):
         fold, _, modulus = signal.nodes
         weights = self.graph[modulus]
         assert isinstance(weights, Modulus)
-        bank = tables.filters(self.spec, signal.fold, parent, weights.weights, self.options.dtype)
-        self.tables |= {f"{fold}_w": bank.w, f"{fold}_start": bank.start}
-        group, norm, leaf = (2 if signal.children else 1), grid.kind == "volume", not signal.children
+        group, norm = (2 if signal.children else 1), grid.kind == "volume"
         waves = free + group * grid.size
-        g = waves + group * 2 * bank.w.shape[1] * grid.size
+        if norm:
+            components, forth, back = self._terms_both_ways(fold, signal.fold, grid, parent, weights.weights, waves)
+        else:
+            components = 1
+            forth, back = self._filters_both_ways(fold, signal, grid, parent, waves)
+        g = waves + group * 2 * components * grid.size
         node = SimpleNamespace(
             name=modulus,
             notes=self._notes(signal.nodes),
@@ -80,10 +84,10 @@ class GradientEmitter(Emitter):
             parent=parent.size,
             filters=len(signal.fold.indices),
             norm=norm,
-            waves=[] if leaf and not norm else self._waves(grid, parent, bank, waves, given=False),
-            results=self.cotangents.of(signal, grid, self.scratch, add=not leaf),
+            waves=forth,
+            results=self.cotangents.of(signal, grid, self.scratch, add=bool(signal.children)),
             back=self._notes(self.tree.back[modulus]),
-            lines=self._back(grid, parent, bank, waves, leaf),
+            lines=back,
         )
         node.x = g + group * grid.size * norm
         self._below_and_back(node, signal, grid, group)
@@ -126,80 +130,84 @@ class GradientEmitter(Emitter):
         ]
         for what, numbers in (("n", shape), ("low", low), ("high", high)):
             lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
+        volume = grid.kind == "volume"
+        plane, own_plane = (grid.plane, own.plane) if volume else (0, 0)
         stride = grid.inverse[1] if grid.kind == "line" else grid.row
+        strides = f"{stride}, {plane}" if volume else f"{stride}"
+        ends = f"n, low, high, a, b, {own.part}, {own.stride}, {own_plane}"
         return [
             *lines,
-            f"tangle_rows(z, {room}, {grid.row}, n, low, high, a, b, {own.part}, {own.stride});",
-            f"{name}(c, z, {room}, {stride}, ga, ga + {grid.size});",
+            f"tangle_rows(z, {room}, {grid.row}, {plane}, {ends});",
+            f"{name}(c, z, {room}, {strides}, ga, ga + {grid.size});",
         ]
 
-    def _waves(self, grid: Grid, parent: Spectrum, bank: tables.Filters, waves: int, *, given: bool) -> list[str]:
-        """From a window of the parent's spectrum at `at` to waves and moduli, number k, or by `given` cotangents."""
-        name, window, size = self.forms.waves(grid), bank.w[0, 0, 0], grid.size
-        components, parts = bank.w.shape[1:3]
-        z = f"c->arena + {waves} + k * {2 * components * size}"
-        filters, stride, whole = f"w + f * {bank.w[0].size}", window.shape[-1], int(given)
-        if grid.kind == "line":
-            ends = f"{bank.widths[0]}, {whole}, u + k * {size}, {z}, {z} + {size}"
-            return [f"{name}(c, at, {parent.part}, {filters}, {ends});"]
-        if grid.kind == "image":
-            high, wide = bank.widths
-            ends = f"{whole}, u + k * {size}, {z}, {z} + {size}"
-            return [f"{name}(c, at, {parent.part}, {parent.stride}, {filters}, {stride}, {high}, {wide}, {ends});"]
-        imaginary = f"{filters} + {window.size} + m * {parts * window.size}" if parts == 2 else "NULL"
-        deep, high, wide = bank.widths
-        return [
-            f"for (int m = 0; m < {components}; m++) {{",
-            f"    real *const z = {z} + m * {2 * size};",
-            f"    {name}(c, at, {parent.part}, {parent.stride}, {parent.plane}, {filters} + m * {parts * window.size}, "
-            f"{imaginary}, {stride}, {window[0].size}, {deep}, {high}, {wide}, m == 0, m == {components - 1}, "
-            f"c->arena + {self.scratch}, u + k * {size}, z, z + {size});",
-            "}",
-        ]
+    def _filters_both_ways(
+        self, fold: str, signal: Signal, grid: Grid, parent: Spectrum, waves: int
+    ) -> tuple[list[str], list[str]]:
+        """Of lines and images, number k: from a window `at` to waves and moduli; from cotangents `g` to `to`.
 
-    def _back(self, grid: Grid, parent: Spectrum, bank: tables.Filters, waves: int, leaf: bool) -> list[str]:
-        """From the cotangent of a modulus, at `g`, to what it adds to that of the parent's spectrum."""
-        if grid.kind == "volume":
-            return self._back_volume(grid, parent, bank, waves)
-        name, stride, size = self.forms.forward(grid), bank.w.shape[-1], grid.size
-        y, room = self.scratch + self.lanes, grid.transform
-        wave = f"c->arena + {waves} + k * {2 * size}"
-        lines = [f"real *const y = c->arena + {y}, *const z = {wave}, *const to = gx + places[k];"]
-        into, filters = f"to, to + {parent.part}", f"w + f * {bank.w[0].size}"
+        Without children, cotangents are there before the waves, which then never meet memory without them.
+        """
+        assert signal.fold is not None
+        bank = tables.filters(self.spec, signal.fold, parent, self.options.dtype, self.known.get(f"{fold}_w"))
+        self.tables |= {f"{fold}_w": bank.w, f"{fold}_start": bank.start}
+        line, leaf, size, row = grid.kind == "line", not signal.children, grid.size, bank.w.shape[-1]
+        w, widths, room = f"w + f * {bank.w[0].size}", ", ".join(map(str, bank.widths)), grid.transform
+        z, read = f"c->arena + {waves} + k * {2 * size}", parent.part if line else f"{parent.part}, {parent.stride}"
+        filters = w if line else f"{w}, {row}"
+        ends = f"{widths}, {int(leaf)}, u + k * {size}, {z}, {z} + {size}"
+        forth = [f"{self.forms.waves(grid)}(c, at, {read}, {filters}, {ends});"]
+        back = [f"real *const y = c->arena + {self.scratch + self.lanes}, *const z = {z}, *const to = gx + places[k];"]
         if leaf:
-            lines.append("const real *const at = x + places[k];")
-            lines += self._waves(grid, parent, bank, waves, given=True)
-            lines.append("(void)g;")
+            back += ["const real *const at = x + places[k];", *forth, "(void)g;"]
         else:
-            lines.append(f"phases({size}, g, z, z + {size});")
-        line = grid.kind == "line"
-        rows, n = (1, grid.shape[0]) if line else (grid.shape[1], grid.shape[0])
-        row = grid.forward[0] if line else grid.row
-        lines.append(f"{name}(c, z, z + {size}, y, {room}, {row});")
+            back.append(f"phases({size}, g, z, z + {size});")
+        n, rows, ys = grid.shape[0], grid.shape[-1], grid.forward[0] if line else grid.row
+        back.append(f"{self.forms.forward(grid)}(c, z, z + {size}, y, {room}, {ys});")
         if n % self.lanes:
-            lines.append(f"zero_ends(y, {room}, {grid.row}, {rows}, {n});")
+            back.append(f"zero_ends(y, {room}, {grid.row}, {1 if line else rows}, {n});")
         if line:
-            lines.append(f"unfold_line(y, y + {room}, {n}, {filters}, {bank.widths[0]}, {into});")
+            back.append(f"unfold_line(y, y + {room}, {n}, {filters}, {widths}, to, to + {parent.part});")
         else:
-            ends = f"{bank.widths[0]}, {bank.widths[1]}, {into}, {parent.stride}"
-            lines.append(f"unfold_image(y, y + {room}, {row}, {rows}, {n}, {filters}, {stride}, {ends});")
-        return lines
+            into = f"to, to + {parent.part}, {parent.stride}"
+            back.append(f"unfold_image(y, y + {room}, {ys}, {rows}, {n}, {filters}, {widths}, {into});")
+        return ([] if leaf else forth), back
 
-    def _back_volume(self, grid: Grid, parent: Spectrum, bank: tables.Filters, waves: int) -> list[str]:
-        name, window, size = self.forms.unfold_volume(grid), bank.w[0, 0, 0], grid.size
-        components, parts = bank.w.shape[1:3]
-        deep, high, wide = bank.widths
-        filters = f"w + f * {bank.w[0].size} + m * {parts * window.size}"
-        imaginary = f"{filters} + {window.size}" if parts == 2 else "NULL"
-        return [
-            f"ratios({size}, v, g);",
+    def _terms_both_ways(
+        self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...], waves: int
+    ) -> tuple[int, list[str], list[str]]:
+        """The same of volumes, component by component; and how many components there are."""
+        known = [self.known[table] for table in (f"{name}_a", f"{name}_w") if table in self.known]
+        bank = volumes.terms(self.spec, fold, parent, weights, self.options.dtype, known)
+        self.tables |= {f"{name}_a": bank.a, f"{name}_w": bank.b, f"{name}_start": bank.start}
+        components, terms, parts = bank.b.shape[1:4]
+        deep, size = bank.widths[0], grid.size
+        filters = (
+            f"a + (f * {components} + m) * {terms * deep}, w + (f * {components} + m) * {bank.b[0, 0].size}, "
+            f"{bank.b.shape[-1]}, {', '.join(map(str, bank.widths))}"
+        )
+        read = f"{parent.part}, {parent.stride}, {parent.plane}"
+        each = [
+            f"const real *const a = c->tables[{name}_a];",
             f"for (int m = 0; m < {components}; m++) {{",
             f"    real *const z = c->arena + {waves} + (k * {components} + m) * {2 * size};",
-            f"    {name}(c, g, z, z + {size}, c->arena + {self.scratch + self.lanes}, {grid.transform}, {grid.row}, "
-            f"{filters}, {imaginary}, {window.shape[-1]}, {window[0].size}, {deep}, {high}, {wide}, gx + places[k], "
-            f"{parent.part}, {parent.stride}, {parent.plane});",
+        ]
+        first, y = f"m == 0, m == {components - 1}", f"c->arena + {self.scratch}"
+        forth = [
+            *each,
+            f"    {self.forms.waves_volume(grid, terms, parts)}(c, at, {read}, {filters}, {first}, {y}, "
+            f"u + k * {size}, z, z + {size});",
             "}",
         ]
+        y = f"c->arena + {self.scratch + self.lanes}, {grid.transform}, {grid.row}, {grid.plane}"
+        back = [
+            f"ratios({size}, v, g);",
+            *each,
+            f"    {self.forms.unfold_volume(grid, terms, parts)}(c, g, z, z + {size}, {y}, {filters}, gx + places[k], "
+            f"{read});",
+            "}",
+        ]
+        return components, forth, back
 
     # The root.
 

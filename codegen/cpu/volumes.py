@@ -1,0 +1,159 @@
+"""The filters of volumes as sums of separable terms, which is what solid harmonics are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.codegen.cpu.layout import Spectrum, padded, turned, windows
+from scatc.ir.errors import TargetError
+from scatc.ir.filters import Band, banks
+from scatc.ir.filters.bank import Bank
+from scatc.ir.nodes import Box, Fold
+from scatc.ir.spec import Spec
+
+Array = NDArray[Any]
+
+FEW_PLANES = 8
+"""That are looked at first."""
+
+NEGLIGIBLE = 1e-13
+"""What a sum of terms may leave out, relative to the largest value of a filter."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Filters of volumes as sums of terms ``a[k] b[l, m]``, of which solid harmonics have one or two.
+
+    Attributes
+    ----------
+    start : array of int64
+        As that of `Filters`.
+    a : array, shape ``(filters, components, terms, deep)``
+        Real.
+    b : array, shape ``(filters, components, terms, parts, rows, row)``
+        Real parts, and imaginary ones where there are any.
+    widths : tuple of int
+        Of the windows, in the order in which spectra lie.
+    """
+
+    start: Array
+    a: Array
+    b: Array
+    widths: tuple[int, ...]
+
+
+def terms(
+    spec: Spec, fold: Fold, parent: Spectrum, weights: tuple[int, ...], dtype: str, known: Sequence[Array]
+) -> Terms:
+    """The filters of a fold, scaled so that no DFT needs to be, times the roots of the weights of a norm over m.
+
+    `known` may have both arrays already.
+    """
+    boxes = windows(fold, parent.grid.shape)
+    deep, wide, high = (b - a for a, b in boxes[0])  # of each plane, rows are those of the last axis
+    start = np.array([parent.at(turned(tuple(low for low, _ in box)))[0] for box in boxes], np.int64)
+    if known:
+        return Terms(start, known[0], known[1], (deep, high, wide))
+    bank, size = banks(spec)[fold.bank], float(np.prod(parent.grid.shape))
+    found = []
+    for index, box in zip(fold.indices, boxes, strict=True):
+        read = partial(_response, bank, index, fold, weights, size)
+        components = len(fold.components) or bank.components(index)
+        found.append([_separated(partial(read, m), box) for m in range(components)])
+    every = [pair for component in found for pair in component]
+    count = max(len(a) for a, _ in every)
+    parts = 2 if any(np.iscomplexobj(b) for _, b in every) else 1
+    row = padded(wide, parent.grid.lanes) + parent.grid.lanes
+    a = np.zeros((len(boxes), len(found[0]), count, deep))
+    b = np.zeros((len(boxes), len(found[0]), count, parts, high, row))
+    for f, component in enumerate(found):
+        for m, (along, plane) in enumerate(component):
+            a[f, m, : len(along)] = along
+            for part in range(parts):
+                values = plane.imag if part else plane.real
+                b[f, m, : len(along), part, :, :wide] = values.swapaxes(-1, -2)
+    return Terms(
+        start, np.ascontiguousarray(a.astype(dtype)), np.ascontiguousarray(b.astype(dtype)), (deep, high, wide)
+    )
+
+
+def _response(
+    bank: Bank, index: int, fold: Fold, weights: tuple[int, ...], size: float, m: int, box: tuple[Band, ...]
+) -> Array:
+    """One component of a filter on a box, scaled."""
+    component = fold.components[m] if fold.components else m
+    scale = np.sqrt(weights[m]) if weights else 1.0
+    return np.asarray(bank.window(index, fold.level, box)[component] * (scale / size))
+
+
+def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box) -> tuple[Array, Array]:
+    """A filter on a box as a sum of terms: numbers along the first axis (real), and planes.
+
+    The planes that span a few of them span all: a polynomial times a Gaussian has no more than its degree allows. As
+    many columns then say how much of each there is.
+    """
+    (low, high), *others = (Band(*band) for band in box)
+    count = FEW_PLANES
+    while True:
+        count = min(count, high - low)
+        places = [low + (high - low) * (2 * i + 1) // (2 * count) for i in range(count)]
+        planes = np.stack([read((Band(k, k + 1), *others))[0] for k in places])
+        phase, parts = _phase(planes)
+        lines = parts(planes * phase).reshape(count, -1)
+        basis, pivots = _spanning(lines)
+        if len(basis) < count or count == high - low:
+            break
+        count *= 2
+    shape = planes.shape[1:]
+    columns = []
+    for pivot in pivots:
+        part, *place = (int(k) for k in np.unravel_index(pivot, (2, *shape)))
+        point = (Band(band.start + k, band.start + k + 1) for band, k in zip(others, place, strict=True))
+        columns.append(parts((read((Band(low, high), *point)) * phase).reshape(-1))[:, part])
+    along = np.linalg.solve(basis[:, pivots].T, np.stack(columns))
+    left = np.abs(along.T[[k - low for k in places]] @ basis - lines).max()
+    if left > 10 * NEGLIGIBLE * np.abs(lines).max():
+        raise TargetError(
+            "filters that are not sums of few separable terms are not possible with target='cpu': compile with "
+            "target='numpy'"
+        )
+    found = basis.reshape(len(basis), -1, *shape)
+    return along, found[:, 0] + 1j * found[:, 1] if found.shape[1] == 2 else found[:, 0]
+
+
+def _spanning(lines: Array) -> tuple[Array, list[int]]:
+    """Lines that span some, and columns that tell them apart: Gaussian elimination, the largest number first."""
+    left = lines.copy()
+    basis: list[Array] = []
+    pivots: list[int] = []
+    while True:
+        row, column = np.unravel_index(int(np.argmax(np.abs(left))), left.shape)
+        pivot = left[row, column]
+        if basis and abs(pivot) <= NEGLIGIBLE * np.abs(lines).max():
+            return np.stack(basis), pivots
+        basis.append(left[row] / pivot if pivot else np.eye(1, left.shape[1])[0])
+        pivots.append(int(column))
+        left = left - np.outer(left[:, column], basis[-1])
+
+
+def _phase(planes: Array) -> tuple[complex, Callable[[Array], Array]]:
+    """A factor that makes all numbers real if one does (moduli know nothing of it), and what takes them apart."""
+    largest = np.abs(planes).max()
+    for phase in (1, 1j):
+        if np.abs((planes * phase).imag).max() <= 1e-15 * largest:
+            return phase, _real_part
+    return 1, _both_parts
+
+
+def _real_part(z: Array) -> Array:
+    return np.asarray(z.real[:, None])
+
+
+def _both_parts(z: Array) -> Array:
+    return np.stack([z.real, z.imag], axis=1)
