@@ -1,4 +1,15 @@
-"""The cpu target: C that is written for one transform."""
+"""The cpu target: C that is written for one transform.
+
+The text is one translation unit without state, memory or threads of its own. It exports
+
+- `scatc_layout`: version, item size, most signals of a call, bytes of a signal's spectrum, bytes of the arena, the
+  number of branches, and for each of them its filters and how many of these are worth a call;
+- `scatc_trunk(n, x, outs, tables, spectrum, arena)`: order 0, and the spectra of n signals;
+- `scatc_branch(branch, n, spectrum, outs, tables, arena, first, stop)`: filters first <= f < stop of a branch, and all
+  that follows from them.
+
+`tables` are pointers to the arrays of `tables()` in the order of their names.
+"""
 
 from __future__ import annotations
 

@@ -73,14 +73,15 @@ class Coefficients:
 
     def _image(self, signal: Signal, grid: Grid, result: Result, scratch: int, source: str) -> list[str]:
         """Along columns, flipped, and along columns again."""
-        rows, columns = grid.shape
+        columns = grid.shape[1]
         high, wide = result.kept
         flipped = padded(high, grid.lanes)
         room = self.room(grid, result)
         first, skipped = self._columns(signal, grid, result, 0, source.format(columns), f"along, {grid.stride}")
         second, left = self._columns(signal, grid, result, 1, f"across, {high}, {flipped}", f"last, {flipped}")
         return [
-            f"real *const along = c->arena + {scratch}, *const across = along + {room[0]}, *const last = across + {room[1]};",
+            f"real *const along = c->arena + {scratch}, *const across = along + {room[0]};",
+            f"real *const last = across + {room[1]};",
             first,
             f"flip(along + {skipped * grid.stride}, {grid.stride}, {high}, {columns}, across, {flipped});",
             second,

@@ -58,9 +58,7 @@ class Emitter:
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
         grid = self.grid(signal)
-        averages = [
-            sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"
-        ]
+        averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
         return max(2 * grid.transform, *averages, 0)
 
     def _module(self, version: str) -> str:
@@ -100,7 +98,7 @@ class Emitter:
         """A function; what it holds begins where the arena is free."""
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
-        fold, inverse, modulus = signal.nodes
+        fold, _, modulus = signal.nodes
         weights = self.graph[modulus]
         assert isinstance(weights, Modulus)
         filters = self._filters if grid.kind != "volume" else self._terms
@@ -140,9 +138,7 @@ class Emitter:
 
     # From a window of the parent's spectrum, at `at`, to moduli, number k.
 
-    def _filters(
-        self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]
-    ) -> list[str]:
+    def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
         """Of lines and images."""
         bank = tables.filters(self.spec, fold, parent, self.options.dtype, self.known.get(f"{name}_w"))
         self.tables |= {f"{name}_w": bank.w, f"{name}_start": bank.start}
@@ -153,9 +149,7 @@ class Emitter:
         row = bank.w.shape[-1]
         return [f"{function}(c, at, {parent.part}, {parent.stride}, {w}, {row}, {high}, {wide}, {u});"]
 
-    def _terms(
-        self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]
-    ) -> list[str]:
+    def _terms(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
         """Of volumes, component by component."""
         known = [self.known[table] for table in (f"{name}_a", f"{name}_w") if table in self.known]
         bank = volumes.terms(self.spec, fold, parent, weights, self.options.dtype, known)
@@ -184,16 +178,14 @@ class Emitter:
             low, high = own.axes[0]
             (n,) = grid.shape
             lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
-            lines.append(
-                f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});"
-            )
+            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
             return lines
         volume = grid.kind == "volume"
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
-        low, high = zip(*([(0, 1), *own.axes][-3:]), strict=True)
+        lows, highs = zip(*([(0, 1), *own.axes][-3:]), strict=True)
         plane = grid.plane if volume else 0
         lines.append(f"{name}(c, a, b, z, {room}, {grid.row}{f', {plane}' * volume});")
-        for what, numbers in (("n", shape), ("low", low), ("high", high)):
+        for what, numbers in (("n", shape), ("low", lows), ("high", highs)):
             lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
         lines.append(
             f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, {first}, {first} {second}, {own.part}, "
@@ -255,4 +247,3 @@ class Emitter:
             return [f"pad_line(from, c->tables[{indices[0]}], {grid.shape[0]}, to);"]
         sizes = f"{n}, {grid.shape[0]}, {grid.shape[1]}, {grid.stride}"
         return [f"pad_image(from, c->tables[{indices[0]}], c->tables[{indices[1]}], {sizes}, to);"]
-

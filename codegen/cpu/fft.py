@@ -58,10 +58,7 @@ def _splits(n: int, count: int, least: int = 2) -> list[tuple[int, ...]]:
     if count == 1:
         return [(n,)] if least <= n <= LARGEST_RADIX else []
     return [
-        (r, *others)
-        for r in range(least, LARGEST_RADIX + 1)
-        if n % r == 0
-        for others in _splits(n // r, count - 1, r)
+        (r, *others) for r in range(least, LARGEST_RADIX + 1) if n % r == 0 for others in _splits(n // r, count - 1, r)
     ]
 
 
@@ -186,17 +183,20 @@ def _stage(stage: Stage, dtype: str) -> list[str]:
 
 def _read(stage: Stage, i: int | str) -> tuple[str, str]:
     row = stage.row(i)
-    return (f"load(xr + ({row}) * xs)", f"load(xi + ({row}) * xs)") if stage.index == 0 else (f"br[{row}]", f"bi[{row}]")
+    return (
+        (f"load(xr + ({row}) * xs)", f"load(xi + ({row}) * xs)") if stage.index == 0 else (f"br[{row}]", f"bi[{row}]")
+    )
 
 
 def _straight(code: VectorCode, stage: Stage) -> None:
     """Rows are the planes of straight-line code."""
     planes: list[Plane] = [code.pair(*_read(stage, i)) for i in range(stage.radix)]
-    for k, plane in enumerate(dft(code, planes, -1)):
-        assert plane is not None
+    for k, done in enumerate(dft(code, planes, -1)):
+        assert done is not None
+        plane = done
         if k and not stage.last:
             c, s = code.let("c", f"splat(w[{2 * k - 2}])"), code.let("s", f"splat(w[{2 * k - 1}])")
-            plane = code.times(plane, (c, s))
+            plane = code.times(done, (c, s))
         for part, name in zip("ri", plane, strict=True):
             at = f"store(y{part} + ({stage.output(k)}) * ys, {name});"
             code.write(at if stage.last else f"b{part}[{stage.row(k)}] = {name};")

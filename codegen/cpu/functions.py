@@ -105,14 +105,18 @@ class Functions:
         return name
 
     def _render(self, template: str, macro: str, *arguments: object) -> str:
-        module = templates().get_template(template).make_module(
-            {
-                "pad": lambda n: padded(n, self.lanes),
-                "spread": lambda n: spread(n, self.lanes),
-                "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
-                "vector_power": self._vector_power,
-                "scalar_power": self._scalar_power,
-            }
+        module = (
+            templates()
+            .get_template(template)
+            .make_module(
+                {
+                    "pad": lambda n: padded(n, self.lanes),
+                    "spread": lambda n: spread(n, self.lanes),
+                    "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
+                    "vector_power": self._vector_power,
+                    "scalar_power": self._scalar_power,
+                }
+            )
         )
         return str(getattr(module, macro)(*arguments)).strip("\n")
 

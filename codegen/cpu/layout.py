@@ -75,9 +75,7 @@ class Grid:
     @property
     def turned(self) -> int:
         """Numbers of a matrix that is turned over, with both of its parts."""
-        return 2 * max(
-            spread(a, self.lanes) * padded(b, self.lanes) for a, b in (self.inverse, self.inverse[::-1])
-        )
+        return 2 * max(spread(a, self.lanes) * padded(b, self.lanes) for a, b in (self.inverse, self.inverse[::-1]))
 
     @property
     def row(self) -> int:
@@ -165,7 +163,9 @@ class Spectrum:
 def spectrum(signal: Signal, grid: Grid) -> Spectrum:
     """The spectrum of a signal with children."""
     boxes = [box for child in signal.children if child.fold for box in windows(child.fold, grid.shape)]
-    return Spectrum(grid, tuple((min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True)))
+    return Spectrum(
+        grid, tuple((min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True))
+    )
 
 
 def windows(fold: Fold, shape: tuple[int, ...]) -> list[Box]:

@@ -103,9 +103,7 @@ def average(
     return Average(a, start, together << by)
 
 
-def group(
-    grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float
-) -> tuple[int, float]:
+def group(grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float) -> tuple[int, float]:
     """How many averages along columns are best computed together, and what all of a column cost, in operations."""
     n, reach = grid.shape[axis], taps(spec, level, axis, tolerance)
 

@@ -19,6 +19,9 @@ from scatc.ir.spec import Spec
 
 Array = NDArray[Any]
 
+FEW_PLANES = 8
+"""That are looked at first."""
+
 NEGLIGIBLE = 1e-13
 """What a sum of terms may leave out, relative to the largest value of a filter."""
 
@@ -75,7 +78,9 @@ def terms(
             for part in range(parts):
                 values = plane.imag if part else plane.real
                 b[f, m, : len(along), part, :, :wide] = values.swapaxes(-1, -2)
-    return Terms(start, np.ascontiguousarray(a.astype(dtype)), np.ascontiguousarray(b.astype(dtype)), (deep, high, wide))
+    return Terms(
+        start, np.ascontiguousarray(a.astype(dtype)), np.ascontiguousarray(b.astype(dtype)), (deep, high, wide)
+    )
 
 
 def _response(
@@ -94,38 +99,51 @@ def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box) -> tuple[Arr
     many columns then say how much of each there is.
     """
     (low, high), *others = (Band(*band) for band in box)
-    count = 8
+    count = FEW_PLANES
     while True:
         count = min(count, high - low)
         places = [low + (high - low) * (2 * i + 1) // (2 * count) for i in range(count)]
         planes = np.stack([read((Band(k, k + 1), *others))[0] for k in places])
         phase, parts = _phase(planes)
         lines = parts(planes * phase).reshape(count, -1)
-        _, sizes, basis = np.linalg.svd(lines, full_matrices=False)
-        rank = max(int(np.sum(sizes > NEGLIGIBLE * sizes[0])), 1)
-        if rank < count or count == high - low:
+        basis, pivots = _spanning(lines)
+        if len(basis) < count or count == high - low:
             break
         count *= 2
-    basis = basis[:rank]
     shape = planes.shape[1:]
-    pivots = _pivots(basis)
     columns = []
     for pivot in pivots:
-        part, row, column = np.unravel_index(pivot, (2, *shape))
-        rest = [Band(band.start + k, band.start + k + 1) for band, k in zip(others, (int(row), int(column)), strict=True)]
-        columns.append(parts((read((Band(low, high), *rest)) * phase).reshape(-1))[:, int(part)])
-    along = np.linalg.solve(basis[:, pivots].T, np.stack(columns)) if np.any(basis[:, pivots]) else np.zeros((1, high - low))
+        part, *place = (int(k) for k in np.unravel_index(pivot, (2, *shape)))
+        point = (Band(band.start + k, band.start + k + 1) for band, k in zip(others, place, strict=True))
+        columns.append(parts((read((Band(low, high), *point)) * phase).reshape(-1))[:, part])
+    along = np.linalg.solve(basis[:, pivots].T, np.stack(columns))
     left = np.abs(along.T[[k - low for k in places]] @ basis - lines).max()
-    if left > 10 * NEGLIGIBLE * max(np.abs(lines).max(), 1e-300):
+    if left > 10 * NEGLIGIBLE * np.abs(lines).max():
         raise TargetError(
-            "filters that are not sums of few separable terms are not possible with target='cpu': compile with target='numpy'"
+            "filters that are not sums of few separable terms are not possible with target='cpu': compile with "
+            "target='numpy'"
         )
-    found = basis.reshape(rank, -1, *shape)
+    found = basis.reshape(len(basis), -1, *shape)
     return along, found[:, 0] + 1j * found[:, 1] if found.shape[1] == 2 else found[:, 0]
 
 
+def _spanning(lines: Array) -> tuple[Array, list[int]]:
+    """Lines that span some, and columns that tell them apart: Gaussian elimination, the largest number first."""
+    left = lines.copy()
+    basis: list[Array] = []
+    pivots: list[int] = []
+    while True:
+        row, column = np.unravel_index(int(np.argmax(np.abs(left))), left.shape)
+        pivot = left[row, column]
+        if basis and abs(pivot) <= NEGLIGIBLE * np.abs(lines).max():
+            return np.stack(basis), pivots
+        basis.append(left[row] / pivot if pivot else np.eye(1, left.shape[1])[0])
+        pivots.append(int(column))
+        left = left - np.outer(left[:, column], basis[-1])
+
+
 def _phase(planes: Array) -> tuple[complex, Callable[[Array], Array]]:
-    """A factor that makes all numbers real if there is one, of which moduli know nothing; what takes them apart then."""
+    """A factor that makes all numbers real if one does (moduli know nothing of it), and what takes them apart."""
     largest = np.abs(planes).max()
     for phase in (1, 1j):
         if np.abs((planes * phase).imag).max() <= 1e-15 * largest:
@@ -139,15 +157,3 @@ def _real_part(z: Array) -> Array:
 
 def _both_parts(z: Array) -> Array:
     return np.stack([z.real, z.imag], axis=1)
-
-
-def _pivots(basis: Array) -> list[int]:
-    """Columns of a basis that tell its rows apart best: Gaussian elimination, the largest number first."""
-    left, found = basis.copy(), []
-    for _ in range(len(basis)):
-        row, column = np.unravel_index(int(np.argmax(np.abs(left))), left.shape)
-        found.append(int(column))
-        pivot = left[row, column]
-        if pivot:
-            left = left - np.outer(left[:, column] / pivot, left[row])
-    return found
