@@ -170,8 +170,8 @@ def _twiddle(
     turned = [list(planes[:1]) for planes in sets]
     for k in range(1, len(sets[0])):
         if all(planes[k] is None for planes in sets):
-            for planes in turned:
-                planes.append(None)
+            for into in turned:
+                into.append(None)
             continue
         factor = code.let("w", f"tl.load({twiddles} + {digits} * {k * step})[None, :]")
         both = code.let("c", f"low({factor})"), code.let("s", f"high({factor})")

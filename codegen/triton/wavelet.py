@@ -9,6 +9,7 @@ pairs for the next transform, or store it as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scatc.codegen.triton.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_ffts
@@ -125,7 +126,7 @@ class Shape:
         return max(self.last // self.warps, min(LEAST_DOT, self.length // self.warps))
 
 
-def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: int) -> Shape:
+def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: Any) -> Shape:
     """The shape to begin with, for a window of a parent's spectrum."""
     stages = radices(length)
     plane = length // stages[0]
