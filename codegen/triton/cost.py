@@ -24,11 +24,11 @@ SHARED_TRANSFORM = 1 << 14
 INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
 
-PACKED = 6
-"""More instructions for each number that is stored packed."""
+PACKED = {16: 26, 32: 26, 64: 28, 128: 31, 256: 36, 512: 35, 1024: 40, 2048: 63, 4096: 68, 8192: 72}
+"""The same where rows are pairs, whose two signals share what is read and stored; with storing."""
 
-MIDDLE = 7
-"""And more if only the middle of each block is."""
+STORED = 6
+"""More instructions for each number that is stored packed besides something else."""
 
 CUTTING = 3
 """More instructions for each complex number of a block that is cut: stores are more than gathering would be."""
@@ -127,7 +127,7 @@ def static_work(step: Launch | Transform) -> Work:
 def wavelet_work(launch: Launch, shape: Shape) -> Work:
     """What a kernel in registers does for one signal."""
     numbers = launch.paths * shape.length
-    instructions = numbers * INSTRUCTIONS[shape.length]
+    instructions = numbers * (PACKED if shape.paired else INSTRUCTIONS)[shape.length]
     moved, matrix = float(COMPLEX * launch.paths * shape.width), 0.0
     for sink in shape.sinks:
         if sink == "local":
@@ -138,7 +138,7 @@ def wavelet_work(launch: Launch, shape: Shape) -> Work:
             instructions += numbers
         else:
             moved += REAL * (numbers if sink == "pack" else launch.paths * shape.kept)
-            instructions += numbers * (PACKED + (MIDDLE if shape.cut else 0) if sink == "pack" else 2)
+            instructions += numbers * (0 if shape.paired else STORED if sink == "pack" else 2)
     return Work(launch.kernel, moved, instructions, matrix)
 
 

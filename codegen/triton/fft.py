@@ -139,33 +139,45 @@ def register_fft(
     list of planes, ``stages[-1]`` of them, each ``[rows, length // stages[-1]]``
         Plane q holds the outputs ``q * length // stages[-1] + p``.
     """
+    return register_ffts(code, [planes], rows, stages, sign, twiddles)[0]
+
+
+def register_ffts(
+    code: Code, sets: Sequence[Sequence[Plane]], rows: int, stages: Sequence[int], sign: int, twiddles: str
+) -> list[list[Plane]]:
+    """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
     length = remaining = prod(stages)
     done = 1
-    current = list(planes)
+    current = [list(planes) for planes in sets]
     for stage, (radix, following) in enumerate(zip(stages, (*stages[1:], 1), strict=True)):
         code.write(f"# stage {stage}: {radix} of {remaining} points")
-        current = dft(code, current, sign)
+        current = [dft(code, planes, sign) for planes in current]
         rest = remaining // radix
         if stage == len(stages) - 1:
             return current
         current = _twiddle(code, current, done, rest, length // remaining, sign, twiddles)
-        current = _exchange(code, current, rows, (following, rest // following, done, radix))
+        axes = (following, rest // following, done, radix)
+        current = [_exchange(code, planes, rows, axes) for planes in current]
         done, remaining = done * radix, rest
     raise AssertionError("unreachable: the last stage returns")
 
 
 def _twiddle(
-    code: Code, planes: Sequence[Plane], done: int, rest: int, step: int, sign: int, twiddles: str
-) -> list[Plane]:
+    code: Code, sets: Sequence[Sequence[Plane]], done: int, rest: int, step: int, sign: int, twiddles: str
+) -> list[list[Plane]]:
     """Plane k times ``exp(sign 2 pi i k n / remaining)``, n being the digits that are still to come."""
     digits = code.let("digits", f"tl.arange(0, {done * rest}) // {done}" if done > 1 else f"tl.arange(0, {rest})")
-    turned = list(planes[:1])
-    for k, plane in enumerate(planes[1:], 1):
-        if plane is None:
-            turned.append(None)
+    turned = [list(planes[:1]) for planes in sets]
+    for k in range(1, len(sets[0])):
+        if all(planes[k] is None for planes in sets):
+            for into in turned:
+                into.append(None)
             continue
         factor = code.let("w", f"tl.load({twiddles} + {digits} * {k * step})[None, :]")
-        turned.append(code.times(plane, (code.let("c", f"low({factor})"), code.let("s", f"high({factor})")), sign))
+        both = code.let("c", f"low({factor})"), code.let("s", f"high({factor})")
+        for planes, into in zip(sets, turned, strict=True):
+            plane = planes[k]
+            into.append(None if plane is None else code.times(plane, both, sign))
     return turned
 
 

@@ -9,9 +9,10 @@ pairs for the next transform, or store it as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scatc.codegen.triton.code import Code, Plane
-from scatc.codegen.triton.fft import radices, register_fft
+from scatc.codegen.triton.fft import radices, register_ffts
 
 ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}
 WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8, 8192: 8}
@@ -24,7 +25,14 @@ OF_BLOCKS = ("blocks", "line")
 """Besides, of one whose parents are cut: blocks of a signal, and samples that are kept of all."""
 
 PACKED_ROWS = ROWS | {2048: 4}
-"""Rows where moduli are stored in pairs, whose addresses take registers, too."""
+"""Rows where moduli are stored in pairs besides something else: addresses take registers, too."""
+
+PAIRS = {16: 32, 32: 32, 64: 16, 128: 8, 256: 8, 512: 8, 1024: 8, 2048: 2, 4096: 1, 8192: 1}
+PAIR_WARPS = {16: 1, 32: 2, 64: 2, 128: 2, 256: 4, 512: 4, 1024: 8, 2048: 8, 4096: 8, 8192: 8}
+"""Rows, which are pairs then, and warps where moduli are packed and nothing else.
+
+A plane must have a number for each thread: where it has fewer, several threads do the same.
+"""
 
 LEAST, MOST = min(ROWS), max(ROWS)
 """The lengths that fit the registers."""
@@ -118,7 +126,7 @@ class Shape:
         return max(self.last // self.warps, min(LEAST_DOT, self.length // self.warps))
 
 
-def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: int) -> Shape:
+def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: Any) -> Shape:
     """The shape to begin with, for a window of a parent's spectrum."""
     stages = radices(length)
     plane = length // stages[0]
@@ -126,7 +134,7 @@ def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more
     masked = parent & (parent - 1) == 0
     rows = (PACKED_ROWS if "pack" in sinks else ROWS)[length]
     found = Shape(length, padded, masked, sinks, rows=rows, warps=WARPS[length], stages=stages, **more)
-    return replace(found, rows=max(rows // 2, 1)) if found.paired else found
+    return replace(found, rows=PAIRS[length], warps=PAIR_WARPS[length]) if found.paired else found
 
 
 def parameters(shape: Shape) -> list[tuple[str, str]]:
@@ -176,7 +184,7 @@ def _of_signals(code: Code, shape: Shape) -> None:
             im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
             total = code.add(total, code.pair(re, im))
         planes.append(total)
-    moduli = _moduli(code, shape, planes)
+    (moduli,) = _moduli(code, shape, planes)
     code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
     if set(shape.sinks) & {"local", "total", "raw"}:
         code.write("size = tl.load(scale + signal, mask=live, other=0.0)")
@@ -200,16 +208,16 @@ def _of_pairs(code: Code, shape: Shape) -> None:
             totals[1] = code.add(totals[1], code.pair(f"({a[1]} + {b[1]}) * {weight}", f"({b[0]} - {a[0]}) * {weight}"))
         one.append(totals[0])
         other.append(totals[1])
-    firsts, seconds = _moduli(code, shape, one), _moduli(code, shape, other)
+    firsts, seconds = _moduli(code, shape, one, other)
     _pack_pairs(code, shape, firsts, seconds)
 
 
-def _moduli(code: Code, shape: Shape, planes: list[Plane]) -> list[str]:
-    planes = register_fft(code, planes, shape.rows, shape.stages, 1, "twiddles")
+def _moduli(code: Code, shape: Shape, *sets: list[Plane]) -> list[list[str]]:
+    done = register_ffts(code, sets, shape.rows, shape.stages, 1, "twiddles")
     code.write("# modulus")
-    moduli = [code.let("u", f"tl.sqrt({p[0]} * {p[0]} + {p[1]} * {p[1]})") for p in planes if p is not None]
-    assert len(moduli) == shape.stages[-1], "a transform has no zeros that are known"
-    return moduli
+    found = [[code.let("u", f"tl.sqrt({p[0]} * {p[0]} + {p[1]} * {p[1]})") for p in planes if p] for planes in done]
+    assert all(len(moduli) == shape.stages[-1] for moduli in found), "a transform has no zeros that are known"
+    return found
 
 
 def _window(code: Code, shape: Shape) -> list[list[tuple[str, str, str]]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
-from scatc.codegen.triton import tables, wavelet
+from scatc.codegen.triton import blocks, tables, wavelet
 from scatc.codegen.triton.choices import Way
 from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.emitter import Emitter
@@ -53,6 +53,11 @@ def test_golden_module(golden: Callable[[str, str], None]) -> None:
 def test_golden_kernel_in_registers(golden: Callable[[str, str], None]) -> None:
     shape = wavelet.default(256, 64, 40, ("local",), outputs=4)
     golden("codegen/triton_wavelet_64", wavelet.body(shape))
+
+
+def test_golden_kernels_of_blocks(golden: Callable[[str, str], None]) -> None:
+    shape = wavelet.default(64, 32, 16, ("pack",), crop=4, hop=24)
+    golden("codegen/triton_cut_64", f"{blocks.cut(blocks.Cut(64, 32, around=False))}\n\n{wavelet.body(shape)}")
 
 
 @given(st.data())
