@@ -104,7 +104,7 @@ class Work:
 def static_work(step: Launch | Transform) -> Work:
     """What a step does for one signal: a kernel of `templates/kernels/`, or a transform of the library."""
     if isinstance(step, Transform):
-        passes = 1 if step.length <= SHARED_TRANSFORM else 2
+        passes = step.axes if step.axes > 1 or step.length <= SHARED_TRANSFORM else 2
         rows = step.paths * (0.5 if step.packed else 1.0)
         moved = 2 * passes * COMPLEX * step.length * rows
         return Work(f"fft {step.length}", moved, 2.5 * log2(max(step.length, 2)) * step.length * rows, launches=passes)

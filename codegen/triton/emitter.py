@@ -5,7 +5,7 @@ A subclass for each dimension (`lines.py`, ...) walks the tree of signals and sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +52,8 @@ class Emitter:
     title: ClassVar[str]
     template: ClassVar[str]
     """Of the module."""
+    arguments: ClassVar[Mapping[str, Sequence[str]]] = ARGUMENTS
+    """Those of the kernels of `templates/kernels/` that may be launched."""
 
     def __init__(
         self, program: Program, options: Options, tensor_cores: bool, version: str = "", tuned: Tuned | None = None
@@ -117,7 +119,7 @@ class Emitter:
                 spec=self.spec,
                 x_shape=shape_text("n", *self.spec.input_shape),
                 tensor_cores=self.tensor_cores,
-                static=[name for name in ARGUMENTS if name in self._used],
+                static=[name for name in self.arguments if name in self._used],
                 generated=list(self.generated()),
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
@@ -157,7 +159,7 @@ class Emitter:
         self, kernel: str, paths: int, grid: tuple[str, ...], arguments: list[str], constants: dict[str, Any]
     ) -> None:
         """Launch a kernel of `templates/kernels/`."""
-        types = {name: POINTERS.get(name, "i32") for name in ARGUMENTS[kernel]}
+        types = {name: POINTERS.get(name, "i32") for name in self.arguments[kernel]}
         self._used.add(kernel)
         self.launch(Launch(kernel, types, grid, arguments, constants, paths=paths))
 

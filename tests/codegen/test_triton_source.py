@@ -53,7 +53,7 @@ def test_golden_kernel_in_registers(golden: Callable[[str, str], None]) -> None:
 
 @given(st.data())
 def test_every_source_is_tidy(data: st.DataObject) -> None:
-    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    spec = data.draw(specs(dims=(1, 2)).filter(lambda spec: bool(all_paths(spec))))
     emitter = emitted(spec)
     source = emitter.source
     tree = ast.parse(source)
@@ -94,7 +94,7 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_predictions_add_up(data: st.DataObject) -> None:
-    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    spec = data.draw(specs(dims=(1, 2)).filter(lambda spec: bool(all_paths(spec))))
     emitter = emitted(spec)
     batch = data.draw(st.integers(1, 5000))
     found = [prediction(emitter, batch, device) for device in DEVICES]

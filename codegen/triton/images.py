@@ -1,0 +1,238 @@
+"""Transforms of images: walks the tree of signals and launches kernels.
+
+What a kernel looks like is in `templates/kernels/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton import image_tables
+from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.emitter import BLOCK, Emitter, power
+from scatc.codegen.triton.image_choices import Product, product
+from scatc.codegen.triton.image_cost import static_work
+from scatc.codegen.triton.image_kernels import ARGUMENTS
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.lines import LEVELS
+from scatc.ir.nodes import Pad
+
+TOGETHER = 4
+"""Pairs that a program of `fold_image` does one after the other, with the weights that it read."""
+
+
+class Images(Emitter):
+    """The walk over a program of images."""
+
+    title = "2D scattering"
+    template = "images.py.j2"
+    arguments = ARGUMENTS
+
+    def before(self) -> list[Work]:
+        """What finds the levels."""
+        return [Work("levels", 4.0 * REAL * prod(self.spec.input_shape), launches=LEVELS)]
+
+    def work(self, step: Launch | Transform) -> Work:
+        """What a step does for one image."""
+        return static_work(step)
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes that are in use at a time, at most, for one image of the batch."""
+        return _live_bytes(self.root)
+
+    def trunk(self) -> str:
+        """The padded images in pairs, their spectrum, and order 0."""
+        root, self.lines = self.root, []
+        rows, columns = root.shape
+        pad = self.graph[root.nodes[0]] if root.nodes else None
+        self.note(*root.nodes)
+        for axis, name in enumerate(("pad_rows", "pad_columns")):
+            self.table(name, image_tables.pad_index(root.shape[axis], pad if isinstance(pad, Pad) else None, axis))
+        self.write(f"U0 = torch.empty((1, pairs, {rows}, {columns}), dtype=torch.complex64, device=x.device)")
+        height, width = self.spec.input_shape
+        self.static_launch(
+            "pad_image",
+            1,
+            (f"triton.cdiv({rows * columns}, {BLOCK})", "pairs"),
+            ["x", *self.named("pad_rows", "pad_columns"), "mean", "scale", "U0.view(torch.int64)", "n"],
+            {"HEIGHT": height, "WIDTH": width, "ROWS": rows, "COLUMNS": columns, "BLOCK": BLOCK},
+        )
+        for result in root.results:
+            if result.kind == "raw":
+                self.note(*result.nodes)
+                self._input(result)
+        self._packed_results(root, "U0")
+        return "\n".join(self.lines)
+
+    def branch(self, signal: Signal) -> None:
+        """All that is launched for a signal and what is below it."""
+        self.note(*signal.nodes)
+        packed = self._staged(signal)
+        if packed:
+            self._packed_results(signal, packed)
+        for child in signal.children:
+            self.branch(child)
+        if signal.spectrum:
+            self.write(f"del {self.spectrum(signal)}")
+
+    # What is made of moduli.
+
+    def _input(self, result: Result) -> None:
+        """Order 0 without averaging: the input; what is padding in it was given by the user."""
+        cut = ""
+        if self.spec.pre_pad:
+            cut = "".join(f", {a}:{a + kept}" for a, kept in zip(result.first, result.kept, strict=True))
+        row = self.program.places[result.paths[0]][1]
+        self.write(f"outs[{result.group}][:, {row}] = x" + (f"[:{cut}]" if cut else ""))
+
+    def _packed_results(self, signal: Signal, packed: str, done: Sequence[str] = ()) -> None:
+        """The averages of signals that are packed in pairs, their spectrum, and sums, which are its first bin."""
+        for result in signal.results:
+            if result.kind == "local" and result.kind not in done:
+                self.note(*result.nodes)
+                self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
+        totals = [result for result in signal.results if result.kind == "total"]
+        if signal.spectrum or totals:
+            self.note(signal.spectrum)
+            self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
+            self.steps.append(Transform(prod(signal.shape), signal.paths, packed=True, axes=2))
+        self.write(f"del {packed}")
+        for result in totals:
+            self.note(*result.nodes)
+            self._sum(signal, result)
+
+    def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
+        """An average along columns, then along rows."""
+        rows, columns = signal.shape
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
+        tiles = product(*matrix.shape)
+        name = f"T_of_{signal.name}"
+        shape = f"({signal.paths}, n, {result.kept[0]}, {columns})"
+        self.write(f"{name} = torch.empty({shape}, device=x.device)")
+        arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
+        constants = {"ROWS": rows, "COLUMNS": columns, **tiles.constants(result.kept[0]), "PACKED": packed}
+        grid = (f"n * {-(-columns // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
+        self.static_launch("lowpass_columns", signal.paths, grid, arguments, constants)
+        self._lowpass_rows(signal, result, name)
+
+    def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
+        """An average along rows, into the output."""
+        matrix = image_tables.averaging(self.spec, signal.level, result, 1)
+        tiles = product(*matrix.shape, tile=64)
+        kind = "sum" if result.kind == "total" else "phi"
+        arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
+        arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
+        constants: dict[str, Any] = {
+            "PATHS": len(self.program.outputs[result.group][1]),
+            "COLUMNS": signal.shape[1],
+            "HEIGHT": result.kept[0],
+            **tiles.constants(result.kept[1]),
+            "GAIN": image_tables.gain(self.spec, result) if signal.parent is None else 0.0,
+        }
+        lines = f"triton.cdiv(n * {result.kept[0]}, {tiles.tile})"
+        grid = (lines, str(signal.paths), str(tiles.columns // tiles.outputs))
+        arguments += [f"outs[{result.group}]", "n"]
+        self.static_launch("lowpass_rows", signal.paths, grid, arguments, constants)
+        self.write(f"del {name}")
+
+    def _matrix(self, name: str, matrix: np.ndarray[Any, Any], tiles: Product) -> list[str]:
+        """A matrix with the padding of its tiles."""
+        pads = ((0, tiles.padded - matrix.shape[0]), (0, tiles.columns - matrix.shape[1]))
+        return self.split(name, np.pad(matrix, pads))
+
+    def _sum(self, signal: Signal, result: Result) -> None:
+        """The sum of all samples: bin 0, of which the kernel that averages lines reads a few more, for nothing."""
+        samples, tiles = prod(signal.shape), product(1, 1)
+        even, odd = np.zeros((2, tiles.padded, tiles.columns))
+        even[0, 0] = 0.5
+        arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]
+        arguments += [*self.split("sum_even", even), *self.split("sum_odd", odd), "mean", "scale"]
+        arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
+        constants = {
+            "PATHS": len(self.program.outputs[result.group][1]),
+            "PARENT": samples,
+            "BINS": tiles.padded,
+            "KEPT": 1,
+            "OUTPUTS": tiles.outputs,
+            "ROWS": tiles.tile,
+            "BLOCK": tiles.block,
+            "GAIN": float(samples) if signal.parent is None else 0.0,
+        }
+        grid = ("1", str(signal.paths), f"triton.cdiv(n, {tiles.tile})")
+        arguments += [f"outs[{result.group}]", "n", "pairs"]
+        self.static_launch("average", signal.paths, grid, arguments, constants)
+
+    # Kernels with the library's transform between them.
+
+    def _fold(self, signal: Signal) -> str:
+        """Products with filters, folded."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name, samples = signal.nodes[0], prod(signal.shape)
+        start, w = image_tables.filters(self.spec, fold, parent.shape)
+        self.table(f"{name}_start", start)
+        self.table(f"{name}_w", w)
+        rows, columns = signal.shape
+        room = f"({signal.paths}, 2 * pairs, {rows}, {columns})"
+        self.write(f"{name} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        block = min(BLOCK, power(samples))
+        constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": rows}
+        constants |= {"COLUMNS": columns, "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
+        constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER}
+        grid = (f"triton.cdiv({samples}, {block})", str(signal.paths), f"triton.cdiv(pairs, {TOGETHER})")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments += [f"{name}.view(torch.int64)", "pairs"]
+        self.static_launch("fold_image", signal.paths, grid, arguments, constants)
+        return name
+
+    def _staged(self, signal: Signal) -> str:
+        name, inverse, modulus = signal.nodes
+        samples = prod(signal.shape)
+        self._fold(signal)
+        self.write(f'{inverse} = torch.fft.ifft2({name}, norm="forward")', f"del {name}")
+        self.steps.append(Transform(samples, signal.paths, packed=False, axes=2))
+        packed, source = "", f"{inverse}.view(torch.int64)"
+        if signal.spectrum:
+            packed, block = modulus, min(BLOCK, power(samples))
+            room = f"({signal.paths}, pairs, {signal.shape[0]}, {signal.shape[1]})"
+            self.write(f"{packed} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+            grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {block})")
+            arguments = [source, f"{packed}.view(torch.int64)"]
+            self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": block})
+        for result in signal.results:
+            if not packed or result.kind == "raw":
+                self.note(*result.nodes)
+                self._moduli(signal, result, source)
+        self.write(f"del {inverse}")
+        return packed
+
+    def _moduli(self, signal: Signal, result: Result, source: str) -> None:
+        """Coefficients from complex numbers in memory."""
+        samples, paths = prod(signal.shape), len(self.program.outputs[result.group][1])
+        arguments = [source, "scale", self.rows(signal.nodes[0], result), f"outs[{result.group}]", "n", "pairs"]
+        if result.kind == "local":
+            self._lowpass(signal, result, source, packed=False)
+        elif result.kind == "total":
+            constants = {"PATHS": paths, "LENGTH": samples, "BLOCK": min(1024, power(samples))}
+            self.static_launch("total", signal.paths, ("n", str(signal.paths)), arguments, constants)
+        else:
+            block = min(BLOCK, power(prod(result.kept)))
+            constants = {"PATHS": paths, "ROWS": signal.shape[0], "COLUMNS": signal.shape[1]}
+            constants |= {"FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
+            constants |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": block}
+            grid = ("n", str(signal.paths), f"triton.cdiv({prod(result.kept)}, {block})")
+            self.static_launch("moduli_image", signal.paths, grid, arguments, constants)
+
+
+def _live_bytes(signal: Signal) -> int:
+    numbers = prod(signal.shape) * signal.paths
+    packed = COMPLEX // 2 * numbers
+    during = 2 * packed if signal.parent is None else 2 * COMPLEX * numbers
+    held = packed if signal.spectrum else 0
+    return max([during, *(held + _live_bytes(child) for child in signal.children)])
