@@ -86,6 +86,8 @@ class Work:
     matrix : float
         Flops of products on tensor cores.
     launches : int
+    again : float
+        Bytes that other programs read at about the same time: they come from the cache.
     """
 
     title: str
@@ -93,12 +95,14 @@ class Work:
     instructions: float = 0.0
     matrix: float = 0.0
     launches: int = 1
+    again: float = 0.0
 
     def seconds(self, device: Device, signals: int, live: float) -> float:
         """The predicted time for so many signals, `live` bytes of which are in use at a time."""
         bandwidth = device.cache_bandwidth if live <= device.cache_bytes else device.bandwidth
         busy = self.instructions / device.issue + self.matrix / (REACHED * device.matrix_flops)
-        return max(signals * self.bytes / bandwidth, signals * busy) + self.launches * device.launch
+        moving = max(self.bytes / bandwidth, (self.bytes + self.again) / device.cache_bandwidth)
+        return signals * max(moving, busy) + self.launches * device.launch
 
 
 def static_work(step: Launch | Transform) -> Work:

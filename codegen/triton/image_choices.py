@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton import columns, image_cost, image_tables, rows
+from scatc.codegen.triton.columns import Columns
+from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
+from scatc.codegen.triton.mixed import stages
+from scatc.codegen.triton.rows import Rows
+from scatc.ir.options import Options
+from scatc.ir.spec import Spec
 
 LEAST_BLOCK = 16
 """Of a tensor core's product, along each axis."""
 
 MOST_OUTPUTS = 64
 """Averages of one program."""
+
+MANY = 64
+"""Images of a call that choices are made for."""
+
+MOST_TERMS = 12
+"""Products for each sample up to which averages are sums in the text of a kernel."""
+
+
+class Way(enum.Enum):
+    """How moduli come about."""
+
+    FUSED = "a kernel that folds and transforms rows, and one that transforms columns and averages or packs"
+    COLUMNS = "a fold, the library's transform along rows, and the kernel for columns"
+    STAGED = "a fold, the library's transform, and kernels that read its result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +69,110 @@ def product(terms: int, outputs: int, tile: int = 32) -> Product:
     block = LEAST_BLOCK if terms <= LEAST_BLOCK else 32
     together = min(MOST_OUTPUTS, max(LEAST_BLOCK, 1 << (outputs - 1).bit_length()))
     return Product(-(-terms // block) * block, -(-outputs // together) * together, together, tile, block)
+
+
+class ImageChoices:
+    """Choices for the signals of one program; `only` is a way that all go that can."""
+
+    def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
+        self.spec, self.options, self.only = spec, options, only
+        self._ways: dict[str, Way] = {}
+
+    def way(self, signal: Signal) -> Way:
+        """The cheapest of those that there are."""
+        if signal.name not in self._ways:
+            possible = [way for way in Way if self._works(signal, way)]
+            if self.only in possible:
+                possible = [self.only]
+            self._ways[signal.name] = min(possible, key=lambda way: self._seconds(signal, way))
+        return self._ways[signal.name]
+
+    def rows(self, signal: Signal) -> Rows | None:
+        """The kernel for rows, None where their length has no stages."""
+        assert signal.fold is not None and signal.parent is not None
+        split = stages(signal.shape[1], rows.LEAST_SECOND)
+        if split is None:
+            return None
+        height, width = signal.parent.shape
+        whole = all(start[1] == 0 for start in signal.fold.starts)
+        window = signal.fold.widths or signal.parent.shape
+        return rows.default(split, signal.shape[0], (height, width), (window[0], window[1]), whole=whole)
+
+    def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
+        """The kernel for columns, None where their length has no stages."""
+        split = stages(signal.shape[0])
+        if split is None:
+            return None
+        sinks, more = [], {}
+        packs = bool(signal.spectrum)
+        for result in signal.results:
+            if result.kind == "local" and result.kept[0] <= columns.MOST_AVERAGES:
+                sinks.append("local")
+                more |= {"outputs": result.kept[0], "weights": self._weights(signal, result, split.second)}
+            elif result.kind == "local":
+                packs = True
+            elif result.kind == "total" and not signal.spectrum:
+                sinks.append("total")
+            elif result.kind == "raw":
+                sinks.append("raw")
+                more |= {"first": result.first, "kept": result.kept}
+        if packs:
+            sinks.append("pack")
+        return columns.default(split, signal.shape[1], paired, tuple(sinks), **more)
+
+    def _weights(self, signal: Signal, result: Result, second: int) -> tuple[tuple[float, ...], ...]:
+        """The sums that averages along a column are, where a thread holds all of it and they are short."""
+        if second > 1:
+            return ()
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
+        matrix = image_tables.without_tails(matrix, self.options.tolerance)
+        if np.count_nonzero(matrix) > MOST_TERMS * len(matrix):
+            return ()
+        return tuple(tuple(map(float, column)) for column in matrix.T.astype(np.float32))
+
+    def _works(self, signal: Signal, way: Way) -> list[Work]:
+        """What leads to the moduli of a signal and to their averages along columns; empty if the way is barred."""
+        assert signal.fold is not None and signal.parent is not None
+        paths, samples = signal.paths, prod(signal.shape)
+        if way is Way.FUSED:
+            first, second = self.rows(signal), self.columns(signal, paired=True)
+            if first is None or second is None:
+                return []
+            return [image_cost.rows_work(paths, first), *self._columns_works(signal, second)]
+        fold = image_cost.fold_work(paths, prod(signal.fold.widths or signal.parent.shape), samples)
+        if way is Way.COLUMNS:
+            second = self.columns(signal, paired=False)
+            if second is None:
+                return []
+            return [fold, image_cost.transform_work(samples, paths, 1), *self._columns_works(signal, second)]
+        found = [fold, image_cost.transform_work(samples, paths, 2)]
+        if signal.spectrum:
+            found.append(Work("pack", paths * samples * 1.5 * COMPLEX))
+        return found + [self._averages(signal, result, packed=bool(signal.spectrum)) for result in signal.results]
+
+    def _columns_works(self, signal: Signal, shape: Columns) -> list[Work]:
+        apart = [r for r in signal.results if r.kind == "local" and "local" not in shape.sinks]
+        averages = [self._averages(signal, result, packed=True) for result in apart]
+        return [image_cost.columns_work(signal.paths, shape), *averages]
+
+    def _averages(self, signal: Signal, result: Result, *, packed: bool) -> Work:
+        outputs = result.kept[0] if result.kind == "local" else 1
+        return image_cost.lowpass_work(
+            signal.paths, signal.shape, outputs, product(signal.shape[0], outputs).padded, packed=packed
+        )
+
+    def _seconds(self, signal: Signal, way: Way) -> float:
+        return sum(work.seconds(USUAL, MANY, float("inf")) for work in self._works(signal, way))
+
+    def live_bytes(self, signal: Signal) -> int:
+        """Bytes that are in use at a time, at most, for one image of the batch."""
+        numbers = prod(signal.shape) * signal.paths
+        packed = COMPLEX // 2 * numbers
+        if signal.parent is None:
+            during = 2 * packed
+        elif self.way(signal) is Way.FUSED:
+            during = COMPLEX * numbers + (packed if signal.spectrum else 0)
+        else:
+            during = 2 * COMPLEX * numbers
+        held = packed if signal.spectrum else 0
+        return max([during, *(held + self.live_bytes(child) for child in signal.children)])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from scatc.codegen.triton import cost
+from scatc.codegen.triton.columns import Columns
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.rows import Rows
 
 
 def static_work(step: Launch | Transform) -> Work:
@@ -14,29 +18,87 @@ def static_work(step: Launch | Transform) -> Work:
     return cost.static_work(step)
 
 
+# Kernels in registers: instructions were counted in machine code, for lists of 5 to 33 and one to four bins a sample.
+
+
+def rows_work(paths: int, rows: Rows) -> Work:
+    """What the kernel for rows does for one image.
+
+    The filters of a parent find its spectrum in the cache, once one of them has read it; weights come from there, too.
+    """
+    samples, window = rows.height * rows.split.length, prod(rows.window)
+    moved, again = COMPLEX * samples, COMPLEX * window
+    instructions = (28 + 1.8 * _largest_prime(rows.split.first)) * samples + 9.0 * window
+    return Work(f"rows {rows.split.length}", paths * moved, paths * instructions, again=paths * again)
+
+
+def columns_work(paths: int, columns: Columns) -> Work:
+    """What the kernel for columns does for one image."""
+    length, width = columns.split.length, columns.width
+    samples = length * width
+    moved, matrix = float(COMPLEX * samples), 0.0
+    instructions = (16 + 1.8 * _largest_prime(columns.split.first) + 6 * (columns.split.second > 1)) * samples
+    if columns.weights:
+        instructions += width * sum(weight != 0 for row in columns.weights for weight in row)
+    elif "local" in columns.sinks:
+        instructions += 23 * samples
+        matrix = 6.0 * samples * columns.padded
+    if "pack" in columns.sinks:
+        moved += REAL * samples
+    if "raw" in columns.sinks:
+        moved += REAL * prod(columns.kept)
+    moved += REAL * width * (columns.outputs if "local" in columns.sinks else "total" in columns.sinks)
+    return Work(f"columns {length}", paths * moved, paths * instructions, paths * matrix)
+
+
+def _largest_prime(n: int) -> int:
+    """The largest prime factor, on which a transform in a list costs most."""
+    largest, p = 1, 2
+    while n > 1:
+        while n % p == 0:
+            n, largest = n // p, p
+        p += 1
+    return largest
+
+
+# Others.
+
+
+def fold_work(paths: int, window: int, samples: int) -> Work:
+    """What `fold_image` does: what it reads serves both signals of a pair."""
+    moved = COMPLEX * (window + samples)
+    return Work(f"fold {samples}", paths * moved, paths * (16.0 * window + 4 * samples))
+
+
+def transform_work(samples: int, paths: int, axes: int) -> Work:
+    """What the library's transform back does."""
+    return cost.static_work(Transform(samples, paths, packed=False, axes=axes))
+
+
+def lowpass_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, packed: bool) -> Work:
+    """What averages along columns do that are taken from memory."""
+    rows, columns = shape
+    numbers = paths * padded * columns * -(-outputs // 64)
+    moved = paths * columns * (rows * (REAL if packed else COMPLEX) + outputs * REAL)
+    return Work("lowpass columns", moved, 12.0 * numbers, 6.0 * numbers * max(16, min(outputs, 64)))
+
+
+def _fold(launch: Launch, c: dict[str, int]) -> Work:
+    return fold_work(launch.paths, c["HEIGHT"] * c["WIDTH"], c["ROWS"] * c["COLUMNS"])
+
+
+def _lowpass_columns(launch: Launch, c: dict[str, int]) -> Work:
+    shape = c["ROWS"], c["COLUMNS"]
+    return lowpass_work(launch.paths, shape, c["KEPT"], c["PADDED"], packed=bool(c["PACKED"]))
+
+
 def _pad(launch: Launch, c: dict[str, int]) -> Work:
     numbers = c["ROWS"] * c["COLUMNS"]
     return Work("pad", REAL * (c["HEIGHT"] * c["WIDTH"] + numbers), 12.0 * numbers)
 
 
-def _fold(launch: Launch, c: dict[str, int]) -> Work:
-    """What is read serves both signals of a pair."""
-    samples, window = c["ROWS"] * c["COLUMNS"], c["HEIGHT"] * c["WIDTH"]
-    moved = COMPLEX * (window + samples)
-    return Work(f"fold {samples}", launch.paths * moved, launch.paths * (16.0 * window + 4 * samples))
-
-
-def _lowpass_columns(launch: Launch, c: dict[str, int]) -> Work:
-    blocks = -(-c["KEPT"] // c["OUTPUTS"])
-    numbers = launch.paths * blocks * c["PADDED"] * c["COLUMNS"]
-    number = REAL if c["PACKED"] else COMPLEX
-    moved = launch.paths * c["COLUMNS"] * (c["ROWS"] * number + c["KEPT"] * REAL)
-    return Work("lowpass columns", moved, 12.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
-
-
 def _lowpass_rows(launch: Launch, c: dict[str, int]) -> Work:
-    blocks = -(-c["KEPT"] // c["OUTPUTS"])
-    numbers = launch.paths * blocks * c["PADDED"] * c["HEIGHT"]
+    numbers = launch.paths * -(-c["KEPT"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
     moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
     return Work("lowpass rows", moved, 8.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from scatc.codegen.triton import kernels
+from scatc.codegen.triton import columns, kernels, rows
+from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {
+    "product_left": ("acc", "high_part", "low_part", "u"),  # kernels call it
     "pad_image": ("x", "row_index", "column_index", "mean", "scale", "U", "n"),
     "fold_image": ("X", "start", "w", "Y", "pairs"),
     "pack": kernels.ARGUMENTS["pack"],
@@ -15,3 +17,17 @@ ARGUMENTS = {
     "moduli_image": ("Z", "scale", "row", "out", "n", "pairs"),
 }
 """Of the kernels that do not depend on sizes; some are those of lines, to which an image is one long line."""
+
+
+def of_rows(shape: rows.Rows, name: str) -> Written:
+    """The kernel of a shape."""
+    bins, samples = "x".join(map(str, shape.window)), f"{shape.height}x{shape.split.length}"
+    doc = f"{bins} bins of a spectrum times filters, folded to {samples}, transformed along rows"
+    return Written(name, doc, rows.TYPES, rows.body(shape))
+
+
+def of_columns(shape: columns.Columns, name: str) -> Written:
+    """The kernel of a shape."""
+    samples = f"{shape.split.length}x{shape.width}"
+    doc = f"{samples} samples, transformed along columns, and moduli: {', '.join(shape.sinks)}"
+    return Written(name, doc, columns.parameters(shape), columns.body(shape))

@@ -56,3 +56,13 @@ def gain(spec: Spec, result: Result) -> float:
         return float(np.prod(spec.padded_shape))
     phi = banks(spec)["phi"]
     return float(np.prod([phi.axis_response(axis, 0)[0] for axis in range(2)]))
+
+
+def without_tails(matrix: Array, tolerance: float) -> Array:
+    """A matrix whose columns lose their smallest entries, together no more than `tolerance` of their L1 mass."""
+    sizes = np.abs(matrix)
+    order = np.argsort(sizes, axis=0)
+    held = np.cumsum(np.take_along_axis(sizes, order, 0), axis=0)
+    small = np.empty(matrix.shape, bool)
+    np.put_along_axis(small, order, held <= tolerance * held[-1:], 0)
+    return np.where(small, 0.0, matrix)

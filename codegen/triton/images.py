@@ -1,23 +1,24 @@
 """Transforms of images: walks the tree of signals and launches kernels.
 
-What a kernel looks like is in `templates/kernels/`.
+What a kernel looks like is in `templates/kernels/`, or written by `rows.py` and `columns.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import image_tables
-from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton import columns, image_tables, rows, tables
+from scatc.codegen.triton.cost import REAL, Work
 from scatc.codegen.triton.emitter import BLOCK, Emitter, power
-from scatc.codegen.triton.image_choices import Product, product
-from scatc.codegen.triton.image_cost import static_work
-from scatc.codegen.triton.image_kernels import ARGUMENTS
+from scatc.codegen.triton.image_choices import ImageChoices, Product, Way, product
+from scatc.codegen.triton.image_cost import columns_work, rows_work, static_work
+from scatc.codegen.triton.image_kernels import ARGUMENTS, of_columns, of_rows
+from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import LEVELS
 from scatc.ir.nodes import Pad
@@ -27,11 +28,33 @@ TOGETHER = 4
 
 
 class Images(Emitter):
-    """The walk over a program of images."""
+    """The walk over a program of images.
+
+    Attributes
+    ----------
+    choices : ImageChoices
+    of_rows : dict of str to Rows
+        What the kernels for rows are specialised to, by name.
+    of_columns : dict of str to Columns
+        What those for columns are.
+    """
 
     title = "2D scattering"
     template = "images.py.j2"
     arguments = ARGUMENTS
+    only: ClassVar[Way | None] = None
+    """A way that all signals go that can."""
+
+    def prepare(self) -> None:
+        """What the walk gathers."""
+        self.choices = ImageChoices(self.spec, self.options, self.only)
+        self.of_rows: dict[str, rows.Rows] = {}
+        self.of_columns: dict[str, columns.Columns] = {}
+
+    def generated(self) -> Iterable[Written]:
+        """The kernels for rows and for columns."""
+        yield from (of_rows(shape, name) for name, shape in self.of_rows.items())
+        yield from (of_columns(shape, name) for name, shape in self.of_columns.items())
 
     def before(self) -> list[Work]:
         """What finds the levels."""
@@ -39,30 +62,31 @@ class Images(Emitter):
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one image."""
+        if isinstance(step, Launch) and step.kernel in self.of_rows:
+            return rows_work(step.paths, self.of_rows[step.kernel])
+        if isinstance(step, Launch) and step.kernel in self.of_columns:
+            return columns_work(step.paths, self.of_columns[step.kernel])
         return static_work(step)
 
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one image of the batch."""
-        return _live_bytes(self.root)
+        return self.choices.live_bytes(self.root)
 
     def trunk(self) -> str:
         """The padded images in pairs, their spectrum, and order 0."""
         root, self.lines = self.root, []
-        rows, columns = root.shape
+        height, width = root.shape
         pad = self.graph[root.nodes[0]] if root.nodes else None
         self.note(*root.nodes)
         for axis, name in enumerate(("pad_rows", "pad_columns")):
             self.table(name, image_tables.pad_index(root.shape[axis], pad if isinstance(pad, Pad) else None, axis))
-        self.write(f"U0 = torch.empty((1, pairs, {rows}, {columns}), dtype=torch.complex64, device=x.device)")
-        height, width = self.spec.input_shape
-        self.static_launch(
-            "pad_image",
-            1,
-            (f"triton.cdiv({rows * columns}, {BLOCK})", "pairs"),
-            ["x", *self.named("pad_rows", "pad_columns"), "mean", "scale", "U0.view(torch.int64)", "n"],
-            {"HEIGHT": height, "WIDTH": width, "ROWS": rows, "COLUMNS": columns, "BLOCK": BLOCK},
-        )
+        self.write(f"U0 = torch.empty((1, pairs, {height}, {width}), dtype=torch.complex64, device=x.device)")
+        constants = dict(zip(("HEIGHT", "WIDTH"), self.spec.input_shape, strict=True))
+        constants |= {"ROWS": height, "COLUMNS": width, "BLOCK": BLOCK}
+        grid = (f"triton.cdiv({height * width}, {BLOCK})", "pairs")
+        arguments = ["x", *self.named("pad_rows", "pad_columns"), "mean", "scale", "U0.view(torch.int64)", "n"]
+        self.static_launch("pad_image", 1, grid, arguments, constants)
         for result in root.results:
             if result.kind == "raw":
                 self.note(*result.nodes)
@@ -73,9 +97,14 @@ class Images(Emitter):
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
         self.note(*signal.nodes)
-        packed = self._staged(signal)
+        way = self.choices.way(signal)
+        if way is Way.STAGED:
+            packed, done = self._staged(signal), ()
+        else:
+            source = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
+            packed, done = self._columns(signal, source, paired=way is Way.FUSED)
         if packed:
-            self._packed_results(signal, packed)
+            self._packed_results(signal, packed, done)
         for child in signal.children:
             self.branch(child)
         if signal.spectrum:
@@ -109,15 +138,15 @@ class Images(Emitter):
 
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
         """An average along columns, then along rows."""
-        rows, columns = signal.shape
+        height, width = signal.shape
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)
         tiles = product(*matrix.shape)
         name = f"T_of_{signal.name}"
-        shape = f"({signal.paths}, n, {result.kept[0]}, {columns})"
+        shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
         self.write(f"{name} = torch.empty({shape}, device=x.device)")
         arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
-        constants = {"ROWS": rows, "COLUMNS": columns, **tiles.constants(result.kept[0]), "PACKED": packed}
-        grid = (f"n * {-(-columns // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
+        constants = {"ROWS": height, "COLUMNS": width, **tiles.constants(result.kept[0]), "PACKED": packed}
+        grid = (f"n * {-(-width // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
         self.static_launch("lowpass_columns", signal.paths, grid, arguments, constants)
         self._lowpass_rows(signal, result, name)
 
@@ -168,6 +197,76 @@ class Images(Emitter):
         arguments += [f"outs[{result.group}]", "n", "pairs"]
         self.static_launch("average", signal.paths, grid, arguments, constants)
 
+    # Kernels in registers, along rows and along columns.
+
+    def _rows(self, signal: Signal) -> str:
+        """Products with filters, folded, as sums and differences of the images of a pair, transformed along rows."""
+        fold, parent, shape = signal.fold, signal.parent, self.choices.rows(signal)
+        assert fold is not None and parent is not None and shape is not None
+        name, length = signal.nodes[0], shape.split.length
+        kernel = _name(self.of_rows, shape, f"rows_{length}")
+        start, w = image_tables.filters(self.spec, fold, parent.shape, shape.window)
+        self.table(f"{name}_start", start)
+        self.table(f"{name}_w", w)
+        self.table(f"twiddles_{length}", tables.twiddles(length))
+        self._room(name, signal, "2 * pairs")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments += [*self.named(f"twiddles_{length}"), f"{name}.view(torch.int64)"]
+        arguments += [str(len(fold.indices)), str(signal.paths), "pairs"]
+        grid = (f"{2 * signal.paths} * triton.cdiv(pairs * {shape.height}, {shape.tile})",)
+        self.launch(Launch(kernel, rows.TYPES, grid, arguments, {}, shape.warps, signal.paths))
+        return name
+
+    def _library_rows(self, signal: Signal) -> str:
+        name, inverse, _ = signal.nodes
+        self._fold(signal)
+        self.write(f'{inverse} = torch.fft.ifft({name}, norm="forward")', f"del {name}")
+        self.steps.append(Transform(prod(signal.shape), signal.paths, packed=False))
+        return inverse
+
+    def _columns(self, signal: Signal, source: str, *, paired: bool) -> tuple[str, Sequence[str]]:
+        """From transformed rows to moduli; what they are packed in, and which results are done."""
+        shape = self.choices.columns(signal, paired=paired)
+        assert shape is not None
+        length, modulus = shape.split.length, signal.nodes[2]
+        kernel = _name(self.of_columns, shape, f"columns_{length}")
+        self.table(f"twiddles_{length}", tables.twiddles(length))
+        arguments = [f"{source}.view(torch.int64)", *self.named(f"twiddles_{length}")]
+        kinds = {result.kind: result for result in signal.results}
+        averaged, numbers = kinds.get("local", kinds.get("total")), 1
+        if "local" in shape.sinks and not shape.weights:
+            self._used.add("product_left")
+            matrix = image_tables.averaging(self.spec, signal.level, kinds["local"], 0)
+            padded = np.pad(matrix, ((0, 0), (0, shape.padded - matrix.shape[1])))
+            arguments += self.split(f"phi{signal.level}_column", padded)
+        sums = f"T_of_{signal.name}"
+        if {"local", "total"} & set(shape.sinks):
+            self.write(
+                f"{sums} = torch.empty(({signal.paths}, n, {shape.outputs or 1}, {shape.width}), device=x.device)"
+            )
+            arguments.append(sums)
+        if "pack" in shape.sinks:
+            self._room(modulus, signal, "pairs")
+            arguments.append(f"{modulus}.view(torch.float32)")
+        if "raw" in shape.sinks:
+            result = kinds["raw"]
+            numbers = len(self.program.outputs[result.group][1])
+            arguments += ["scale", self.rows(signal.nodes[0], result), f"outs[{result.group}]"]
+        grid = (f"triton.cdiv(2 * pairs * {shape.width}, {shape.tile})", str(signal.paths))
+        types = columns.parameters(shape)
+        arguments += [str(numbers), "n", "pairs"]
+        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths))
+        self.write(f"del {source}")
+        if averaged is not None and averaged.kind in shape.sinks:
+            self.note(*averaged.nodes)
+            self._lowpass_rows(signal, averaged, sums)
+        return (modulus if "pack" in shape.sinks else ""), shape.sinks
+
+    def _room(self, name: str, signal: Signal, images: str) -> None:
+        """Room for complex numbers of as many images of each path."""
+        shape = f"({signal.paths}, {images}, {signal.shape[0]}, {signal.shape[1]})"
+        self.write(f"{name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
+
     # Kernels with the library's transform between them.
 
     def _fold(self, signal: Signal) -> str:
@@ -178,12 +277,10 @@ class Images(Emitter):
         start, w = image_tables.filters(self.spec, fold, parent.shape)
         self.table(f"{name}_start", start)
         self.table(f"{name}_w", w)
-        rows, columns = signal.shape
-        room = f"({signal.paths}, 2 * pairs, {rows}, {columns})"
-        self.write(f"{name} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        self._room(name, signal, "2 * pairs")
         block = min(BLOCK, power(samples))
-        constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": rows}
-        constants |= {"COLUMNS": columns, "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
+        constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
+        constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
         constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER}
         grid = (f"triton.cdiv({samples}, {block})", str(signal.paths), f"triton.cdiv(pairs, {TOGETHER})")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
@@ -200,8 +297,7 @@ class Images(Emitter):
         packed, source = "", f"{inverse}.view(torch.int64)"
         if signal.spectrum:
             packed, block = modulus, min(BLOCK, power(samples))
-            room = f"({signal.paths}, pairs, {signal.shape[0]}, {signal.shape[1]})"
-            self.write(f"{packed} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+            self._room(packed, signal, "pairs")
             grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {block})")
             arguments = [source, f"{packed}.view(torch.int64)"]
             self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": block})
@@ -230,9 +326,8 @@ class Images(Emitter):
             self.static_launch("moduli_image", signal.paths, grid, arguments, constants)
 
 
-def _live_bytes(signal: Signal) -> int:
-    numbers = prod(signal.shape) * signal.paths
-    packed = COMPLEX // 2 * numbers
-    during = 2 * packed if signal.parent is None else 2 * COMPLEX * numbers
-    held = packed if signal.spectrum else 0
-    return max([during, *(held + _live_bytes(child) for child in signal.children)])
+def _name(known: dict[str, Any], shape: Any, stem: str) -> str:
+    """The name of the kernel of a shape, entered if it is new."""
+    name = next((name for name, other in known.items() if other == shape), f"{stem}_{len(known)}")
+    known[name] = shape
+    return name
