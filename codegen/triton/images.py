@@ -143,7 +143,7 @@ class Images(Emitter):
         tiles = product(*matrix.shape)
         name = f"T_of_{signal.name}"
         shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
-        self.write(f"{name} = torch.empty({shape}, device=x.device)")
+        self.write(f"{name} = torch.empty({shape}, dtype=torch.float32, device=x.device)")
         arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
         constants = {"ROWS": height, "COLUMNS": width, **tiles.constants(result.kept[0]), "PACKED": packed}
         grid = (f"n * {-(-width // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
