@@ -163,7 +163,7 @@ def _local(code: Code, columns: Columns, moduli: Moduli) -> None:
         f"o = tl.arange(0, {outputs})[:, None]",
         f"acc = tl.zeros(({outputs}, {columns.tile}), tl.float32)",
     )
-    for group, us in moduli:
+    for group, us in reversed(moduli):  # what is short first, while few registers are taken
         few = group.size == 1 and len(us) < LEAST_DOT  # each is added by itself
         together = 1 if few else max(LEAST_DOT // group.size, 1)
         if together > 1:  # planes that are short by themselves: as many as there are, with zeros to a power of two

@@ -12,6 +12,7 @@ from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import columns, image_cost, image_tables, rows
 from scatc.codegen.triton.columns import Columns
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
+from scatc.codegen.triton.image_tables import Array
 from scatc.codegen.triton.mixed import stages
 from scatc.codegen.triton.rows import Rows
 from scatc.ir.options import Options
@@ -77,6 +78,7 @@ class ImageChoices:
     def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
         self.spec, self.options, self.only = spec, options, only
         self._ways: dict[str, Way] = {}
+        self._filters: dict[str, tuple[Array, Array]] = {}
 
     def way(self, signal: Signal) -> Way:
         """The cheapest of those that there are."""
@@ -96,7 +98,21 @@ class ImageChoices:
         height, width = signal.parent.shape
         whole = all(start[1] == 0 for start in signal.fold.starts)
         window = signal.fold.widths or signal.parent.shape
-        return rows.default(split, signal.shape[0], (height, width), (window[0], window[1]), whole=whole)
+        filters = len(signal.fold.indices)
+        return rows.default(split, signal.shape[0], filters, (height, width), (window[0], window[1]), whole=whole)
+
+    def filters(self, signal: Signal, shape: Rows) -> tuple[Array, Array]:
+        """Where the windows of a kernel for rows begin, and the weights there, without those that are next to zero."""
+        assert signal.fold is not None and signal.parent is not None
+        if signal.name not in self._filters:
+            start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape, shape.window)
+            self._filters[signal.name] = start, image_tables.without_small(w, self.options.tolerance)
+        return self._filters[signal.name]
+
+    def bins(self, signal: Signal, shape: Rows) -> float:
+        """How many bins of a window have a weight, on average."""
+        _, w = self.filters(signal, shape)
+        return np.count_nonzero(w) / len(w)
 
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns, None where their length has no stages."""
@@ -125,10 +141,10 @@ class ImageChoices:
         if second > 1:
             return ()
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        matrix = image_tables.without_tails(matrix, self.options.tolerance)
-        if np.count_nonzero(matrix) > MOST_TERMS * len(matrix):
+        sums = image_tables.without_small(matrix.T, self.options.tolerance)
+        if np.count_nonzero(sums) > MOST_TERMS * len(matrix):
             return ()
-        return tuple(tuple(map(float, column)) for column in matrix.T.astype(np.float32))
+        return tuple(tuple(map(float, one)) for one in sums.astype(np.float32))
 
     def _works(self, signal: Signal, way: Way) -> list[Work]:
         """What leads to the moduli of a signal and to their averages along columns; empty if the way is barred."""
@@ -138,7 +154,8 @@ class ImageChoices:
             first, second = self.rows(signal), self.columns(signal, paired=True)
             if first is None or second is None:
                 return []
-            return [image_cost.rows_work(paths, first), *self._columns_works(signal, second)]
+            one = image_cost.rows_work(paths, first, self.bins(signal, first))
+            return [one, one, *self._columns_works(signal, second)]
         fold = image_cost.fold_work(paths, prod(signal.fold.widths or signal.parent.shape), samples)
         if way is Way.COLUMNS:
             second = self.columns(signal, paired=False)

@@ -21,15 +21,15 @@ def static_work(step: Launch | Transform) -> Work:
 # Kernels in registers: instructions were counted in machine code, for lists of 5 to 33 and one to four bins a sample.
 
 
-def rows_work(paths: int, rows: Rows) -> Work:
-    """What the kernel for rows does for one image.
+def rows_work(paths: int, rows: Rows, bins: float) -> Work:
+    """What one launch of the kernel for rows does for one image, of whose windows so many bins have a weight.
 
-    The filters of a parent find its spectrum in the cache, once one of them has read it; weights come from there, too.
+    There are two, for sums and for differences: a launch has one row for two images. The filters of a parent find its
+    spectrum in the cache, once one of them has read it.
     """
-    samples, window = rows.height * rows.split.length, prod(rows.window)
-    moved, again = COMPLEX * samples, COMPLEX * window
-    instructions = (28 + 1.8 * _largest_prime(rows.split.first)) * samples + 9.0 * window
-    return Work(f"rows {rows.split.length}", paths * moved, paths * instructions, again=paths * again)
+    numbers = 0.5 * paths * rows.height * rows.split.length
+    instructions = max(28.0, 12 + 3.8 * _largest_prime(rows.split.first)) * numbers + 3.0 * paths * prod(rows.window)
+    return Work(f"rows {rows.split.length}", COMPLEX * numbers, instructions, again=0.5 * paths * COMPLEX * bins)
 
 
 def columns_work(paths: int, columns: Columns) -> Work:

@@ -23,7 +23,7 @@ def of_rows(shape: rows.Rows, name: str) -> Written:
     """The kernel of a shape."""
     bins, samples = "x".join(map(str, shape.window)), f"{shape.height}x{shape.split.length}"
     doc = f"{bins} bins of a spectrum times filters, folded to {samples}, transformed along rows"
-    return Written(name, doc, rows.TYPES, rows.body(shape))
+    return Written(name, doc, rows.TYPES, rows.body(shape), ("SIGN",))
 
 
 def of_columns(shape: columns.Columns, name: str) -> Written:
@@ -31,3 +31,8 @@ def of_columns(shape: columns.Columns, name: str) -> Written:
     samples = f"{shape.split.length}x{shape.width}"
     doc = f"{samples} samples, transformed along columns, and moduli: {', '.join(shape.sinks)}"
     return Written(name, doc, columns.parameters(shape), columns.body(shape))
+
+
+def kernel_source(kernel: Written, *, tensor_cores: bool) -> str:
+    """A module with nothing but one of these kernels, and what it calls."""
+    return kernels.templates().get_template("image_kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)

@@ -58,11 +58,13 @@ def gain(spec: Spec, result: Result) -> float:
     return float(np.prod([phi.axis_response(axis, 0)[0] for axis in range(2)]))
 
 
-def without_tails(matrix: Array, tolerance: float) -> Array:
-    """A matrix whose columns lose their smallest entries, together no more than `tolerance` of their L1 mass."""
-    sizes = np.abs(matrix)
-    order = np.argsort(sizes, axis=0)
-    held = np.cumsum(np.take_along_axis(sizes, order, 0), axis=0)
-    small = np.empty(matrix.shape, bool)
-    np.put_along_axis(small, order, held <= tolerance * held[-1:], 0)
-    return np.where(small, 0.0, matrix)
+def without_small(a: Array, tolerance: float) -> Array:
+    """An array whose parts, along the first axis, lose their smallest entries: `tolerance` of their L1 mass at most."""
+    sizes = np.abs(a.reshape(len(a), -1))
+    ordered = np.sort(sizes, axis=1)
+    held = np.cumsum(ordered, axis=1, dtype=np.float64)
+    kept = sizes.copy()
+    for row, size, mass in zip(kept, ordered, held, strict=True):
+        dropped = int(np.searchsorted(mass, tolerance * mass[-1], side="right"))
+        row[:] = row >= size[min(dropped, len(size) - 1)]
+    return a * kept.reshape(a.shape)

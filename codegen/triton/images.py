@@ -50,6 +50,7 @@ class Images(Emitter):
         self.choices = ImageChoices(self.spec, self.options, self.only)
         self.of_rows: dict[str, rows.Rows] = {}
         self.of_columns: dict[str, columns.Columns] = {}
+        self._bins: dict[int, float] = {}  # with a weight, by the launches of kernels for rows
 
     def generated(self) -> Iterable[Written]:
         """The kernels for rows and for columns."""
@@ -63,7 +64,7 @@ class Images(Emitter):
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one image."""
         if isinstance(step, Launch) and step.kernel in self.of_rows:
-            return rows_work(step.paths, self.of_rows[step.kernel])
+            return rows_work(step.paths, self.of_rows[step.kernel], self._bins[id(step)])
         if isinstance(step, Launch) and step.kernel in self.of_columns:
             return columns_work(step.paths, self.of_columns[step.kernel])
         return static_work(step)
@@ -205,16 +206,20 @@ class Images(Emitter):
         assert fold is not None and parent is not None and shape is not None
         name, length = signal.nodes[0], shape.split.length
         kernel = _name(self.of_rows, shape, f"rows_{length}")
-        start, w = image_tables.filters(self.spec, fold, parent.shape, shape.window)
+        start, w = self.choices.filters(signal, shape)
         self.table(f"{name}_start", start)
         self.table(f"{name}_w", w)
         self.table(f"twiddles_{length}", tables.twiddles(length))
         self._room(name, signal, "2 * pairs")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
         arguments += [*self.named(f"twiddles_{length}"), f"{name}.view(torch.int64)"]
-        arguments += [str(len(fold.indices)), str(signal.paths), "pairs"]
-        grid = (f"{2 * signal.paths} * triton.cdiv(pairs * {shape.height}, {shape.tile})",)
-        self.launch(Launch(kernel, rows.TYPES, grid, arguments, {}, shape.warps, signal.paths))
+        arguments.append("pairs")
+        tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
+        grid = (f"{shape.filters} * {tiles}", str(signal.paths // shape.filters))
+        for sign in (1, -1):
+            step = Launch(kernel, rows.TYPES, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths)
+            self.launch(step)
+            self._bins[id(step)] = self.choices.bins(signal, shape)
         return name
 
     def _library_rows(self, signal: Signal) -> str:

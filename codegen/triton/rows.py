@@ -1,9 +1,9 @@
 """The kernel that multiplies a spectrum by filters, folds it and transforms its rows in registers.
 
 One program has a tile of rows of the result, of all pairs of images one after the other, for one filter. It yields
-the sums or the differences of the images of a pair, ``P = w Z`` or ``Q = w conj(Z[-k])``, each a product for each bin
-of the window: `columns.py` makes the images of them, when it reads. Programs of different filters go side by side, so
-that they find the spectrum in the cache.
+the sums or, with SIGN = -1, the differences of the images of a pair, ``P = w Z`` or ``Q = w conj(Z[-k])``, each a
+product for each bin of the window: `columns.py` makes the images of them, when it reads. Bins whose weight is zero are
+not read. Programs of different filters go side by side, so that they find the spectrum in the cache.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from scatc.codegen.triton.code import Code, Plane
 from scatc.codegen.triton.mixed import MOST_LISTED, Stages, mixed_fft
 
-NUMBERS = ("filters", "children", "pairs")
-"""The last arguments of a kernel: filters to a parent, filters of all parents, pairs of images."""
+NUMBERS = ("pairs",)
+"""The last arguments of a kernel."""
 
 LEAST_SECOND = 4
 """Of the second stage: neighbouring bins that are read together, 32 bytes."""
@@ -36,6 +36,8 @@ class Rows:
         Of the transform along a row.
     height : int
         Rows of the result.
+    filters : int
+        To a parent.
     parent : tuple of int
         Bins of the parent's spectrum, on each axis.
     window : tuple of int
@@ -48,6 +50,7 @@ class Rows:
 
     split: Stages
     height: int
+    filters: int
     parent: tuple[int, int]
     window: tuple[int, int]
     whole: bool
@@ -55,12 +58,14 @@ class Rows:
     warps: int = 4
 
 
-def default(split: Stages, height: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool) -> Rows:
+def default(
+    split: Stages, height: int, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
+) -> Rows:
     """The kernel to begin with: some forty numbers a thread, in four warps."""
     each = 1 << (max(MOST_LISTED // split.first, 1).bit_length() - 1)
     padded = (-(-window[0] // height) * height, -(-window[1] // split.second) * split.second)
     tile = max(THREADS * each // split.second, 1)
-    return Rows(split, height, parent, padded, whole and padded[1] == parent[1], tile, THREADS // 32)
+    return Rows(split, height, filters, parent, padded, whole and padded[1] == parent[1], tile, THREADS // 32)
 
 
 def body(rows: Rows) -> str:
@@ -68,25 +73,21 @@ def body(rows: Rows) -> str:
     code, split = Code(), rows.split
     length, height = split.length, rows.height
     code.write(
-        "differences = tl.program_id(0) % 2",
-        "sign = 1 - 2 * differences",
-        "child = tl.program_id(0) // 2 % children",
-        f"lane = tl.program_id(0) // (2 * children) * {rows.tile} + tl.arange(0, {rows.tile})",
+        f"filter = tl.program_id(0) % {rows.filters}",
+        "parent = tl.program_id(1).to(tl.int64)",
+        f"child = parent * {rows.filters} + filter",
+        f"lane = tl.program_id(0) // {rows.filters} * {rows.tile} + tl.arange(0, {rows.tile})",
         f"there = lane < pairs * {height}",
         f"lane = tl.minimum(lane, pairs * {height} - 1)  # those behind the last store nothing",
         "row = lane // pairs",
         "pair = lane - row * pairs",
-        "filter = child % filters",
-        "parent = (child // filters).to(tl.int64)",
         f"spectrum = X + (parent * pairs + pair) * {rows.parent[0] * rows.parent[1]}",
         f"p = tl.arange(0, {split.second})[None, :]",
     )
     planes = _fold(code, rows)
-    code.write("conjugate = sign.to(tl.float32)")
-    signed: list[Plane] = [p and (p[0], code.let("im", f"{p[1]} * conjugate")) for p in planes]
-    found = mixed_fft(code, signed, split, rows.tile, 1, "twiddles", columns=False)
+    found = mixed_fft(code, planes, split, rows.tile, 1, "twiddles", columns=False)
     code.write(
-        "image = (child.to(tl.int64) * pairs + pair) * 2 + differences",
+        "image = (child * pairs + pair) * 2 + (1 - SIGN) // 2",
         f"line = Y + (image * {height * length} + row * {length})[:, None]",
     )
     for group in found:
@@ -112,31 +113,31 @@ def _fold(code: Code, rows: Rows) -> list[Plane]:
     inner.write(
         "r = row + a",
         f"y = (first_row + r) % {bins_y}",
-        f"y = tl.where((sign < 0) & (y > 0), {bins_y} - y, y)",
+        "if SIGN < 0:",
+        f"    y = tl.where(y > 0, {bins_y} - y, 0)",
         f"line = (spectrum + y * {bins_x})[:, None]",
         f"weights = w + ((filter * {height} + r) * {width})[:, None] + p",
     )
     if rows.whole:
-        inner.write(f"back = tl.where(sign < 0, {bins_x}, 0)", "line_p = line + (back + sign * p)")
+        inner.write(f"across = line + ({bins_x} * (1 - SIGN) // 2 + SIGN * p)")
     for j in live:
         re, im = names[j]
         for at in range(j * split.second, width, split.length):
-            z = _bin(inner, rows, at)
             weight = inner.let("weight", f"tl.load(weights + {at})")
-            inner.write(f"{re} += low({z}) * {weight}", f"{im} += high({z}) * {weight}")
+            z = _bin(inner, rows, at, f"mask={weight} != 0, other=0")
+            inner.write(f"{re} += low({z}) * {weight}", f"{im} += high({z}) * (SIGN * {weight})")
     code.write(f"for a in range(0, {height}, {rows.height}):", *(f"    {line}" for line in inner.lines))
     return [names[j] if j in live else None for j in range(split.first)]
 
 
-def _bin(code: Code, rows: Rows, at: int) -> str:
+def _bin(code: Code, rows: Rows, at: int, mask: str) -> str:
     """Bins of the spectrum, those of negative frequency for differences."""
     bins = rows.parent[1]
     if rows.whole and at:
-        return code.let("z", f"tl.load(line_p + sign * {at})")
-    if rows.whole:
-        x = code.let("x", f"tl.where((sign < 0) & (p > 0), {bins} - p, p)")
-    else:
+        return code.let("z", f"tl.load(across + SIGN * {at}, {mask})")
+    x = "p"
+    if not rows.whole:
         x = code.let("x", f"first_column + {at} + p")
-        x = code.let("x", f"tl.where({x} >= {bins}, {x} - {bins}, {x})")
-        x = code.let("x", f"tl.where((sign < 0) & ({x} > 0), {bins} - {x}, {x})")
-    return code.let("z", f"tl.load(line + {x})")
+        code.write(f"{x} = tl.where({x} >= {bins}, {x} - {bins}, {x})")
+    at_bin = code.let("at", f"{x} if SIGN > 0 else tl.where({x} > 0, {bins} - {x}, 0)")
+    return code.let("z", f"tl.load(line + {at_bin}, {mask})")
