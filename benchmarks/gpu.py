@@ -196,11 +196,6 @@ def kymatio(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
     return made
 
 
-def incumbent(spec: scatc.Spec, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Its sequence of operators."""
-    return Incumbent(spec, device) if spec.dim == 1 else IncumbentImages(spec, device)
-
-
 def contestants(
     case: Case, spec: scatc.Spec, plan: Any, reference: Reference, inputs: Sequence[Tensor]
 ) -> tuple[dict[str, Contestant], dict[str, dict[str, float]], dict[str, str]]:
@@ -210,7 +205,7 @@ def contestants(
         "eager": lambda: Eager(plan),
         "graph": lambda: Graphed(plan, x),
         "torch": lambda: Eager(scatc.compile(spec, target="torch", cache=False)),
-        "peer": lambda: Eager(incumbent(spec, x.device)),
+        "peer": lambda: Eager((Incumbent if spec.dim == 1 else IncumbentImages)(spec, x.device)),
         "kymatio": lambda: Eager(kymatio(case, x.device)),
     }
     found: dict[str, Contestant] = {}
