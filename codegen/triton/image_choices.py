@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,8 @@ class ImageChoices:
         split = stages(signal.shape[0])
         if split is None:
             return None
-        sinks, more = [], {}
+        sinks: list[str] = []
+        more: dict[str, Any] = {}
         packs = bool(signal.spectrum)
         for result in signal.results:
             if result.kind == "local" and result.kept[0] <= columns.MOST_AVERAGES:

@@ -50,6 +50,7 @@ class Images(Emitter):
         self.choices = ImageChoices(self.spec, self.options, self.only)
         self.of_rows: dict[str, rows.Rows] = {}
         self.of_columns: dict[str, columns.Columns] = {}
+        self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
         self._bins: dict[int, float] = {}  # with a weight, by the launches of kernels for rows
 
     def generated(self) -> Iterable[Written]:
@@ -98,9 +99,9 @@ class Images(Emitter):
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
         self.note(*signal.nodes)
-        way = self.choices.way(signal)
+        way, done = self.choices.way(signal), tuple[str, ...]()
         if way is Way.STAGED:
-            packed, done = self._staged(signal), ()
+            packed = self._staged(signal)
         else:
             source = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
             packed, done = self._columns(signal, source, paired=way is Way.FUSED)
@@ -141,7 +142,7 @@ class Images(Emitter):
         """An average along columns, then along rows."""
         height, width = signal.shape
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        tiles = product(*matrix.shape)
+        tiles = product(matrix.shape[0], matrix.shape[1])
         name = f"T_of_{signal.name}"
         shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
         self.write(f"{name} = torch.empty({shape}, dtype=torch.float32, device=x.device)")
@@ -154,7 +155,7 @@ class Images(Emitter):
     def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
         """An average along rows, into the output."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1)
-        tiles = product(*matrix.shape, tile=64)
+        tiles = product(matrix.shape[0], matrix.shape[1], tile=64)
         kind = "sum" if result.kind == "total" else "phi"
         arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
         arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
@@ -206,12 +207,10 @@ class Images(Emitter):
         assert fold is not None and parent is not None and shape is not None
         name, length = signal.nodes[0], shape.split.length
         kernel = _name(self.of_rows, shape, f"rows_{length}")
-        start, w = self.choices.filters(signal, shape)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
+        filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
         self.table(f"twiddles_{length}", tables.twiddles(length))
         self._room(name, signal, "2 * pairs")
-        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
         arguments += [*self.named(f"twiddles_{length}"), f"{name}.view(torch.int64)"]
         arguments.append("pairs")
         tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
@@ -229,7 +228,7 @@ class Images(Emitter):
         self.steps.append(Transform(prod(signal.shape), signal.paths, packed=False))
         return inverse
 
-    def _columns(self, signal: Signal, source: str, *, paired: bool) -> tuple[str, Sequence[str]]:
+    def _columns(self, signal: Signal, source: str, *, paired: bool) -> tuple[str, tuple[str, ...]]:
         """From transformed rows to moduli; what they are packed in, and which results are done."""
         shape = self.choices.columns(signal, paired=paired)
         assert shape is not None
@@ -246,9 +245,8 @@ class Images(Emitter):
             arguments += self.split(f"phi{signal.level}_column", padded)
         sums = f"T_of_{signal.name}"
         if {"local", "total"} & set(shape.sinks):
-            self.write(
-                f"{sums} = torch.empty(({signal.paths}, n, {shape.outputs or 1}, {shape.width}), device=x.device)"
-            )
+            room = f"({signal.paths}, n, {shape.outputs or 1}, {shape.width})"
+            self.write(f"{sums} = torch.empty({room}, dtype=torch.float32, device=x.device)")
             arguments.append(sums)
         if "pack" in shape.sinks:
             self._room(modulus, signal, "pairs")
@@ -267,6 +265,15 @@ class Images(Emitter):
             self._lowpass_rows(signal, averaged, sums)
         return (modulus if "pack" in shape.sinks else ""), shape.sinks
 
+    def _filters(self, signal: Signal, kind: str, start: image_tables.Array, w: image_tables.Array) -> list[str]:
+        """Filters as tables, which all signals share that are made of the same level by the same filters."""
+        fold = signal.fold
+        assert fold is not None
+        name = self._owners.setdefault((kind, fold.bank, fold.level, fold.indices), f"{signal.nodes[0]}_{kind}")
+        self.table(f"{name}_start", start)
+        self.table(f"{name}_w", w)
+        return self.named(f"{name}_start", f"{name}_w")
+
     def _room(self, name: str, signal: Signal, images: str) -> None:
         """Room for complex numbers of as many images of each path."""
         shape = f"({signal.paths}, {images}, {signal.shape[0]}, {signal.shape[1]})"
@@ -280,15 +287,14 @@ class Images(Emitter):
         assert fold is not None and parent is not None
         name, samples = signal.nodes[0], prod(signal.shape)
         start, w = image_tables.filters(self.spec, fold, parent.shape)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
+        filters = self._filters(signal, "fold", start, w)
         self._room(name, signal, "2 * pairs")
         block = min(BLOCK, power(samples))
         constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
         constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
         constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER}
         grid = (f"triton.cdiv({samples}, {block})", str(signal.paths), f"triton.cdiv(pairs, {TOGETHER})")
-        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
         arguments += [f"{name}.view(torch.int64)", "pairs"]
         self.static_launch("fold_image", signal.paths, grid, arguments, constants)
         return name
