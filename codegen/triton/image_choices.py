@@ -93,7 +93,7 @@ class ImageChoices:
     def rows(self, signal: Signal) -> Rows | None:
         """The kernel for rows, None where their length has no stages."""
         assert signal.fold is not None and signal.parent is not None
-        split = stages(signal.shape[1], rows.LEAST_SECOND)
+        split = rows.stages_of(signal.shape[1])
         if split is None:
             return None
         height, width = signal.parent.shape

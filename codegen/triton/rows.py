@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.triton.code import Code, Plane
-from scatc.codegen.triton.mixed import MOST_LISTED, Stages, mixed_fft
+from scatc.codegen.triton.mixed import MOST_LISTED, Stages, mixed_fft, stages
 
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""
 
-LEAST_SECOND = 4
-"""Of the second stage: neighbouring bins that are read together, 32 bytes."""
+SECOND = 4
+"""Least length of the second stage, of which neighbouring bins are read together, 32 bytes; 2 if it must be."""
 
 THREADS = 128
 """Of a program."""
@@ -56,6 +56,11 @@ class Rows:
     whole: bool
     tile: int = 32
     warps: int = 4
+
+
+def stages_of(length: int) -> Stages | None:
+    """The stages of a transform along rows, None if there are none."""
+    return stages(length, SECOND) or stages(length, SECOND // 2)
 
 
 def default(

@@ -154,7 +154,7 @@ def test_bins_that_are_kept_hold_the_mass(half: list[float], tolerance: float) -
 
 @pytest.mark.parametrize("length", [*range(1, 300), 512, 1024, 1280])
 def test_stages_with_an_odd_factor(length: int) -> None:
-    for least in (1, 4):
+    for least in (1, 2, 4):
         split = stages(length, least)
         possible = [t for t in (1, 2, 4, 8, 16, 32) if t >= least and length % t == 0 and length // t <= MOST_LISTED]
         assert (split is None) == (not possible)

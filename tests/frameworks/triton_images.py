@@ -37,7 +37,8 @@ SPECS = {
     "stride": Spec(dim=2, shape=(20, 16), J=3, L=2, stride=2),
     "third_order": Spec(dim=2, shape=(16, 32), J=3, L=1, order=3),
     "narrow_windows": Spec(dim=2, shape=(64, 40), J=4, L=1),
-    "no_sample_kept": Spec(dim=2, shape=(9, 8), J=3, L=1, stride=8),
+    "digits": Spec(dim=2, shape=(28, 28), J=2, L=2),
+    "one_sample_kept": Spec(dim=2, shape=(9, 8), J=3, L=1, stride=8),
 }
 ALL = pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
 
@@ -127,10 +128,10 @@ def test_selected_paths_alone() -> None:
 
 @pytest.mark.parametrize("along", ["rows", "columns"])
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("length", [20, 40, 60, 120, 132, 240, 264, 44, 52, 64, 128, 512])
+@pytest.mark.parametrize("length", [20, 40, 60, 120, 132, 240, 264, 18, 44, 52, 64, 128, 512])
 def test_transforms_with_an_odd_factor(length: int, sign: int, along: str) -> None:
     """Against numpy's; 132 is 33 x 4, whose digits of 33 are exchanged as 32 and 1."""
-    split, others = stages(length, rows.LEAST_SECOND if along == "rows" else 1), 8
+    split, others = rows.stages_of(length) if along == "rows" else stages(length), 8
     assert split is not None and split.length == length
     code, of_columns = Code(), along == "columns"
     step, place = (others, "[None, :]") if of_columns else (1, "[:, None]")
