@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scatc.codegen.triton.code import Code, Plane
-from scatc.codegen.triton.mixed import Group, Stages, mixed_fft
+from scatc.codegen.triton.mixed import THREADS, Group, Stages, mixed_fft, numbers_each
 
 NUMBERS = ("paths", "n", "pairs")
 """The last arguments of a kernel: rows of the output, the batch."""
@@ -64,15 +64,18 @@ class Columns:
 
     @property
     def padded(self) -> int:
-        """Averages, with padding."""
-        return max(LEAST_DOT, 1 << (self.outputs - 1).bit_length())
+        """Averages, with padding: so many that Hopper's products read samples from shared memory.
+
+        Other products want them in registers, laid out as suits them, and Triton lays out so all that led to them.
+        """
+        return MOST_AVERAGES
 
 
 def default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **more: Any) -> Columns:
-    """The kernel to begin with: as many threads as a plane has numbers."""
-    tile = 32 if split.second > 1 else 128
-    warps = max(tile * split.second // 32, 1)
-    return Columns(split, width, paired, sinks, tile=tile, warps=warps, **more)
+    """The kernel to begin with: some forty numbers a thread, in four warps."""
+    each = numbers_each(split.first) if split.second > 1 else 1
+    tile = max(THREADS * each // split.second, LEAST_DOT)
+    return Columns(split, width, paired, sinks, tile=tile, warps=THREADS // 32, **more)
 
 
 def parameters(columns: Columns) -> dict[str, str]:

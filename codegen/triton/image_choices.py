@@ -124,11 +124,14 @@ class ImageChoices:
         more: dict[str, Any] = {}
         packs = bool(signal.spectrum)
         for result in signal.results:
-            if result.kind == "local" and result.kept[0] <= columns.MOST_AVERAGES:
-                sinks.append("local")
-                more |= {"outputs": result.kept[0], "weights": self._weights(signal, result, split.second)}
-            elif result.kind == "local":
-                packs = True
+            if result.kind == "local":
+                weights = self._weights(signal, result, split.second)
+                # one that packs anyway averages only by sums: with a product as well, it has not the registers
+                if weights or (result.kept[0] <= columns.MOST_AVERAGES and not signal.spectrum):
+                    sinks.append("local")
+                    more |= {"outputs": result.kept[0], "weights": weights}
+                else:
+                    packs = True
             elif result.kind == "total" and not signal.spectrum:
                 sinks.append("total")
             elif result.kind == "raw":

@@ -17,8 +17,15 @@ from scatc.codegen.triton.fft import dft
 MOST_LISTED = 40
 """Longest list, in complex numbers that a thread holds."""
 
+USUAL_LISTED = 20
+"""The same, where there is a choice: several kernels then fit a processor."""
+
 MOST_SECOND = 32
 """Of the second stage."""
+
+
+THREADS = 128
+"""Of a program: more share few numbers when a product wants them laid out its own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +71,28 @@ class Group:
 
 
 def stages(length: int, least: int = 1) -> Stages | None:
-    """The stages of a length, None if it has none: the shortest second one, of at least `least` places."""
-    second = least
-    while second <= MOST_SECOND and length % second == 0:
-        if length // second <= MOST_LISTED:
-            return Stages(length // second, second)
-        second *= 2
+    """The stages of a length, None if it has none: none but a list if that does, else a short one first.
+
+    Parameters
+    ----------
+    length : int
+    least : int, optional
+        Of the second stage.
+    """
+    if length <= MOST_LISTED and least == 1:
+        return Stages(length, 1)
+    powers = (1 << bits for bits in range(MOST_SECOND.bit_length()))
+    seconds = [second for second in powers if second >= least and length % second == 0]
+    for most in (USUAL_LISTED, MOST_LISTED):
+        for second in seconds:
+            if length // second <= most:
+                return Stages(length // second, second)
     return None
+
+
+def numbers_each(first: int) -> int:
+    """How many transforms a thread has a part of, a power of two, for some forty numbers in all."""
+    return 1 << (max(MOST_LISTED // first, 1).bit_length() - 1)
 
 
 def groups(count: int) -> list[tuple[int, int, int]]:

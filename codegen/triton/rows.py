@@ -11,16 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.triton.code import Code, Plane
-from scatc.codegen.triton.mixed import MOST_LISTED, Stages, mixed_fft, stages
+from scatc.codegen.triton.mixed import THREADS, Stages, mixed_fft, numbers_each, stages
 
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""
 
 SECOND = 4
 """Least length of the second stage, of which neighbouring bins are read together, 32 bytes; 2 if it must be."""
-
-THREADS = 128
-"""Of a program."""
 
 TYPES = {"X": "*i64", "start": "*i32", "w": "*fp32", "twiddles": "*i64", "Y": "*i64", **dict.fromkeys(NUMBERS, "i32")}
 """The arguments of a kernel."""
@@ -67,7 +64,7 @@ def default(
     split: Stages, height: int, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
 ) -> Rows:
     """The kernel to begin with: some forty numbers a thread, in four warps."""
-    each = 1 << (max(MOST_LISTED // split.first, 1).bit_length() - 1)
+    each = numbers_each(split.first) if whole else 1  # places of bins that go round take registers, too
     padded = (-(-window[0] // height) * height, -(-window[1] // split.second) * split.second)
     tile = max(THREADS * each // split.second, 1)
     return Rows(split, height, filters, parent, padded, whole and padded[1] == parent[1], tile, THREADS // 32)

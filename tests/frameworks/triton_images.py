@@ -55,8 +55,8 @@ def agree(plan: Any, x: np.ndarray[Any, Any]) -> None:
 
 
 LARGE = {
-    "products_of_columns": Spec(dim=2, shape=(112, 120), J=2, L=1, order=1),
-    "sums_of_columns": Spec(dim=2, shape=(100, 80), J=3, L=1, order=1, T="global"),
+    "products_of_columns": Spec(dim=2, shape=(44, 28), J=2, L=1, order=1),
+    "sums_of_columns": Spec(dim=2, shape=(68, 20), J=2, L=1, order=1, T="global"),
     "raw_columns": Spec(dim=2, shape=(44, 44), J=2, L=1, order=1, T=0),
     "wide_averages": Spec(dim=2, shape=(72, 24), J=1, L=1, order=1, stride=1),
 }
@@ -93,8 +93,8 @@ def test_any_image(name: str, kind: str) -> None:
 
 
 def test_the_images_of_a_pair_do_not_disturb_each_other() -> None:
-    plan = fresh(SPECS["usual"], target="cuda")
-    x = np.random.default_rng(0).standard_normal((4, 32, 32)).astype(np.float32)
+    plan = fresh(SPECS["odd_sides"], target="cuda")
+    x = np.random.default_rng(0).standard_normal((4, 13, 20)).astype(np.float32)
     x[0] *= 1e12
     x[2] = 1e3 + x[2]
     together = plan(torch.from_numpy(x)).numpy()
@@ -114,8 +114,8 @@ def test_leading_axes_are_batch(batch: tuple[int, ...]) -> None:
 
 
 def test_chunks_are_the_same_as_the_whole() -> None:
-    plan = fresh(SPECS["usual"], target="cuda")
-    x = torch.randn(5, 32, 32, generator=torch.Generator().manual_seed(0))
+    plan = fresh(SPECS["odd_sides"], target="cuda")
+    x = torch.randn(5, 13, 20, generator=torch.Generator().manual_seed(0))
     whole = plan(x)
     plan._module.CHUNK = 2
     torch.testing.assert_close(plan(x), whole)
@@ -128,7 +128,7 @@ def test_selected_paths_alone() -> None:
 
 @pytest.mark.parametrize("along", ["rows", "columns"])
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("length", [20, 40, 60, 120, 132, 240, 264, 18, 44, 52, 64, 128, 512])
+@pytest.mark.parametrize("length", [20, 40, 60, 120, 132, 240, 264, 18, 52, 64])
 def test_transforms_with_an_odd_factor(length: int, sign: int, along: str) -> None:
     """Against numpy's; 132 is 33 x 4, whose digits of 33 are exchanged as 32 and 1."""
     split, others = rows.stages_of(length) if along == "rows" else stages(length), 8
