@@ -19,6 +19,8 @@ class Case:
     """Wavelets per octave (1D)."""
     L: int = 0
     """Angles (2D) or maximal degree (3D)."""
+    T: str | None = None
+    """"global" for averages over whole signals."""
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Case:

@@ -35,6 +35,7 @@ import torch
 import turns
 from cases import Case
 from numpy.typing import NDArray
+from peer_images import IncumbentImages
 from peer_torch import Incumbent
 from predictions import launches, predict, spec_of
 from torch import Tensor
@@ -47,12 +48,18 @@ CASES = (
     Case("1d-4096-J8-Q8", 1, (4096,), J=8, Q=8, batch=256),
     Case("1d-65536-J13-Q12", 1, (65536,), J=13, Q=12, batch=256),
     Case("1d-1024-J8-Q1", 1, (1024,), J=8, Q=1, batch=256),
+    Case("2d-256-J2-L8", 2, (256, 256), J=2, L=8, batch=384),
+    Case("2d-32-J2-L8", 2, (32, 32), J=2, L=8, batch=768),
+    Case("2d-224-J3-L8", 2, (224, 224), J=3, L=8, batch=768),
+    Case("2d-256-J7-L4-global", 2, (256, 256), J=7, L=4, batch=64, T="global"),
 )
 SMALL = (
     Case("1d-2100-J3-Q1-small", 1, (2100,), J=3, Q=1, batch=2),
     Case("1d-256-J4-Q2-small", 1, (256,), J=4, Q=2, batch=4),
     Case("1d-1024-J7-Q1-small", 1, (1024,), J=7, Q=1, batch=2),
     Case("1d-128-J6-Q1-small", 1, (128,), J=6, Q=1, batch=4),
+    Case("2d-32-J2-L2-small", 2, (32, 32), J=2, L=2, batch=4),
+    Case("2d-24-J3-L1-global-small", 2, (24, 24), J=3, L=1, batch=2, T="global"),
 )
 """Of the same kinds, for Triton's interpreter."""
 
@@ -106,7 +113,7 @@ def checked(
     few = sorted({0, min(1, case.batch - 1), case.batch // 2, case.batch - 1})
     odd = x[: case.batch - 1 if case.batch % 2 == 0 else case.batch]
     impulse = torch.zeros_like(x[:1])
-    impulse[:, case.shape[0] // 3] = 1
+    impulse[(slice(None), *(side // 3 for side in case.shape))] = 1
     zeros = torch.zeros_like(x[:1])
     return {
         "batch": reference.errors(y, x, few),
@@ -178,9 +185,15 @@ class Graphed:
 
 def kymatio(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Kymatio's own torch frontend."""
-    from kymatio.torch import Scattering1D
+    from kymatio import torch as frontend
 
-    made: Callable[[Tensor], Tensor] = Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
+    made: Callable[[Tensor], Tensor]
+    if case.T is not None:
+        raise ValueError("its images have no global averages")
+    if case.dim == 1:
+        made = frontend.Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
+    else:
+        made = frontend.Scattering2D(J=case.J, shape=case.shape, L=case.L).to(device)
     return made
 
 
@@ -193,7 +206,7 @@ def contestants(
         "eager": lambda: Eager(plan),
         "graph": lambda: Graphed(plan, x),
         "torch": lambda: Eager(scatc.compile(spec, target="torch", cache=False)),
-        "peer": lambda: Eager(Incumbent(spec, x.device)),
+        "peer": lambda: Eager((Incumbent if spec.dim == 1 else IncumbentImages)(spec, x.device)),
         "kymatio": lambda: Eager(kymatio(case, x.device)),
     }
     found: dict[str, Contestant] = {}

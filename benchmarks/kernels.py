@@ -19,6 +19,9 @@ CASES = {
     "4096-J8-Q8": scatc.Spec(dim=1, shape=4096, J=8, Q=8),
     "65536-J13-Q12": scatc.Spec(dim=1, shape=65536, J=13, Q=12),
     "1024-J8-Q1": scatc.Spec(dim=1, shape=1024, J=8, Q=1),
+    "256x256-J2-L8": scatc.Spec(dim=2, shape=(256, 256), J=2, L=8),
+    "32x32-J2-L8": scatc.Spec(dim=2, shape=(32, 32), J=2, L=8),
+    "224x224-J3-L8": scatc.Spec(dim=2, shape=(224, 224), J=3, L=8),
 }
 
 SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10}

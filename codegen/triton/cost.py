@@ -99,6 +99,8 @@ class Work:
     matrix : float
         Flops of products on tensor cores.
     launches : int
+    again : float
+        Bytes that other programs read at about the same time: they come from the cache.
     """
 
     title: str
@@ -106,18 +108,20 @@ class Work:
     instructions: float = 0.0
     matrix: float = 0.0
     launches: int = 1
+    again: float = 0.0
 
     def seconds(self, device: Device, signals: int, live: float) -> float:
         """The predicted time for so many signals, `live` bytes of which are in use at a time."""
         bandwidth = device.cache_bandwidth if live <= device.cache_bytes else device.bandwidth
         busy = self.instructions / device.issue + self.matrix / (REACHED * device.matrix_flops)
-        return max(signals * self.bytes / bandwidth, signals * busy) + self.launches * device.launch
+        moving = max(self.bytes / bandwidth, (self.bytes + self.again) / device.cache_bandwidth)
+        return signals * max(moving, busy) + self.launches * device.launch
 
 
 def static_work(step: Launch | Transform) -> Work:
     """What a step does for one signal: a kernel of `templates/kernels/`, or a transform of the library."""
     if isinstance(step, Transform):
-        passes = 1 if step.length <= SHARED_TRANSFORM else 2
+        passes = step.axes if step.axes > 1 or step.length <= SHARED_TRANSFORM else 2
         rows = step.paths * (0.5 if step.packed else 1.0)
         moved = 2 * passes * COMPLEX * step.length * rows
         return Work(f"fft {step.length}", moved, 2.5 * log2(max(step.length, 2)) * step.length * rows, launches=passes)

@@ -5,8 +5,9 @@ A subclass for each dimension (`lines.py`, ...) walks the tree of signals and sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +30,9 @@ BLOCK = 512
 
 Only the first axis of a grid may be longer than 65535: it is that of whatever has no bound.
 """
+
+LEVEL_BLOCK = 4096
+"""Samples at a time of what finds the size of a signal: few programs, hence many for each."""
 
 MOST_LIVE = 1 << 32
 """Bytes of buffers of one call, whatever the batch."""
@@ -53,6 +57,8 @@ class Emitter:
     title: ClassVar[str]
     template: ClassVar[str]
     """Of the module."""
+    arguments: ClassVar[Mapping[str, Sequence[str]]] = ARGUMENTS
+    """Those of the kernels of `templates/kernels/` that may be launched."""
 
     def __init__(
         self, program: Program, options: Options, tensor_cores: bool, version: str = "", tuned: Tuned | None = None
@@ -133,7 +139,7 @@ class Emitter:
                 spec=self.spec,
                 x_shape=shape_text("n", *self.spec.input_shape),
                 tensor_cores=self.tensor_cores,
-                static=[name for name in ARGUMENTS if name in self._used],
+                static=[name for name in self.arguments if name in self._used],
                 generated=list(self.generated()),
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
@@ -173,9 +179,15 @@ class Emitter:
         self, kernel: str, paths: int, grid: tuple[str, ...], arguments: list[str], constants: dict[str, Any]
     ) -> None:
         """Launch a kernel of `templates/kernels/`."""
-        types = {name: POINTERS.get(name, "i32") for name in ARGUMENTS[kernel]}
+        types = {name: POINTERS.get(name, "i32") for name in self.arguments[kernel]}
         self._used.add(kernel)
         self.launch(Launch(kernel, types, grid, arguments, constants, paths=paths))
+
+    def find_levels(self) -> None:
+        """Launch what finds the mean and the size of each signal."""
+        samples = prod(self.spec.input_shape)
+        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
+        self.static_launch("levels", 1, ("n",), ["x", "mean", "scale"], sizes)
 
     def launch(self, launch: Launch) -> None:
         """Append a launch."""

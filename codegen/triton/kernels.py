@@ -25,17 +25,21 @@ def templates() -> jinja2.Environment:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A kernel that is written for its sizes: name, what it does, arguments with their types, and statements."""
+    """A kernel that is written for its sizes: name, what it does, arguments with their types, and statements.
+
+    It may be specialised further, to `constants`.
+    """
 
     name: str
     doc: str
     types: dict[str, str]
     body: str
+    constants: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
         """The names of the arguments."""
-        return list(self.types)
+        return [*self.types, *(f"{name}: tl.constexpr" for name in self.constants)]
 
     @property
     def numbers(self) -> list[str]:
@@ -71,8 +75,11 @@ POINTERS = {
     "w": "*fp32",
     "out": "*fp32",
     "index": "*i32",
+    "row_index": "*i32",
+    "column_index": "*i32",
     "start": "*i32",
     "row": "*i32",
+    "T": "*fp32",
     "U": "*i64",
     "X": "*i64",
     "Y": "*i64",

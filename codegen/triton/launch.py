@@ -62,12 +62,16 @@ class Transform:
     Attributes
     ----------
     length : int
+        Numbers that are transformed together.
     paths : int
         How many rows of each signal.
     packed : bool
         Whether each row stands for two signals.
+    axes : int
+        How many axes those numbers have: each is a pass over memory.
     """
 
     length: int
     paths: int
     packed: bool
+    axes: int = 1

@@ -20,9 +20,6 @@ from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.pieces import Pieces
 from scatc.ir.nodes import Pad
 
-LEVEL_BLOCK = 4096
-"""Samples at a time of what finds the size of a signal: few programs, hence many for each."""
-
 
 class Lines(Pieces):
     """The walk over a program of lines.
@@ -84,8 +81,7 @@ class Lines(Pieces):
         length = root.length
         pad = self.graph[root.nodes[0]] if root.nodes else None
         samples = self.spec.input_shape[0]
-        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
-        self.static_launch("levels", 1, ("n",), ["x", "mean", "scale"], sizes)
+        self.find_levels()
         self.note(*root.nodes)
         self.table("pad_index", tables.pad_index(length, pad if isinstance(pad, Pad) else None))
         self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")

@@ -94,7 +94,7 @@ def prediction(emitter: Emitter, batch: int, device: str) -> Prediction:
 def _floor(emitter: Emitter, device: Device) -> float:
     """Of one signal."""
     outputs = sum(len(paths) * prod(shape) for shape, paths in emitter.program.outputs)
-    compulsory = REAL * (emitter.spec.input_shape[0] + outputs)
+    compulsory = REAL * (prod(emitter.spec.input_shape) + outputs)
     flops = sum(map(_flops, emitter.root.all()))
     return max(compulsory / device.bandwidth, flops / device.flops)
 

@@ -6,13 +6,14 @@ from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
+from scatc.codegen.triton.images import Images
 from scatc.codegen.triton.lines import Lines
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
-EMITTERS: dict[int, type[Emitter]] = {1: Lines}
+EMITTERS: dict[int, type[Emitter]] = {1: Lines, 2: Images}
 """By the dimension of the transform."""
 
 
@@ -70,7 +71,7 @@ class TritonTarget:
         dim = program.graph.spec.dim
         if dim not in EMITTERS:
             raise TargetError(
-                f"dim={dim} is not possible for GPU kernels: they are for lines (dim=1); compile with target='torch', "
-                "whose plans run on GPUs, too"
+                f"dim={dim} is not possible for GPU kernels: they are for lines (dim=1) and images (dim=2); compile "
+                "with target='torch', whose plans run on GPUs, too"
             )
         return EMITTERS[dim](program, options, self.tensor_cores, version, tuned)

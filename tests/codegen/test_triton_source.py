@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
-from scatc.codegen.triton import blocks, tables, wavelet
+from scatc.codegen.triton import blocks, columns, image_tables, rows, tables, wavelet
 from scatc.codegen.triton.choices import Way
 from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.fft import LARGEST_RADIX, radices
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.lines import Lines
+from scatc.codegen.triton.mixed import MOST_LISTED, MOST_SECOND, Stages, groups, stages
 from scatc.codegen.triton.predict import prediction
 from scatc.codegen.triton.spans import WIDEST, reach, thinning, thinning_reach
 from scatc.codegen.triton.target import TritonTarget
@@ -60,9 +61,22 @@ def test_golden_kernels_of_blocks(golden: Callable[[str, str], None]) -> None:
     golden("codegen/triton_cut_64", f"{blocks.cut(blocks.Cut(64, 32, around=False))}\n\n{wavelet.body(shape)}")
 
 
+def test_golden_module_of_images(golden: Callable[[str, str], None]) -> None:
+    golden("codegen/triton_2d", compiled_source(Spec(dim=2, shape=(8, 8), J=1, L=1)))
+
+
+def test_golden_kernel_for_rows(golden: Callable[[str, str], None]) -> None:
+    golden("codegen/triton_rows_12", rows.body(rows.default(Stages(3, 4), 6, 2, (12, 24), (12, 24), whole=True)))
+
+
+def test_golden_kernel_for_columns(golden: Callable[[str, str], None]) -> None:
+    shape = columns.default(Stages(5, 4), 20, True, ("local", "pack"), outputs=4)
+    golden("codegen/triton_columns_20", columns.body(shape))
+
+
 @given(st.data())
 def test_every_source_is_tidy(data: st.DataObject) -> None:
-    check_tidy(emitted(data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))))
+    check_tidy(emitted(data.draw(specs(dims=(1, 2)).filter(lambda spec: bool(all_paths(spec))))))
 
 
 @pytest.mark.parametrize(("J", "Q", "whole"), [(8, 8, False), (13, 12, True)])
@@ -176,16 +190,17 @@ def check_tidy(emitter: Emitter) -> None:
         "both",
         "around",
         "product",
+        "product_left",
     }
     # every path is output
     rows = [table for name, table in emitter.tables.items() if name.endswith("_row")]
-    raw = source.count("] = x\n")
+    raw = len(re.findall(r"\] = x(\[.*\])?\n", source))
     assert sum(map(len, rows)) + raw >= sum(len(paths) for shape, paths in emitter.program.outputs if prod(shape))
 
 
 @given(st.data())
 def test_predictions_add_up(data: st.DataObject) -> None:
-    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    spec = data.draw(specs(dims=(1, 2)).filter(lambda spec: bool(all_paths(spec))))
     emitter = emitted(spec)
     batch = data.draw(st.integers(1, 5000))
     found = [prediction(emitter, batch, device) for device in DEVICES]
@@ -226,3 +241,30 @@ def test_bins_that_are_kept_hold_the_mass(half: list[float], tolerance: float) -
     assert mass[count:].sum() <= tolerance * mass.sum() * (1 + 1e-9) + 1e-300
     if count > 1:
         assert mass[count - 1 :].sum() > tolerance * mass.sum() * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("length", [*range(1, 300), 512, 1024, 1280])
+def test_stages_with_an_odd_factor(length: int) -> None:
+    for least in (1, 2, 4):
+        split = stages(length, least)
+        possible = [t for t in (1, 2, 4, 8, 16, 32) if t >= least and length % t == 0 and length // t <= MOST_LISTED]
+        assert (split is None) == (not possible)
+        if split is not None:
+            assert split.length == length and least <= split.second <= MOST_SECOND
+
+
+@pytest.mark.parametrize("count", range(1, 41))
+def test_groups_are_powers_of_two(count: int) -> None:
+    found = groups(count)
+    assert [start for start, _, _ in found] == [0, *np.cumsum([size for _, size, _ in found])[:-1]]
+    assert sum(kept for _, _, kept in found) == count
+    assert all(size & (size - 1) == 0 and 0 < kept <= size for _, size, kept in found)
+    assert 8 * (sum(size for _, size, _ in found) - count) <= count
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=20), st.sampled_from([0.0, 1e-3, 0.3]))
+def test_what_is_left_out_is_little(values: list[float], tolerance: float) -> None:
+    a = np.array([values, values[::-1]])[:, :, None]
+    cut = image_tables.without_small(a, tolerance)
+    assert np.all((cut == 0) | (cut == a))
+    assert np.all(np.abs(a - cut).sum((1, 2)) <= tolerance * np.abs(a).sum((1, 2)) * (1 + 1e-9))

@@ -31,17 +31,19 @@ SPECS = {
     "banks of both orders": Spec(dim=1, shape=300, J=5, Q=(3, 2)),
     "padded as far as can be, fine outputs": Spec(dim=1, shape=129, J=6, stride=4),
     "order 1": Spec(dim=1, shape=200, J=3, T=20, order=1),
+    "images": Spec(dim=2, shape=(20, 24), J=2, L=3),
+    "images, fine outputs": Spec(dim=2, shape=(17, 16), J=3, L=1, stride=2),
 }
 
 
-@pytest.fixture(scope="module")
-def peer() -> ModuleType:
-    """The module of the peer: benchmarks are scripts, in no package."""
-    spec = importlib.util.spec_from_file_location("peer_torch", BENCHMARKS / "peer_torch.py")
+def peer(dim: int) -> Any:
+    """The class of the peer: benchmarks are scripts, in no package."""
+    name, of = {1: ("peer_torch", "Incumbent"), 2: ("peer_images", "IncumbentImages")}[dim]
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return getattr(module, of)
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -58,12 +60,12 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
-def test_the_peer_agrees_with_the_interpreter(spec: Spec, peer: ModuleType) -> None:
+def test_the_peer_agrees_with_the_interpreter(spec: Spec) -> None:
     x = np.random.default_rng(0).standard_normal((3, *spec.shape)).astype(np.float32)
-    y = peer.Incumbent(spec, "cpu")(torch.from_numpy(x))
+    y = peer(spec.dim)(spec, "cpu")(torch.from_numpy(x))
     assert y.dtype == torch.float32
     wanted, paths = interpret(lower(spec), x), all_paths(spec)
-    assert y.shape == (3, len(paths), wanted[()].shape[-1])
+    assert y.shape == (3, len(paths), *wanted[()].shape[1:])
     got = {path: y[:, row].double().numpy() for row, path in enumerate(paths)}
     scale = float(np.hypot.reduce([*order_norms(wanted).values()]))
     errors = order_errors(got, wanted, FAINT * scale)
@@ -72,9 +74,11 @@ def test_the_peer_agrees_with_the_interpreter(spec: Spec, peer: ModuleType) -> N
 
 
 @pytest.mark.parametrize("other", [{"T": "global"}, {"T": 0}, {"padding": "zero"}, {"order": 3}, {"pre_pad": True}])
-def test_the_peer_refuses_what_it_does_not_do(other: dict[str, object], peer: ModuleType) -> None:
-    with pytest.raises(ValueError, match="with local averaging and padding by reflection"):
-        peer.Incumbent(Spec(dim=1, shape=64, J=3, **other), "cpu")
+def test_the_peer_refuses_what_it_does_not_do(other: dict[str, object]) -> None:
+    for sides in ((64,), (24, 24)):
+        spec = Spec(dim=len(sides), shape=sides, J=3, **other)
+        with pytest.raises(ValueError, match="with local averaging and padding by reflection"):
+            peer(spec.dim)(spec, "cpu")
 
 
 def test_the_peers_operators_are_those_that_are_counted(peer: ModuleType) -> None:
@@ -105,8 +109,9 @@ def test_predictions_need_no_gpu(tmp_path: Path) -> None:
     written = tmp_path / "predicted.json"
     done = command("--predict", "--json", str(written), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("1d-")]
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("1d-", "2d-"))]
     cases = ("1d-65536-J8-Q8", "1d-4096-J8-Q8", "1d-65536-J13-Q12", "1d-1024-J8-Q1")
+    cases += ("2d-256-J2-L8", "2d-32-J2-L8", "2d-224-J3-L8", "2d-256-J7-L4-global")
     assert [(row[0], row[2]) for row in rows] == [(case, gpu) for case in cases for gpu in ("H200", "H100", "A100")]
     for _, _, _, launches, _, milliseconds, floor, peer, graphed, ratio, _ in rows:
         assert int(launches) > 0

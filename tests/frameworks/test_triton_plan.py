@@ -31,7 +31,14 @@ SUITES = Path(__file__).parent
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-@pytest.mark.parametrize(("suite", "interpreted"), [("triton_kernels.py", "1"), ("triton_machine_code.py", "0")])
+@pytest.mark.parametrize(
+    ("suite", "interpreted"),
+    [
+        ("triton_kernels.py", "1"),
+        ("triton_images.py", "1"),
+        ("triton_machine_code.py", "0"),
+    ],
+)
 def test_in_a_process_of_its_own(suite: str, interpreted: str, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     done = subprocess.run(
@@ -82,8 +89,8 @@ def test_without_a_gpu_nothing_is_tuned() -> None:
 def test_what_kernels_do_not_do_is_refused(target: str) -> None:
     with pytest.raises(CompileError, match="dtype='float64' is not possible"):
         fresh(SPEC, target=target, dtype="float64")
-    with pytest.raises(TargetError, match="dim=2 is not possible for GPU kernels"):
-        fresh(Spec(dim=2, shape=(8, 8), J=1), target=target)
+    with pytest.raises(TargetError, match="dim=3 is not possible for GPU kernels"):
+        fresh(Spec(dim=3, shape=(8, 8, 8), J=1, L=1), target=target)
     with pytest.raises(TargetError, match="of='vjp' is not possible"):
         fresh(SPEC, target=target).source("vjp")
 

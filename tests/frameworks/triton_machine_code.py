@@ -8,13 +8,18 @@ from dataclasses import replace
 import pytest
 from compiled import fresh
 
-from scatc.codegen.triton import kernels
+from scatc.codegen.triton import columns, image_kernels, kernels, rows
 from scatc.codegen.triton.blocks import Cut, Thin
 from scatc.codegen.triton.choices import Tiles, Way
+from scatc.codegen.triton.columns import Columns
+from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.mixed import Stages
+from scatc.codegen.triton.rows import Rows
 from scatc.codegen.triton.wavelet import default
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
-from scatc.runtime.kernels import Resources, alone
+from scatc.runtime.kernels import Resources, alone, resources
+from scatc.runtime.load import load_source
 
 assert os.environ.get("TRITON_INTERPRET") != "1"
 
@@ -72,6 +77,50 @@ def test_kernels_compile_for_amd() -> None:
     plan = fresh(Spec(dim=1, shape=100, J=3), target="hip")
     assert "gfx942" in plan.asm("gfx942")
     assert all(found.spills == 0 for found in plan.resources("gfx942"))
+
+
+ROWS = {
+    40: rows.default(Stages(10, 4), 40, 8, (40, 40), (40, 40), whole=True),
+    132: rows.default(Stages(33, 4), 132, 8, (264, 264), (264, 264), whole=True),
+}
+FEW = tuple(tuple(float(abs(r - 4 * o - 8) < 10) for r in range(40)) for o in range(8))
+COLUMNS = {
+    40: columns.default(Stages(40, 1), 40, True, ("local", "pack"), outputs=8, weights=FEW),
+    132: columns.default(Stages(33, 4), 132, True, ("local",), outputs=64),
+}
+"""Those of images of 32 x 32 and 256 x 256 samples, at J=2."""
+
+
+def needed(shape: Rows | Columns, arch: str) -> Resources:
+    """What a kernel of images needs, compiled by itself."""
+    if isinstance(shape, Rows):
+        kernel, types, constants = image_kernels.of_rows(shape, "kernel"), rows.TYPES, {"SIGN": -1}
+    else:
+        kernel, types, constants = image_kernels.of_columns(shape, "kernel"), columns.parameters(shape), {}
+    module = load_source(image_kernels.kernel_source(kernel, tensor_cores=True), "triton")
+    (found,) = resources(module, [Launch("kernel", types, (), [], constants, shape.warps)], arch)
+    return found
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+@pytest.mark.parametrize(
+    ("shape", "registers", "shared"),
+    [(ROWS[40], 168, 8 << 10), (ROWS[132], 168, 16 << 10), (COLUMNS[40], 128, 0), (COLUMNS[132], 255, 24 << 10)],
+    ids=["rows 40", "rows 132", "columns 40", "columns 132"],
+)
+def test_kernels_of_images_keep_within_the_registers(
+    shape: Rows | Columns, registers: int, shared: int, arch: str
+) -> None:
+    found = needed(shape, arch)
+    assert found.spills == 0, found
+    assert found.registers <= registers and found.shared <= shared, found
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_plans_of_images_compile_offline(arch: str) -> None:
+    plan = fresh(Spec(dim=2, shape=(9, 12), J=1, L=1), target="cuda")
+    assert f".target {arch}" in plan.asm(arch)
+    assert all(found.spills == 0 for found in plan.resources(arch))
 
 
 def test_unknown_architectures_are_refused() -> None:

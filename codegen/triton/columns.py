@@ -1,0 +1,256 @@
+"""The kernel that transforms columns of images in registers, takes the modulus, and averages or packs it.
+
+One program has a tile of neighbouring columns, of both images of a pair: lanes go from one image to the other first,
+so that what is packed in pairs is written as it lies in memory. Its *sinks*: the average along columns (`local`, a
+product with a matrix; `total`, a sum), whose rows `lowpass_rows` averages; moduli packed in pairs for the next
+transform (`pack`); moduli as they are (`raw`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.triton.mixed import THREADS, Group, Stages, mixed_fft, numbers_each
+
+NUMBERS = ("paths", "n", "pairs")
+"""The last arguments of a kernel: rows of the output, the batch."""
+
+LEAST_DOT = 16
+"""Numbers along each side of a tensor core's product."""
+
+MOST_STACKED = 32
+"""Planes that are made one tensor for a product."""
+
+MOST_AVERAGES = 64
+"""Averages of a column that a program takes from its registers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a kernel is specialised to; any number of paths share a kernel.
+
+    Attributes
+    ----------
+    split : Stages
+        Of the transform along a column.
+    width : int
+        Columns of an image.
+    paired : bool
+        Whether rows of the input are sums and differences of the images of a pair, not these.
+    sinks : tuple of str
+        Of 'local', 'total', 'pack' and 'raw'.
+    outputs : int
+        Averages of a column that are kept ('local').
+    weights : tuple of tuple of float
+        What each of these is a sum of, if it is small; else empty, and a matrix is read.
+    first, kept : tuple of int
+        Samples that are kept ('raw'), on both axes.
+    tile, warps : int
+        Columns of a program, an even number; its warps.
+    """
+
+    split: Stages
+    width: int
+    paired: bool
+    sinks: tuple[str, ...]
+    outputs: int = 0
+    weights: tuple[tuple[float, ...], ...] = ()
+    first: tuple[int, int] = (0, 0)
+    kept: tuple[int, int] = (0, 0)
+    tile: int = 32
+    warps: int = 4
+
+    @property
+    def padded(self) -> int:
+        """Averages, with padding: so many that Hopper's products read samples from shared memory.
+
+        Other products want them in registers, laid out as suits them, and Triton lays out so all that led to them.
+        """
+        return MOST_AVERAGES
+
+
+def default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **more: Any) -> Columns:
+    """The kernel to begin with: some forty numbers a thread, in four warps."""
+    each = numbers_each(split.first) if split.second > 1 else 1
+    tile = max(THREADS * each // split.second, LEAST_DOT)
+    return Columns(split, width, paired, sinks, tile=tile, warps=THREADS // 32, **more)
+
+
+def parameters(columns: Columns) -> dict[str, str]:
+    """Names and types of a kernel's arguments."""
+    found = {"Y": "*i64", "twiddles": "*i64"}
+    if "local" in columns.sinks and not columns.weights:
+        found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
+    if {"local", "total"} & set(columns.sinks):
+        found |= {"T": "*fp32"}
+    if "pack" in columns.sinks:
+        found |= {"U": "*fp32"}
+    if "raw" in columns.sinks:
+        found |= {"scale": "*fp32", "row": "*i32", "out": "*fp32"}
+    return found | dict.fromkeys(NUMBERS, "i32")
+
+
+def body(columns: Columns) -> str:
+    """The statements of the kernel."""
+    code = Code()
+    planes = _read(code, columns)
+    found = mixed_fft(code, planes, columns.split, columns.tile, 1, "twiddles", columns=True)
+    code.write("# modulus")
+    moduli = []
+    for group in found:
+        us = [code.let("u", f"tl.sqrt({re} * {re} + {im} * {im})") for re, im in group.planes]
+        moduli.append((group, us))
+    for sink in columns.sinks:
+        code.write(f"# {sink}")
+        _SINKS[sink](code, columns, moduli)
+    return str(code)
+
+
+def _read(code: Code, columns: Columns) -> list[Plane]:
+    """The columns of a tile, as planes of the first stage."""
+    split, width = columns.split, columns.width
+    size = split.length * width
+    code.write(
+        f"lane = tl.program_id(0) * {columns.tile} + tl.arange(0, {columns.tile})",
+        "child = tl.program_id(1).to(tl.int64)",
+        "second = lane & 1",
+        "column = lane >> 1",
+        f"there = column < pairs * {width}",
+        f"column = tl.minimum(column, pairs * {width} - 1)  # those behind the last store nothing",
+        f"pair = column // {width}",
+        f"x = column - pair * {width}",
+        "signal = 2 * pair + second",
+        "live = there & (signal < n)",
+        f"p = tl.arange(0, {split.second})[:, None] * {width}",
+    )
+    row = "2 * (child * pairs + pair)"
+    if columns.paired:
+        code.write("sign = (1 - 2 * second).to(tl.float32)[None, :]")
+        code.write(f"line = Y + (({row}) * {size} + x)[None, :] + p")
+    else:
+        code.write(f"line = Y + (({row} + second) * {size} + x)[None, :] + p")
+    planes: list[Plane] = []
+    for j in range(split.first):
+        at = j * split.second * width
+        z = code.let("z", f"tl.load(line + {at})")
+        if columns.paired:
+            q = code.let("z", f"tl.load(line + {at + size})")
+            planes.append(code.pair(f"low({z}) + sign * low({q})", f"high({z}) + sign * high({q})"))
+        else:
+            planes.append(code.pair(f"low({z})", f"high({z})"))
+    return planes
+
+
+Moduli = list[tuple[Group, list[str]]]
+
+
+def _places(code: Code, group: Group) -> str:
+    """Where a group's first plane lies along the column, as a name of ``[size, 1]``."""
+    return code.let("e", f"{group.start} + tl.arange(0, {group.size})[:, None]")
+
+
+def _inside(group: Group, e: str) -> str:
+    """A mask of what is no padding, to be appended."""
+    return "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
+
+
+def _local(code: Code, columns: Columns, moduli: Moduli) -> None:
+    """A product with the matrix, whose rows are the samples of a column."""
+    if columns.weights:
+        _listed(code, columns, moduli)
+        return
+    outputs = columns.padded
+    code.write(
+        f"o = tl.arange(0, {outputs})[:, None]",
+        f"acc = tl.zeros(({outputs}, {columns.tile}), tl.float32)",
+    )
+    for group, us in reversed(moduli):  # what is short first, while few registers are taken
+        few = group.size == 1 and len(us) < LEAST_DOT  # each is added by itself
+        together = 1 if few else max(LEAST_DOT // group.size, 1)
+        if together > 1:  # planes that are short by themselves: as many as there are, with zeros to a power of two
+            together = max(together, 1 << (min(len(us), MOST_STACKED) - 1).bit_length())
+        for q in range(0, len(us), together):
+            _one_product(code, group, q, us[q : q + together], together, columns)
+    place = f"((child * n + signal) * {columns.outputs * columns.width} + x)[None, :] + o * {columns.width}"
+    code.write(f"tl.store(T + {place}, acc, mask=live[None, :] & (o < {columns.outputs}))")
+
+
+def _one_product(code: Code, group: Group, q: int, us: list[str], together: int, columns: Columns) -> None:
+    """What some planes of a group add to the averages: planes q and following, as one tensor."""
+    terms = together * group.size
+    zero = [code.let("zero", f"tl.zeros_like({us[0]})")] if len(us) < together else []
+    u = code.stack(us + zero * (together - len(us)))
+    if together > 1:
+        u = code.let("t", f"tl.permute(tl.reshape({u}, [{group.size}, {columns.tile}, {together}]), [2, 0, 1])")
+        u = code.let("t", f"tl.reshape({u}, [{terms}, {columns.tile}])")
+    e = code.let("e", f"tl.arange(0, {terms})[None, :]")
+    at, inside = f"{group.start + group.stride * q} + {e}", []
+    if together > 1:
+        at = f"{group.start + group.stride * q} + {e} // {group.size} * {group.stride} + {e} % {group.size}"
+    if group.count < group.size:
+        inside.append(f"({e} % {group.size} < {group.count})")
+    if zero:
+        inside.append(f"({e} < {len(us) * group.size})")
+    mask = f", mask={' & '.join(inside)}, other=0.0" if inside else ""
+    at = code.let("at", f"({at}) * {columns.padded} + o")
+    high, low = (code.let("a", f"tl.load(phi_{part} + {at}{mask})") for part in ("high", "low"))
+    if terms == 1:
+        code.write(f"acc += ({high} + {low}) * {u}")
+    else:
+        code.write(f"acc = product_left(acc, {high}, {low}, {u})")
+
+
+def _listed(code: Code, columns: Columns, moduli: Moduli) -> None:
+    """The same where a thread holds all of a column, and averages are few: sums, with the weights in the text."""
+    ((_, us),) = moduli
+    place = f"T + ((child * n + signal) * {columns.outputs * columns.width} + x)[None, :]"
+    for o, weights in enumerate(columns.weights):
+        total = code.combine([(weight, u) for weight, u in zip(weights, us, strict=True) if weight])
+        total = total or code.let("sum", f"tl.zeros_like({us[0]})")
+        code.write(f"tl.store({place} + {o * columns.width}, {total}, mask=live[None, :])")
+
+
+def _total(code: Code, columns: Columns, moduli: Moduli) -> None:
+    sums = []
+    for group, us in moduli:
+        total = code.let("total", " + ".join(us))
+        if group.count < group.size:
+            e = _places(code, group)
+            total = code.let("total", f"tl.where({e} < {group.start + group.count}, {total}, 0.0)")
+        sums.append(code.let("total", f"tl.sum({total}, 0)"))
+    place = f"(child * n + signal) * {columns.width} + x"
+    code.write(f"tl.store(T + {place}, {' + '.join(sums)}, mask=live)")
+
+
+def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
+    """Real parts are of first images, imaginary ones of second; if their number is odd, the last is zero."""
+    width = columns.width
+    size = columns.split.length * width
+    code.write(f"packed = U + (2 * ((child * pairs + pair) * {size} + x) + second)[None, :]")
+    for group, us in moduli:
+        e = _places(code, group)
+        for q, u in enumerate(us):
+            value = f"tl.where(live[None, :], {u}, 0.0)"
+            at = f"packed + ({e} + {group.stride * q}) * {2 * width}"
+            code.write(f"tl.store({at}, {value}, mask=there[None, :]{_inside(group, e)})")
+
+
+def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
+    (first, left), (height, width) = columns.first, columns.kept
+    code.write(
+        f"inside = live & (x >= {left}) & (x < {left + width})",
+        "size = tl.load(scale + signal, mask=inside, other=0.0)[None, :]",
+        f"place = (signal.to(tl.int64) * paths + tl.load(row + child)) * {height * width}",
+        f"image = out + (place + x - {left})[None, :]",
+    )
+    for group, us in moduli:
+        e = _places(code, group)
+        for q, u in enumerate(us):
+            y = code.let("y", f"{e} + {group.stride * q - first}")
+            mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){_inside(group, e)}"
+            code.write(f"tl.store(image + {y} * {width}, {u} * size, mask={mask})")
+
+
+_SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

@@ -1,0 +1,200 @@
+"""Which way each signal of a transform of images goes, and the tiles of its kernels."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton import columns, image_cost, image_tables, rows
+from scatc.codegen.triton.columns import Columns
+from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
+from scatc.codegen.triton.image_tables import Array
+from scatc.codegen.triton.mixed import stages
+from scatc.codegen.triton.rows import Rows
+from scatc.ir.options import Options
+from scatc.ir.spec import Spec
+
+LEAST_BLOCK = 16
+"""Of a tensor core's product, along each axis."""
+
+MOST_OUTPUTS = 64
+"""Averages of one program."""
+
+MANY = 64
+"""Images of a call that choices are made for."""
+
+MOST_TERMS = 12
+"""Products for each sample up to which averages are sums in the text of a kernel."""
+
+
+class Way(enum.Enum):
+    """How moduli come about."""
+
+    FUSED = "a kernel that folds and transforms rows, and one that transforms columns and averages or packs"
+    COLUMNS = "a fold, the library's transform along rows, and the kernel for columns"
+    STAGED = "a fold, the library's transform, and kernels that read its result"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The tiles of a product with a matrix.
+
+    Attributes
+    ----------
+    padded : int
+        Length of the sums, with zeros.
+    columns, outputs : int
+        All outputs with padding, and those of one program.
+    tile, block : int
+        Sums of a program for each output, and how many terms it adds at a time.
+    """
+
+    padded: int
+    columns: int
+    outputs: int
+    tile: int
+    block: int
+
+    def constants(self, kept: int) -> dict[str, int]:
+        """What a kernel is specialised to."""
+        tiles = {"PADDED": self.padded, "KEPT": kept, "OUTPUTS": self.outputs, "TILE": self.tile}
+        return tiles | {"BLOCK": self.block}
+
+
+def product(terms: int, outputs: int, tile: int = 32) -> Product:
+    """The tiles for a matrix of so many rows and columns."""
+    block = LEAST_BLOCK if terms <= LEAST_BLOCK else 32
+    together = min(MOST_OUTPUTS, max(LEAST_BLOCK, 1 << (outputs - 1).bit_length()))
+    return Product(-(-terms // block) * block, -(-outputs // together) * together, together, tile, block)
+
+
+class ImageChoices:
+    """Choices for the signals of one program; `only` is a way that all go that can."""
+
+    def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
+        self.spec, self.options, self.only = spec, options, only
+        self._ways: dict[str, Way] = {}
+        self._filters: dict[str, tuple[Array, Array]] = {}
+
+    def way(self, signal: Signal) -> Way:
+        """The cheapest of those that there are."""
+        if signal.name not in self._ways:
+            possible = [way for way in Way if self._works(signal, way)]
+            if self.only in possible:
+                possible = [self.only]
+            self._ways[signal.name] = min(possible, key=lambda way: self._seconds(signal, way))
+        return self._ways[signal.name]
+
+    def rows(self, signal: Signal) -> Rows | None:
+        """The kernel for rows, None where their length has no stages."""
+        assert signal.fold is not None and signal.parent is not None
+        split = rows.stages_of(signal.shape[1])
+        if split is None:
+            return None
+        height, width = signal.parent.shape
+        whole = all(start[1] == 0 for start in signal.fold.starts)
+        window = signal.fold.widths or signal.parent.shape
+        filters = len(signal.fold.indices)
+        return rows.default(split, signal.shape[0], filters, (height, width), (window[0], window[1]), whole=whole)
+
+    def filters(self, signal: Signal, shape: Rows) -> tuple[Array, Array]:
+        """Where the windows of a kernel for rows begin, and the weights there, without those that are next to zero."""
+        assert signal.fold is not None and signal.parent is not None
+        if signal.name not in self._filters:
+            start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape, shape.window)
+            self._filters[signal.name] = start, image_tables.without_small(w, self.options.tolerance)
+        return self._filters[signal.name]
+
+    def bins(self, signal: Signal, shape: Rows) -> float:
+        """How many bins of a window have a weight, on average."""
+        _, w = self.filters(signal, shape)
+        return np.count_nonzero(w) / len(w)
+
+    def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
+        """The kernel for columns, None where their length has no stages."""
+        split = stages(signal.shape[0])
+        if split is None:
+            return None
+        sinks: list[str] = []
+        more: dict[str, Any] = {}
+        packs = bool(signal.spectrum)
+        for result in signal.results:
+            if result.kind == "local":
+                weights = self._weights(signal, result, split.second)
+                # one that packs anyway averages only by sums: with a product as well, it has not the registers
+                if weights or (result.kept[0] <= columns.MOST_AVERAGES and not signal.spectrum):
+                    sinks.append("local")
+                    more |= {"outputs": result.kept[0], "weights": weights}
+                else:
+                    packs = True
+            elif result.kind == "total" and not signal.spectrum:
+                sinks.append("total")
+            elif result.kind == "raw":
+                sinks.append("raw")
+                more |= {"first": result.first, "kept": result.kept}
+        if packs:
+            sinks.append("pack")
+        return columns.default(split, signal.shape[1], paired, tuple(sinks), **more)
+
+    def _weights(self, signal: Signal, result: Result, second: int) -> tuple[tuple[float, ...], ...]:
+        """The sums that averages along a column are, where a thread holds all of it and they are short."""
+        if second > 1:
+            return ()
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
+        sums = image_tables.without_small(matrix.T, self.options.tolerance)
+        if np.count_nonzero(sums) > MOST_TERMS * len(matrix):
+            return ()
+        return tuple(tuple(map(float, one)) for one in sums.astype(np.float32))
+
+    def _works(self, signal: Signal, way: Way) -> list[Work]:
+        """What leads to the moduli of a signal and to their averages along columns; empty if the way is barred."""
+        assert signal.fold is not None and signal.parent is not None
+        paths, samples = signal.paths, prod(signal.shape)
+        if way is Way.FUSED:
+            first, second = self.rows(signal), self.columns(signal, paired=True)
+            if first is None or second is None:
+                return []
+            one = image_cost.rows_work(paths, first, self.bins(signal, first))
+            return [one, one, *self._columns_works(signal, second)]
+        fold = image_cost.fold_work(paths, prod(signal.fold.widths or signal.parent.shape), samples)
+        if way is Way.COLUMNS:
+            second = self.columns(signal, paired=False)
+            if second is None:
+                return []
+            return [fold, image_cost.transform_work(samples, paths, 1), *self._columns_works(signal, second)]
+        found = [fold, image_cost.transform_work(samples, paths, 2)]
+        if signal.spectrum:
+            found.append(Work("pack", paths * samples * 1.5 * COMPLEX))
+        return found + [self._averages(signal, result, packed=bool(signal.spectrum)) for result in signal.results]
+
+    def _columns_works(self, signal: Signal, shape: Columns) -> list[Work]:
+        apart = [r for r in signal.results if r.kind == "local" and "local" not in shape.sinks]
+        averages = [self._averages(signal, result, packed=True) for result in apart]
+        return [image_cost.columns_work(signal.paths, shape), *averages]
+
+    def _averages(self, signal: Signal, result: Result, *, packed: bool) -> Work:
+        outputs = result.kept[0] if result.kind == "local" else 1
+        return image_cost.lowpass_work(
+            signal.paths, signal.shape, outputs, product(signal.shape[0], outputs).padded, packed=packed
+        )
+
+    def _seconds(self, signal: Signal, way: Way) -> float:
+        return sum(work.seconds(USUAL, MANY, float("inf")) for work in self._works(signal, way))
+
+    def live_bytes(self, signal: Signal) -> int:
+        """Bytes that are in use at a time, at most, for one image of the batch."""
+        numbers = prod(signal.shape) * signal.paths
+        packed = COMPLEX // 2 * numbers
+        if signal.parent is None:
+            during = 2 * packed
+        elif self.way(signal) is Way.FUSED:
+            during = COMPLEX * numbers + (packed if signal.spectrum else 0)
+        else:
+            during = 2 * COMPLEX * numbers
+        held = packed if signal.spectrum else 0
+        return max([during, *(held + self.live_bytes(child) for child in signal.children)])

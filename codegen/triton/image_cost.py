@@ -1,0 +1,117 @@
+"""What launches of kernels of images cost."""
+
+from __future__ import annotations
+
+from math import prod
+
+from scatc.codegen.triton import cost
+from scatc.codegen.triton.columns import Columns
+from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.rows import Rows
+
+
+def static_work(step: Launch | Transform) -> Work:
+    """What a step does for one image: a kernel of `templates/kernels/`, or a transform of the library."""
+    if isinstance(step, Launch) and step.kernel in _STATIC:
+        return _STATIC[step.kernel](step, step.constants)
+    return cost.static_work(step)
+
+
+# Kernels in registers: instructions were counted in machine code, for lists of 5 to 33 and one to four bins a sample.
+
+
+def rows_work(paths: int, rows: Rows, bins: float) -> Work:
+    """What one launch of the kernel for rows does for one image, of whose windows so many bins have a weight.
+
+    There are two, for sums and for differences: a launch has one row for two images. The filters of a parent find its
+    spectrum in the cache, once one of them has read it.
+    """
+    numbers = 0.5 * paths * rows.height * rows.split.length
+    instructions = max(28.0, 12 + 3.8 * _largest_prime(rows.split.first)) * numbers + 3.0 * paths * prod(rows.window)
+    return Work(f"rows {rows.split.length}", COMPLEX * numbers, instructions, again=0.5 * paths * COMPLEX * bins)
+
+
+def columns_work(paths: int, columns: Columns) -> Work:
+    """What the kernel for columns does for one image."""
+    length, width = columns.split.length, columns.width
+    samples = length * width
+    moved, matrix = float(COMPLEX * samples), 0.0
+    instructions = (16 + 1.8 * _largest_prime(columns.split.first) + 6 * (columns.split.second > 1)) * samples
+    if columns.weights:
+        instructions += width * sum(weight != 0 for row in columns.weights for weight in row)
+    elif "local" in columns.sinks:
+        instructions += 23 * samples
+        matrix = 6.0 * samples * columns.padded
+    if "pack" in columns.sinks:
+        moved += REAL * samples
+    if "raw" in columns.sinks:
+        moved += REAL * prod(columns.kept)
+    moved += REAL * width * (columns.outputs if "local" in columns.sinks else "total" in columns.sinks)
+    return Work(f"columns {length}", paths * moved, paths * instructions, paths * matrix)
+
+
+def _largest_prime(n: int) -> int:
+    """The largest prime factor, on which a transform in a list costs most."""
+    largest, p = 1, 2
+    while n > 1:
+        while n % p == 0:
+            n, largest = n // p, p
+        p += 1
+    return largest
+
+
+# Others.
+
+
+def fold_work(paths: int, window: int, samples: int) -> Work:
+    """What `fold_image` does: what it reads serves both signals of a pair."""
+    moved = COMPLEX * (window + samples)
+    return Work(f"fold {samples}", paths * moved, paths * (16.0 * window + 4 * samples))
+
+
+def transform_work(samples: int, paths: int, axes: int) -> Work:
+    """What the library's transform back does."""
+    return cost.static_work(Transform(samples, paths, packed=False, axes=axes))
+
+
+def lowpass_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, packed: bool) -> Work:
+    """What averages along columns do that are taken from memory."""
+    rows, columns = shape
+    numbers = paths * padded * columns * -(-outputs // 64)
+    moved = paths * columns * (rows * (REAL if packed else COMPLEX) + outputs * REAL)
+    return Work("lowpass columns", moved, 12.0 * numbers, 6.0 * numbers * max(16, min(outputs, 64)))
+
+
+def _fold(launch: Launch, c: dict[str, int]) -> Work:
+    return fold_work(launch.paths, c["HEIGHT"] * c["WIDTH"], c["ROWS"] * c["COLUMNS"])
+
+
+def _lowpass_columns(launch: Launch, c: dict[str, int]) -> Work:
+    shape = c["ROWS"], c["COLUMNS"]
+    return lowpass_work(launch.paths, shape, c["KEPT"], c["PADDED"], packed=bool(c["PACKED"]))
+
+
+def _pad(launch: Launch, c: dict[str, int]) -> Work:
+    numbers = c["ROWS"] * c["COLUMNS"]
+    return Work("pad", REAL * (c["HEIGHT"] * c["WIDTH"] + numbers), 12.0 * numbers)
+
+
+def _lowpass_rows(launch: Launch, c: dict[str, int]) -> Work:
+    numbers = launch.paths * -(-c["KEPT"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
+    moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
+    return Work("lowpass rows", moved, 8.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
+
+
+def _moduli(launch: Launch, c: dict[str, int]) -> Work:
+    kept = launch.paths * c["KEPT_ROWS"] * c["KEPT_COLUMNS"]
+    return Work("moduli", kept * (COMPLEX + REAL), 10.0 * kept)
+
+
+_STATIC = {
+    "pad_image": _pad,
+    "fold_image": _fold,
+    "lowpass_columns": _lowpass_columns,
+    "lowpass_rows": _lowpass_rows,
+    "moduli_image": _moduli,
+}

@@ -1,0 +1,39 @@
+"""The kernels of images: the arguments of those of `templates/kernels/`, and those written for their sizes."""
+
+from __future__ import annotations
+
+from scatc.codegen.triton import columns, kernels, rows
+from scatc.codegen.triton.kernels import Written
+
+ARGUMENTS = {
+    "product_left": ("acc", "high_part", "low_part", "u"),  # kernels call it
+    "levels": kernels.ARGUMENTS["levels"],
+    "pad_image": ("x", "row_index", "column_index", "mean", "scale", "U", "n"),
+    "fold_image": ("X", "start", "w", "Y", "pairs"),
+    "pack": kernels.ARGUMENTS["pack"],
+    "lowpass_columns": ("Z", "phi_high", "phi_low", "T", "n", "pairs"),
+    "lowpass_rows": ("T", "phi_high", "phi_low", "mean", "scale", "row", "out", "n"),
+    "average": kernels.ARGUMENTS["average"],
+    "total": kernels.ARGUMENTS["total"],
+    "moduli_image": ("Z", "scale", "row", "out", "n", "pairs"),
+}
+"""Of the kernels that do not depend on sizes; some are those of lines, to which an image is one long line."""
+
+
+def of_rows(shape: rows.Rows, name: str) -> Written:
+    """The kernel of a shape."""
+    bins, samples = "x".join(map(str, shape.window)), f"{shape.height}x{shape.split.length}"
+    doc = f"{bins} bins of a spectrum times filters, folded to {samples}, transformed along rows"
+    return Written(name, doc, rows.TYPES, rows.body(shape), ("SIGN",))
+
+
+def of_columns(shape: columns.Columns, name: str) -> Written:
+    """The kernel of a shape."""
+    samples = f"{shape.split.length}x{shape.width}"
+    doc = f"{samples} samples, transformed along columns, and moduli: {', '.join(shape.sinks)}"
+    return Written(name, doc, columns.parameters(shape), columns.body(shape))
+
+
+def kernel_source(kernel: Written, *, tensor_cores: bool) -> str:
+    """A module with nothing but one of these kernels, and what it calls."""
+    return kernels.templates().get_template("image_kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)

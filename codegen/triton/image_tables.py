@@ -1,0 +1,70 @@
+"""The arrays that kernels of images read: filters on windows of two axes, matrices of phi, indices of padding."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatc.codegen.signals import Result
+from scatc.ir.filters import Band, banks
+from scatc.ir.geometry import Padding, extension_index
+from scatc.ir.lowpass import dense_matrix
+from scatc.ir.nodes import Fold, Pad
+from scatc.ir.spec import Spec
+
+Array = NDArray[Any]
+
+
+def pad_index(length: int, node: Pad | None, axis: int) -> Array:
+    """Of each padded row or column, that of the image which it repeats; -1 has zeros."""
+    if node is None:
+        return np.arange(length, dtype=np.int32)
+    left, right = node.widths[axis]
+    return extension_index(length - left - right, left, right, cast(Padding, node.mode)).astype(np.int32)
+
+
+def filters(spec: Spec, fold: Fold, parent: tuple[int, ...], padded: tuple[int, int] = (0, 0)) -> tuple[Array, Array]:
+    """Where each filter's window begins, from 0 on, and its weights there, with zeros up to `padded` bins.
+
+    They carry what the transform back leaves out, 1 over the samples of the parent, and the half of telling two signals
+    apart.
+    """
+    widths = fold.widths or parent
+    starts = fold.starts or ((0, 0),) * len(fold.indices)
+    bank = banks(spec)[fold.bank]
+    shape = tuple(max(*pair) for pair in zip(padded, widths, strict=True))
+    w = np.zeros((len(fold.indices), *shape), np.float32)
+    for row, index, start in zip(w, fold.indices, starts, strict=True):
+        box = tuple(Band(s, s + width) for s, width in zip(start, widths, strict=True))
+        row[: widths[0], : widths[1]] = bank.window(index, fold.level, box)[0] * (0.5 / np.prod(parent))
+    return (np.array(starts) % np.array(parent)).astype(np.int32), w
+
+
+def averaging(spec: Spec, level: int, result: Result, axis: int) -> Array:
+    """The matrix that averages along an axis, shape ``(samples, outputs)``; of ones for a sum over all samples."""
+    if result.kind == "total":
+        return np.ones((spec.padded_shape[axis] >> level, 1))
+    first, kept = result.first[axis], result.kept[axis]
+    return dense_matrix(spec, level, axis, result.by, (first, first + kept))
+
+
+def gain(spec: Spec, result: Result) -> float:
+    """What the average of a constant image is a multiple of: phi adds up to nearly, not exactly, one."""
+    if result.kind == "total":
+        return float(np.prod(spec.padded_shape))
+    phi = banks(spec)["phi"]
+    return float(np.prod([phi.axis_response(axis, 0)[0] for axis in range(2)]))
+
+
+def without_small(a: Array, tolerance: float) -> Array:
+    """An array whose parts, along the first axis, lose their smallest entries: `tolerance` of their L1 mass at most."""
+    sizes = np.abs(a.reshape(len(a), -1))
+    ordered = np.sort(sizes, axis=1)
+    held = np.cumsum(ordered, axis=1, dtype=np.float64)
+    kept = sizes.copy()
+    for row, size, mass in zip(kept, ordered, held, strict=True):
+        dropped = int(np.searchsorted(mass, tolerance * mass[-1], side="right"))
+        row[:] = row >= size[min(dropped, len(size) - 1)]
+    return a * kept.reshape(a.shape)

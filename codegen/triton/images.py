@@ -1,0 +1,340 @@
+"""Transforms of images: walks the tree of signals and launches kernels.
+
+What a kernel looks like is in `templates/kernels/`, or written by `rows.py` and `columns.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton import columns, image_tables, rows, tables
+from scatc.codegen.triton.cost import Work
+from scatc.codegen.triton.emitter import BLOCK, Emitter, power
+from scatc.codegen.triton.image_choices import ImageChoices, Product, Way, product
+from scatc.codegen.triton.image_cost import columns_work, rows_work, static_work
+from scatc.codegen.triton.image_kernels import ARGUMENTS, of_columns, of_rows
+from scatc.codegen.triton.kernels import Written
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.ir.nodes import Pad
+
+TOGETHER = 4
+"""Pairs that a program of `fold_image` does one after the other, with the weights that it read."""
+
+
+class Images(Emitter):
+    """The walk over a program of images.
+
+    Attributes
+    ----------
+    choices : ImageChoices
+    of_rows : dict of str to Rows
+        What the kernels for rows are specialised to, by name.
+    of_columns : dict of str to Columns
+        What those for columns are.
+    """
+
+    title = "2D scattering"
+    template = "images.py.j2"
+    arguments = ARGUMENTS
+    only: ClassVar[Way | None] = None
+    """A way that all signals go that can."""
+
+    def prepare(self) -> None:
+        """What the walk gathers."""
+        self.choices = ImageChoices(self.spec, self.options, self.only)
+        self.of_rows: dict[str, rows.Rows] = {}
+        self.of_columns: dict[str, columns.Columns] = {}
+        self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
+        self._bins: dict[int, float] = {}  # with a weight, by the launches of kernels for rows
+
+    def generated(self) -> Iterable[Written]:
+        """The kernels for rows and for columns."""
+        yield from (of_rows(shape, name) for name, shape in self.of_rows.items())
+        yield from (of_columns(shape, name) for name, shape in self.of_columns.items())
+
+    def work(self, step: Launch | Transform) -> Work:
+        """What a step does for one image."""
+        if isinstance(step, Launch) and step.kernel in self.of_rows:
+            return rows_work(step.paths, self.of_rows[step.kernel], self._bins[id(step)])
+        if isinstance(step, Launch) and step.kernel in self.of_columns:
+            return columns_work(step.paths, self.of_columns[step.kernel])
+        return static_work(step)
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes that are in use at a time, at most, for one image of the batch."""
+        return self.choices.live_bytes(self.root)
+
+    def trunk(self) -> str:
+        """The padded images in pairs, their spectrum, and order 0."""
+        root, self.lines = self.root, []
+        height, width = root.shape
+        self.find_levels()
+        pad = self.graph[root.nodes[0]] if root.nodes else None
+        self.note(*root.nodes)
+        for axis, name in enumerate(("pad_rows", "pad_columns")):
+            self.table(name, image_tables.pad_index(root.shape[axis], pad if isinstance(pad, Pad) else None, axis))
+        self.write(f"U0 = torch.empty((1, pairs, {height}, {width}), dtype=torch.complex64, device=x.device)")
+        constants = dict(zip(("HEIGHT", "WIDTH"), self.spec.input_shape, strict=True))
+        constants |= {"ROWS": height, "COLUMNS": width, "BLOCK": BLOCK}
+        grid = (f"triton.cdiv({height * width}, {BLOCK})", "pairs")
+        arguments = ["x", *self.named("pad_rows", "pad_columns"), "mean", "scale", "U0.view(torch.int64)", "n"]
+        self.static_launch("pad_image", 1, grid, arguments, constants)
+        for result in root.results:
+            if result.kind == "raw":
+                self.note(*result.nodes)
+                self._input(result)
+        self._packed_results(root, "U0")
+        return "\n".join(self.lines)
+
+    def branch(self, signal: Signal) -> None:
+        """All that is launched for a signal and what is below it."""
+        self.note(*signal.nodes)
+        way, done = self.choices.way(signal), tuple[str, ...]()
+        if way is Way.STAGED:
+            packed = self._staged(signal)
+        else:
+            source = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
+            packed, done = self._columns(signal, source, paired=way is Way.FUSED)
+        if packed:
+            self._packed_results(signal, packed, done)
+        for child in signal.children:
+            self.branch(child)
+        if signal.spectrum:
+            self.write(f"del {self.spectrum(signal)}")
+
+    # What is made of moduli.
+
+    def _input(self, result: Result) -> None:
+        """Order 0 without averaging: the input; what is padding in it was given by the user."""
+        cut = ""
+        if self.spec.pre_pad:
+            cut = "".join(f", {a}:{a + kept}" for a, kept in zip(result.first, result.kept, strict=True))
+        row = self.program.places[result.paths[0]][1]
+        self.write(f"outs[{result.group}][:, {row}] = x" + (f"[:{cut}]" if cut else ""))
+
+    def _packed_results(self, signal: Signal, packed: str, done: Sequence[str] = ()) -> None:
+        """The averages of signals that are packed in pairs, their spectrum, and sums, which are its first bin."""
+        for result in signal.results:
+            if result.kind == "local" and result.kind not in done:
+                self.note(*result.nodes)
+                self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
+        totals = [result for result in signal.results if result.kind == "total"]
+        if signal.spectrum or totals:
+            self.note(signal.spectrum)
+            self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
+            self.steps.append(Transform(prod(signal.shape), signal.paths, packed=True, axes=2))
+        self.write(f"del {packed}")
+        for result in totals:
+            self.note(*result.nodes)
+            self._sum(signal, result)
+
+    def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
+        """An average along columns, then along rows."""
+        height, width = signal.shape
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
+        tiles = product(matrix.shape[0], matrix.shape[1])
+        name = f"T_of_{signal.name}"
+        shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
+        self.write(f"{name} = torch.empty({shape}, dtype=torch.float32, device=x.device)")
+        arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
+        constants = {"ROWS": height, "COLUMNS": width, **tiles.constants(result.kept[0]), "PACKED": packed}
+        grid = (f"n * {-(-width // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
+        self.static_launch("lowpass_columns", signal.paths, grid, arguments, constants)
+        self._lowpass_rows(signal, result, name)
+
+    def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
+        """An average along rows, into the output."""
+        matrix = image_tables.averaging(self.spec, signal.level, result, 1)
+        tiles = product(matrix.shape[0], matrix.shape[1], tile=64)
+        kind = "sum" if result.kind == "total" else "phi"
+        arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
+        arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
+        constants: dict[str, Any] = {
+            "PATHS": len(self.program.outputs[result.group][1]),
+            "COLUMNS": signal.shape[1],
+            "HEIGHT": result.kept[0],
+            **tiles.constants(result.kept[1]),
+            "GAIN": image_tables.gain(self.spec, result) if signal.parent is None else 0.0,
+        }
+        lines = f"triton.cdiv(n * {result.kept[0]}, {tiles.tile})"
+        grid = (lines, str(signal.paths), str(tiles.columns // tiles.outputs))
+        arguments += [f"outs[{result.group}]", "n"]
+        self.static_launch("lowpass_rows", signal.paths, grid, arguments, constants)
+        self.write(f"del {name}")
+
+    def _matrix(self, name: str, matrix: np.ndarray[Any, Any], tiles: Product) -> list[str]:
+        """A matrix with the padding of its tiles."""
+        pads = ((0, tiles.padded - matrix.shape[0]), (0, tiles.columns - matrix.shape[1]))
+        return self.split(name, np.pad(matrix, pads))
+
+    def _sum(self, signal: Signal, result: Result) -> None:
+        """The sum of all samples: bin 0, of which the kernel that averages lines reads a few more, for nothing."""
+        samples, tiles = prod(signal.shape), product(1, 1)
+        even, odd = np.zeros((2, tiles.padded, tiles.columns))
+        even[0, 0] = 0.5
+        arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]
+        arguments += [*self.split("sum_even", even), *self.split("sum_odd", odd), "mean", "scale"]
+        arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
+        constants = {
+            "PATHS": len(self.program.outputs[result.group][1]),
+            "PARENT": samples,
+            "BINS": tiles.padded,
+            "KEPT": 1,
+            "OUTPUTS": tiles.outputs,
+            "ROWS": tiles.tile,
+            "BLOCK": tiles.block,
+            "GAIN": float(samples) if signal.parent is None else 0.0,
+        }
+        grid = ("1", str(signal.paths), f"triton.cdiv(n, {tiles.tile})")
+        arguments += [f"outs[{result.group}]", "n", "pairs"]
+        self.static_launch("average", signal.paths, grid, arguments, constants)
+
+    # Kernels in registers, along rows and along columns.
+
+    def _rows(self, signal: Signal) -> str:
+        """Products with filters, folded, as sums and differences of the images of a pair, transformed along rows."""
+        fold, parent, shape = signal.fold, signal.parent, self.choices.rows(signal)
+        assert fold is not None and parent is not None and shape is not None
+        name, length = signal.nodes[0], shape.split.length
+        kernel = _name(self.of_rows, shape, f"rows_{length}")
+        filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
+        self.table(f"twiddles_{length}", tables.twiddles(length))
+        self._room(name, signal, "2 * pairs")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
+        arguments += [*self.named(f"twiddles_{length}"), f"{name}.view(torch.int64)"]
+        arguments.append("pairs")
+        tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
+        grid = (f"{shape.filters} * {tiles}", str(signal.paths // shape.filters))
+        for sign in (1, -1):
+            step = Launch(kernel, rows.TYPES, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths)
+            self.launch(step)
+            self._bins[id(step)] = self.choices.bins(signal, shape)
+        return name
+
+    def _library_rows(self, signal: Signal) -> str:
+        name, inverse, _ = signal.nodes
+        self._fold(signal)
+        self.write(f'{inverse} = torch.fft.ifft({name}, norm="forward")', f"del {name}")
+        self.steps.append(Transform(prod(signal.shape), signal.paths, packed=False))
+        return inverse
+
+    def _columns(self, signal: Signal, source: str, *, paired: bool) -> tuple[str, tuple[str, ...]]:
+        """From transformed rows to moduli; what they are packed in, and which results are done."""
+        shape = self.choices.columns(signal, paired=paired)
+        assert shape is not None
+        length, modulus = shape.split.length, signal.nodes[2]
+        kernel = _name(self.of_columns, shape, f"columns_{length}")
+        self.table(f"twiddles_{length}", tables.twiddles(length))
+        arguments = [f"{source}.view(torch.int64)", *self.named(f"twiddles_{length}")]
+        kinds = {result.kind: result for result in signal.results}
+        averaged, numbers = kinds.get("local", kinds.get("total")), 1
+        if "local" in shape.sinks and not shape.weights:
+            self._used.add("product_left")
+            matrix = image_tables.averaging(self.spec, signal.level, kinds["local"], 0)
+            padded = np.pad(matrix, ((0, 0), (0, shape.padded - matrix.shape[1])))
+            arguments += self.split(f"phi{signal.level}_column", padded)
+        sums = f"T_of_{signal.name}"
+        if {"local", "total"} & set(shape.sinks):
+            room = f"({signal.paths}, n, {shape.outputs or 1}, {shape.width})"
+            self.write(f"{sums} = torch.empty({room}, dtype=torch.float32, device=x.device)")
+            arguments.append(sums)
+        if "pack" in shape.sinks:
+            self._room(modulus, signal, "pairs")
+            arguments.append(f"{modulus}.view(torch.float32)")
+        if "raw" in shape.sinks:
+            result = kinds["raw"]
+            numbers = len(self.program.outputs[result.group][1])
+            arguments += ["scale", self.rows(signal.nodes[0], result), f"outs[{result.group}]"]
+        grid = (f"triton.cdiv(2 * pairs * {shape.width}, {shape.tile})", str(signal.paths))
+        types = columns.parameters(shape)
+        arguments += [str(numbers), "n", "pairs"]
+        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths))
+        self.write(f"del {source}")
+        if averaged is not None and averaged.kind in shape.sinks:
+            self.note(*averaged.nodes)
+            self._lowpass_rows(signal, averaged, sums)
+        return (modulus if "pack" in shape.sinks else ""), shape.sinks
+
+    def _filters(self, signal: Signal, kind: str, start: image_tables.Array, w: image_tables.Array) -> list[str]:
+        """Filters as tables, which all signals share that are made of the same level by the same filters."""
+        fold = signal.fold
+        assert fold is not None
+        name = self._owners.setdefault((kind, fold.bank, fold.level, fold.indices), f"{signal.nodes[0]}_{kind}")
+        self.table(f"{name}_start", start)
+        self.table(f"{name}_w", w)
+        return self.named(f"{name}_start", f"{name}_w")
+
+    def _room(self, name: str, signal: Signal, images: str) -> None:
+        """Room for complex numbers of as many images of each path."""
+        shape = f"({signal.paths}, {images}, {signal.shape[0]}, {signal.shape[1]})"
+        self.write(f"{name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
+
+    # Kernels with the library's transform between them.
+
+    def _fold(self, signal: Signal) -> str:
+        """Products with filters, folded."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name, samples = signal.nodes[0], prod(signal.shape)
+        start, w = image_tables.filters(self.spec, fold, parent.shape)
+        filters = self._filters(signal, "fold", start, w)
+        self._room(name, signal, "2 * pairs")
+        block = min(BLOCK, power(samples))
+        constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
+        constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
+        constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER}
+        grid = (f"triton.cdiv({samples}, {block})", str(signal.paths), f"triton.cdiv(pairs, {TOGETHER})")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
+        arguments += [f"{name}.view(torch.int64)", "pairs"]
+        self.static_launch("fold_image", signal.paths, grid, arguments, constants)
+        return name
+
+    def _staged(self, signal: Signal) -> str:
+        name, inverse, modulus = signal.nodes
+        samples = prod(signal.shape)
+        self._fold(signal)
+        self.write(f'{inverse} = torch.fft.ifft2({name}, norm="forward")', f"del {name}")
+        self.steps.append(Transform(samples, signal.paths, packed=False, axes=2))
+        packed, source = "", f"{inverse}.view(torch.int64)"
+        if signal.spectrum:
+            packed, block = modulus, min(BLOCK, power(samples))
+            self._room(packed, signal, "pairs")
+            grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {block})")
+            arguments = [source, f"{packed}.view(torch.int64)"]
+            self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": block})
+        for result in signal.results:
+            if not packed or result.kind == "raw":
+                self.note(*result.nodes)
+                self._moduli(signal, result, source)
+        self.write(f"del {inverse}")
+        return packed
+
+    def _moduli(self, signal: Signal, result: Result, source: str) -> None:
+        """Coefficients from complex numbers in memory."""
+        samples, paths = prod(signal.shape), len(self.program.outputs[result.group][1])
+        arguments = [source, "scale", self.rows(signal.nodes[0], result), f"outs[{result.group}]", "n", "pairs"]
+        if result.kind == "local":
+            self._lowpass(signal, result, source, packed=False)
+        elif result.kind == "total":
+            constants = {"PATHS": paths, "LENGTH": samples, "BLOCK": min(1024, power(samples))}
+            self.static_launch("total", signal.paths, ("n", str(signal.paths)), arguments, constants)
+        else:
+            block = min(BLOCK, power(prod(result.kept)))
+            constants = {"PATHS": paths, "ROWS": signal.shape[0], "COLUMNS": signal.shape[1]}
+            constants |= {"FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
+            constants |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": block}
+            grid = ("n", str(signal.paths), f"triton.cdiv({prod(result.kept)}, {block})")
+            self.static_launch("moduli_image", signal.paths, grid, arguments, constants)
+
+
+def _name(known: dict[str, Any], shape: Any, stem: str) -> str:
+    """The name of the kernel of a shape, entered if it is new."""
+    name = next((name for name, other in known.items() if other == shape), f"{stem}_{len(known)}")
+    known[name] = shape
+    return name

@@ -1,0 +1,182 @@
+"""Fourier transforms in registers of lengths with an odd factor: images are padded to an odd number times 2^t.
+
+Two stages, as in `fft.py`: the first in a list of any length, the second, a power of two, in a list after an exchange.
+Tensors have lengths that are powers of two, so the digit that is done cannot become an axis as a whole: it does in
+*groups*, 33 as 32 and 1. Where the list alone does, nothing is exchanged, and a thread transforms a row or column by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scatc.codegen.triton.code import Code, Complex, Plane
+from scatc.codegen.triton.fft import dft
+
+MOST_LISTED = 40
+"""Longest list, in complex numbers that a thread holds."""
+
+USUAL_LISTED = 20
+"""The same, where there is a choice: several kernels then fit a processor."""
+
+MOST_SECOND = 32
+"""Of the second stage."""
+
+
+THREADS = 128
+"""Of a program: more share few numbers when a product wants them laid out its own way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """A length as a product.
+
+    Attributes
+    ----------
+    first : int
+        Of any kind: what a list has.
+    second : int
+        A power of two.
+    """
+
+    first: int
+    second: int
+
+    @property
+    def length(self) -> int:
+        """Of the transform."""
+        return self.first * self.second
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some results of a transform: plane q has ``start + stride * q + e`` at place e of its axis, for e < count.
+
+    Attributes
+    ----------
+    start, stride : int
+    size : int
+        Of the axis, a power of two.
+    count : int
+        Places that are no padding.
+    planes : tuple of complex
+    """
+
+    start: int
+    stride: int
+    size: int
+    count: int
+    planes: tuple[Complex, ...]
+
+
+def stages(length: int, least: int = 1) -> Stages | None:
+    """The stages of a length, None if it has none: none but a list if that does, else a short one first.
+
+    Parameters
+    ----------
+    length : int
+    least : int, optional
+        Of the second stage.
+    """
+    if length <= MOST_LISTED and least == 1:
+        return Stages(length, 1)
+    powers = (1 << bits for bits in range(MOST_SECOND.bit_length()))
+    seconds = [second for second in powers if second >= least and length % second == 0]
+    for most in (USUAL_LISTED, MOST_LISTED):
+        for second in seconds:
+            if length // second <= most:
+                return Stages(length // second, second)
+    return None
+
+
+def numbers_each(first: int) -> int:
+    """How many transforms a thread has a part of, a power of two, for some forty numbers in all."""
+    return 1 << (max(MOST_LISTED // first, 1).bit_length() - 1)
+
+
+def groups(count: int) -> list[tuple[int, int, int]]:
+    """Start, size and count of the groups of a list: powers of two, the last with padding if that is little."""
+    found, start = [], 0
+    while start < count:
+        rest = count - start
+        size = 1 << (rest - 1).bit_length()
+        if 8 * (size - rest) > count:
+            size //= 2
+        found.append((start, size, min(size, rest)))
+        start += size
+    return found
+
+
+def mixed_fft(
+    code: Code, planes: Sequence[Plane], split: Stages, others: int, sign: int, twiddles: str, *, columns: bool
+) -> list[Group]:
+    """The DFT of each row, or column, of `planes`.
+
+    Parameters
+    ----------
+    code : Code
+    planes : sequence of planes, ``split.first`` of them
+        Plane n holds the inputs ``n * split.second + p``, as ``[others, p]``, or ``[p, others]`` for columns.
+    split : Stages
+    others : int
+        Transforms side by side.
+    sign : {1, -1}
+        Of the exponent.
+    twiddles : str
+        Pointer to the table of ``exp(2 pi i k / length)``, complex numbers as 64-bit integers.
+    columns : bool
+        Whether transforms are along the first axis.
+
+    Returns
+    -------
+    list of Group
+        Whose planes are ``[others, e]``, or ``[e, others]``.
+    """
+    code.write(f"# {split.first} of {split.length} points")
+    done = dft(code, planes, sign)
+    if split.second == 1:
+        return [Group(0, 1, 1, 1, tuple(_number(code, plane, done) for plane in done))]
+    code.write(f"turn_at = tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'}")
+    turned = list(done[:1])
+    for k, plane in enumerate(done[1:], 1):
+        if plane is None:
+            turned.append(None)
+            continue
+        w = code.let("w", f"tl.load({twiddles} + {k} * turn_at)")
+        turned.append(code.times(plane, (code.let("c", f"low({w})"), code.let("s", f"high({w})")), sign))
+    code.write(f"# {split.second} points")
+    found = []
+    for start, size, count in groups(split.first):
+        some = [_number(code, plane, turned) for plane in turned[start : start + count]]
+        some += some[:1] * (size - count)  # padding that is never read
+        parts = [_exchange(code, [one[part] for one in some], split.second, others, columns=columns) for part in (0, 1)]
+        after = dft(code, list(zip(*parts, strict=True)), sign)
+        ordered = tuple(_number(code, plane, after) for plane in after)
+        found.append(Group(start, split.first, size, count, ordered))
+    return found
+
+
+def _number(code: Code, plane: Plane, others: Sequence[Plane]) -> Complex:
+    """A plane, of zeros if it is known to be zero."""
+    if plane is not None:
+        return plane
+    like = next(other for other in others if other is not None)
+    zero = code.let("zero", f"tl.zeros_like({like[0]})")
+    return zero, zero
+
+
+def _exchange(code: Code, planes: Sequence[str], second: int, others: int, *, columns: bool) -> list[str]:
+    """The list becomes an axis, and the axis that is transformed next a list."""
+    size = len(planes)
+    stacked = code.stack(planes)
+    twos = ", 2" * (second.bit_length() - 1)
+    if columns:
+        split = code.let("t", f"tl.reshape({stacked}, [{second}, {others}, {size}])")
+        moved = code.let("t", f"tl.permute({split}, [2, 1, 0])")
+        joined = code.let("t", f"tl.reshape({moved}, [{size}, {others}{twos}])")
+    else:
+        split = code.let("t", f"tl.reshape({stacked}, [{others}, {second}, {size}])")
+        moved = code.let("t", f"tl.permute({split}, [0, 2, 1])")
+        joined = code.let("t", f"tl.reshape({moved}, [{others}, {size}{twos}])")
+    return code.unstack(joined, second)

@@ -1,0 +1,145 @@
+"""The kernel that multiplies a spectrum by filters, folds it and transforms its rows in registers.
+
+One program has a tile of rows of the result, of all pairs of images one after the other, for one filter. It yields
+the sums or, with SIGN = -1, the differences of the images of a pair, ``P = w Z`` or ``Q = w conj(Z[-k])``, each a
+product for each bin of the window: `columns.py` makes the images of them, when it reads. Bins whose weight is zero are
+not read. Programs of different filters go side by side, so that they find the spectrum in the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.triton.mixed import THREADS, Stages, mixed_fft, numbers_each, stages
+
+NUMBERS = ("pairs",)
+"""The last arguments of a kernel."""
+
+SECOND = 4
+"""Least length of the second stage, of which neighbouring bins are read together, 32 bytes; 2 if it must be."""
+
+TYPES = {"X": "*i64", "start": "*i32", "w": "*fp32", "twiddles": "*i64", "Y": "*i64", **dict.fromkeys(NUMBERS, "i32")}
+"""The arguments of a kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a kernel is specialised to.
+
+    Attributes
+    ----------
+    split : Stages
+        Of the transform along a row.
+    height : int
+        Rows of the result.
+    filters : int
+        To a parent.
+    parent : tuple of int
+        Bins of the parent's spectrum, on each axis.
+    window : tuple of int
+        Bins of a window, those of a row padded with zeros to whole planes of the first stage.
+    whole : bool
+        Whether windows hold all bins of a row, from 0 on.
+    tile, warps : int
+        Rows of a program; its warps.
+    """
+
+    split: Stages
+    height: int
+    filters: int
+    parent: tuple[int, int]
+    window: tuple[int, int]
+    whole: bool
+    tile: int = 32
+    warps: int = 4
+
+
+def stages_of(length: int) -> Stages | None:
+    """The stages of a transform along rows, None if there are none."""
+    return stages(length, SECOND) or stages(length, SECOND // 2)
+
+
+def default(
+    split: Stages, height: int, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
+) -> Rows:
+    """The kernel to begin with: some forty numbers a thread, in four warps."""
+    each = numbers_each(split.first) if whole else 1  # places of bins that go round take registers, too
+    padded = (-(-window[0] // height) * height, -(-window[1] // split.second) * split.second)
+    tile = max(THREADS * each // split.second, 1)
+    return Rows(split, height, filters, parent, padded, whole and padded[1] == parent[1], tile, THREADS // 32)
+
+
+def body(rows: Rows) -> str:
+    """The statements of the kernel."""
+    code, split = Code(), rows.split
+    length, height = split.length, rows.height
+    code.write(
+        f"filter = tl.program_id(0) % {rows.filters}",
+        "parent = tl.program_id(1).to(tl.int64)",
+        f"child = parent * {rows.filters} + filter",
+        f"lane = tl.program_id(0) // {rows.filters} * {rows.tile} + tl.arange(0, {rows.tile})",
+        f"there = lane < pairs * {height}",
+        f"lane = tl.minimum(lane, pairs * {height} - 1)  # those behind the last store nothing",
+        "row = lane // pairs",
+        "pair = lane - row * pairs",
+        f"spectrum = X + (parent * pairs + pair) * {rows.parent[0] * rows.parent[1]}",
+        f"p = tl.arange(0, {split.second})[None, :]",
+    )
+    planes = _fold(code, rows)
+    found = mixed_fft(code, planes, split, rows.tile, 1, "twiddles", columns=False)
+    code.write(
+        "image = (child * pairs + pair) * 2 + (1 - SIGN) // 2",
+        f"line = Y + (image * {height * length} + row * {length})[:, None]",
+    )
+    for group in found:
+        e = code.let("e", f"{group.start} + tl.arange(0, {group.size})[None, :]")
+        inside = "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
+        for q, (re, im) in enumerate(group.planes):
+            code.write(f"tl.store(line + {e} + {group.stride * q}, both({re}, {im}), mask=there[:, None]{inside})")
+    return str(code)
+
+
+def _fold(code: Code, rows: Rows) -> list[Plane]:
+    """The products with the filter on its window, folded on both axes, as planes of the first stage."""
+    split, (height, width) = rows.split, rows.window
+    bins_y, bins_x = rows.parent
+    names = [(f"a{j}", f"b{j}") for j in range(split.first)]
+    live = [j for j in range(split.first) if j * split.second < width]
+    code.write(f"zero = tl.zeros(({rows.tile}, {split.second}), tl.float32)")
+    code.write(*(f"{name} = zero" for j in live for name in names[j]))
+    code.write("first_row = tl.load(start + 2 * filter)")
+    if not rows.whole:
+        code.write("first_column = tl.load(start + 2 * filter + 1)")
+    inner = Code()
+    inner.write(
+        "r = row + a",
+        f"y = (first_row + r) % {bins_y}",
+        "if SIGN < 0:",
+        f"    y = tl.where(y > 0, {bins_y} - y, 0)",
+        f"line = (spectrum + y * {bins_x})[:, None]",
+        f"weights = w + ((filter * {height} + r) * {width})[:, None] + p",
+    )
+    if rows.whole:
+        inner.write(f"across = line + ({bins_x} * (1 - SIGN) // 2 + SIGN * p)")
+    for j in live:
+        re, im = names[j]
+        for at in range(j * split.second, width, split.length):
+            weight = inner.let("weight", f"tl.load(weights + {at})")
+            z = _bin(inner, rows, at, f"mask={weight} != 0, other=0")
+            inner.write(f"{re} += low({z}) * {weight}", f"{im} += high({z}) * (SIGN * {weight})")
+    code.write(f"for a in range(0, {height}, {rows.height}):", *(f"    {line}" for line in inner.lines))
+    return [names[j] if j in live else None for j in range(split.first)]
+
+
+def _bin(code: Code, rows: Rows, at: int, mask: str) -> str:
+    """Bins of the spectrum, those of negative frequency for differences."""
+    bins = rows.parent[1]
+    if rows.whole and at:
+        return code.let("z", f"tl.load(across + SIGN * {at}, {mask})")
+    x = "p"
+    if not rows.whole:
+        x = code.let("x", f"first_column + {at} + p")
+        code.write(f"{x} = tl.where({x} >= {bins}, {x} - {bins}, {x})")
+    at_bin = code.let("at", f"{x} if SIGN > 0 else tl.where({x} > 0, {bins} - {x}, 0)")
+    return code.let("z", f"tl.load(line + {at_bin}, {mask})")
