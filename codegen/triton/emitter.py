@@ -94,6 +94,10 @@ class Emitter:
         """What a step does for one signal."""
         return static_work(step)
 
+    def transforms(self, signal: Signal) -> float:
+        """How many complex transforms lead to a signal, for each of the batch."""
+        return float(signal.paths)
+
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""

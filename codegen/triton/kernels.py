@@ -60,6 +60,10 @@ POINTERS = {
     "mean": "*fp32",
     "scale": "*fp32",
     "w": "*fp32",
+    "peak": "*fp32",
+    "ratio": "*fp32",
+    "partial": "*fp32",
+    "factor": "*fp64",
     "out": "*fp32",
     "index": "*i32",
     "start": "*i32",
@@ -80,6 +84,8 @@ ARGUMENTS = {
     "average": ("X", "even_high", "even_low", "odd_high", "odd_low", "mean", "scale", "row", "out", "n", "pairs"),
     "total": ("Z", "scale", "row", "out", "n", "pairs"),
     "moduli": ("Z", "scale", "row", "out", "n", "pairs"),
+    "pair": ("x", "peak", "ratio", "U", "n"),
+    "integrate": ("partial", "factor", "row", "out", "n", "pairs"),
 }
 """Their arguments."""
 

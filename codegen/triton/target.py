@@ -7,12 +7,13 @@ from scatc.codegen.functional import NoArena
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.lines import Lines
+from scatc.codegen.triton.volumes import Volumes
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
-EMITTERS: dict[int, type[Emitter]] = {1: Lines}
+EMITTERS: dict[int, type[Emitter]] = {1: Lines, 3: Volumes}
 """By the dimension of the transform."""
 
 
@@ -63,7 +64,7 @@ class TritonTarget:
         dim = program.graph.spec.dim
         if dim not in EMITTERS:
             raise TargetError(
-                f"dim={dim} is not possible for GPU kernels: they are for lines (dim=1); compile with target='torch', "
-                "whose plans run on GPUs, too"
+                f"dim={dim} is not possible for GPU kernels: they are for lines (dim=1) and volumes (dim=3); compile "
+                "with target='torch', whose plans run on GPUs, too"
             )
         return EMITTERS[dim](program, options, self.tensor_cores, version, tuned)
