@@ -141,3 +141,77 @@ def _factor(harmonic: Harmonic, m: int) -> float:
         return 1 / harmonic.voxels
     square = (2 * m + 1) / (4 * math.pi) * math.prod((2 * k - 1) / (2 * k) for k in range(1, m + 1))
     return abs(wavelet_norm(harmonic.degree)) * math.sqrt(square) / harmonic.voxels
+
+
+def slices(
+    code: Code, harmonic: Harmonic, here: Sequence[str], opposite: Sequence[str]
+) -> list[tuple[dict[int, str], dict[int, str]]]:
+    """Statements that compute the filters on lines along z, as polynomials in sigma k along z times its Gaussian.
+
+    Parameters
+    ----------
+    code : Code
+    harmonic : Harmonic
+        Where parity does not hold, with all orders, so that every filter is real or imaginary: by turns.
+    here : sequence of str
+        The names of sigma k along y and x, and of their Gaussian, of each line.
+    opposite : sequence of str
+        The same at the opposite bins; not used where parity holds.
+
+    Returns
+    -------
+    list of pairs
+        Of each filter, the names of coefficients by the power of sigma k along z, and those of the polynomial in
+        sigma k of the opposite bin that is added to it.
+    """
+    weights = dict(zip(harmonic.orders, harmonic.weights or (1,) * len(harmonic.orders), strict=True))
+    if harmonic.symmetric:
+        ours = {m: _in_z(code, harmonic, here, abs(m), math.sqrt(weight)) for m, weight in weights.items()}
+        return [(part, {}) for m, parts in ours.items() for part in parts[: 1 if m == 0 else 2]]
+    same, other = (1, -1) if harmonic.degree % 2 == 0 else (-1, 1)
+    found = []
+    for m in range(harmonic.degree + 1):
+        root = math.sqrt(0.5 if m else 0.25)
+        ours, theirs = (_in_z(code, harmonic, at, m, root) for at in (here, opposite))
+        for part in range(2 if m else 1):
+            for sign in (same, other):
+                turned = {a: name if sign > 0 else code.let("c", f"-{name}") for a, name in theirs[part].items()}
+                found.append((ours[part], turned))
+    return found
+
+
+def _in_z(
+    code: Code, harmonic: Harmonic, at: Sequence[str], m: int, root: float
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Real and imaginary part of P_m, as coefficients by the power of sigma k along z."""
+    y, x, gauss = at
+    turn: Complex = (gauss, "")
+    for step in range(m):
+        turn = code.times(turn, (x, y)) if step else code.pair(f"{gauss} * {x}", f"{gauss} * {y}")
+    rho2 = code.let("rho", f"{y} * {y} + {x} * {x}") if harmonic.degree - m > 1 else ""
+    parts: tuple[dict[int, str], dict[int, str]] = ({}, {})
+    for a, (k, factor) in _powers_of_z(harmonic.degree, m).items():
+        scale = " * ".join([number(factor * root * _factor(harmonic, m)), *[rho2] * k])
+        for part, name in zip(parts, turn, strict=True):
+            if name:
+                part[a] = code.let("c", f"{scale} * {name}")
+    return parts
+
+
+def _powers_of_z(l: int, m: int) -> dict[int, tuple[int, float]]:
+    """The polynomial of `_polynomials` without its first factor: by the power a of z, that of rho^2, and its factor.
+
+    Homogeneity leaves one power of ``rho^2 = x^2 + y^2`` to each of z.
+    """
+    below: dict[int, float] = {}
+    here = {0: 1.0}
+    for n in range(m + 1, l + 1):
+        alpha = math.sqrt((2 * n + 1) * (2 * n - 1) / ((n - m) * (n + m)))
+        following = {a + 1: alpha * factor for a, factor in here.items()}
+        if below:
+            beta = math.sqrt((2 * n + 1) * (n + m - 1) * (n - m - 1) / ((2 * n - 3) * (n - m) * (n + m)))
+            for a, factor in below.items():  # r^2 = z^2 + rho^2
+                following[a + 2] = following.get(a + 2, 0.0) - beta * factor
+                following[a] = following.get(a, 0.0) - beta * factor
+        below, here = here, following
+    return {a: ((l - m - a) // 2, factor) for a, factor in sorted(here.items())}

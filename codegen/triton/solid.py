@@ -6,11 +6,12 @@ filters first: ``Y[filter, row, voxel]``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
-from scatc.codegen.triton.code import Code, number
+from scatc.codegen.triton.code import INDENT, Code, number
 from scatc.codegen.triton.harmonic import Harmonic, evaluate
 
 BLOCK = 512
@@ -77,6 +78,14 @@ class Norm:
         return -(-self.voxels // (BLOCK * self.steps))
 
 
+@contextmanager
+def indented(code: Code, levels: int = 1) -> Iterator[None]:
+    """What is written within is the body of the statement before."""
+    start = len(code.lines)
+    yield
+    code.lines[start:] = [f"{INDENT * levels}{line}" for line in code.lines[start:]]
+
+
 def multiply(harmonic: Harmonic, shape: Sequence[int]) -> str:
     """The statements of the product with all filters of a degree, each computed where it is needed."""
     code, voxels = Code(), prod(shape)
@@ -100,13 +109,13 @@ def multiply(harmonic: Harmonic, shape: Sequence[int]) -> str:
         f"for step in range({TOGETHER}):",
         f"    row = (tl.program_id(1) * {TOGETHER} + step).to(tl.int64)",
         "    if row < rows:",
-        f"        bins = tl.load(X + row * {voxels} + i)",
-        "        re, im = low(bins), high(bins)",
     )
-    if harmonic.swaps:
-        code.write("        re, im = im, -re  # the factor -i of an odd degree")
-    for f, factor in enumerate(found):
-        code.write(f"        tl.store(Y + ({f} * rows + row) * {voxels} + i, both({product(('re', 'im'), factor)}))")
+    with indented(code, 2):
+        code.write(f"bins = tl.load(X + row * {voxels} + i)", "re, im = low(bins), high(bins)")
+        if harmonic.swaps:
+            code.write("re, im = im, -re  # the factor -i of an odd degree")
+        for f, factor in enumerate(found):
+            code.write(f"tl.store(Y + ({f} * rows + row) * {voxels} + i, both({product(('re', 'im'), factor)}))")
     return str(code)
 
 
@@ -152,24 +161,23 @@ def norm(shape: Norm) -> str:
         *(f"{side}_sum{q} = tl.zeros(({BLOCK},), tl.float32)" for side in "ab" for q in powers),
         f"for step in range({shape.steps}):",
     )
-    inner = Code()
-    inner.write(
-        f"i = (block * {shape.steps} + step) * {BLOCK} + tl.arange(0, {BLOCK})",
-        f"inside = i < {shape.voxels}",
-        f"a = tl.zeros(({BLOCK},), tl.float32)",
-        f"b = tl.zeros(({BLOCK},), tl.float32)",
-    )
-    for f in range(shape.filters):
-        z = inner.let("z", f"tl.load(Z + ({f} * rows + row) * {shape.voxels} + i, mask=inside, other=0)")
-        inner.write(f"a += low({z}) * low({z})", f"b += high({z}) * high({z})")
-    inner.write("a, b = tl.sqrt(a), tl.sqrt(b)")
-    if shape.stored:
-        inner.write(f"tl.store(U + child * {shape.voxels} + i, both(a, b), mask=inside)")
-    for side in "ab":
-        u = inner.let("u", f"{side} * {side}_ratio")
-        for q, value in enumerate(raised(inner, u, shape.powers)):
-            inner.write(f"{side}_sum{q} += {value}")
-    code.write(*(f"    {line}" for line in inner.lines))
+    with indented(code):
+        code.write(
+            f"i = (block * {shape.steps} + step) * {BLOCK} + tl.arange(0, {BLOCK})",
+            f"inside = i < {shape.voxels}",
+            f"a = tl.zeros(({BLOCK},), tl.float32)",
+            f"b = tl.zeros(({BLOCK},), tl.float32)",
+        )
+        for f in range(shape.filters):
+            z = code.let("z", f"tl.load(Z + ({f} * rows + row) * {shape.voxels} + i, mask=inside, other=0)")
+            code.write(f"a += low({z}) * low({z})", f"b += high({z}) * high({z})")
+        code.write("a, b = tl.sqrt(a), tl.sqrt(b)")
+        if shape.stored:
+            code.write(f"tl.store(U + child * {shape.voxels} + i, both(a, b), mask=inside)")
+        for side in "ab":
+            u = code.let("u", f"{side} * {side}_ratio")
+            for q, value in enumerate(raised(code, u, shape.powers)):
+                code.write(f"{side}_sum{q} += {value}")
     code.write(f"sums = partial + (child * {2 * shape.blocks} + block) * {len(shape.powers)}")
     for s, side in enumerate("ab"):
         for q in powers:

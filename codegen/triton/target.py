@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
+from scatc.codegen.triton.axis_by_axis import quickest
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.lines import Lines
-from scatc.codegen.triton.volumes import Volumes
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
-EMITTERS: dict[int, type[Emitter]] = {1: Lines, 3: Volumes}
+EMITTERS: dict[int, Callable[..., Emitter]] = {1: Lines, 3: quickest}
 """By the dimension of the transform."""
 
 

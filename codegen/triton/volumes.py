@@ -47,6 +47,7 @@ class Volumes(Emitter):
         self.norms: dict[solid.Norm, str] = {}
         self.bank = banks(self.spec)["psi"]
         self.powers = self.spec.integral_powers or ()
+        self.exponents = np.array(self.powers)
         self.shape = self.spec.input_shape
         self.voxels, self.sizes = prod(self.shape), ", ".join(map(str, self.shape))
         self._symmetric: dict[int, bool] = {}
@@ -105,7 +106,7 @@ class Volumes(Emitter):
     def trunk(self) -> str:
         """The volumes in pairs, and their spectrum."""
         self.lines = []
-        self.table("powers", np.array(self.powers))
+        self.table("powers", self.exponents)
         self.write(
             f"U0 = torch.empty((pairs, {', '.join(map(str, self.shape))}), dtype=torch.complex64, device=x.device)"
         )
@@ -113,13 +114,13 @@ class Volumes(Emitter):
         constants = {"VOXELS": self.voxels, "BLOCK": solid.BLOCK}
         arguments = ["x", "peak", "ratio", "U0.view(torch.int64)", "n"]
         self.static_launch("pair", 1, (f"pairs * {blocks}",), arguments, constants)
-        self._forward(self.root, "U0")
+        self.forward(self.root, "U0")
         return "\n".join(self.lines)
 
     def _room(self, name: str, shape: str, dtype: str) -> None:
         self.write(f"{name} = torch.empty({shape}, dtype=torch.{dtype}, device=x.device)")
 
-    def _forward(self, signal: Signal, volumes: str) -> None:
+    def forward(self, signal: Signal, volumes: str) -> None:
         """The spectrum of a signal."""
         self.note(signal.spectrum)
         self.write(f"{self.spectrum(signal)} = torch.fft.fftn({volumes}, dim=(-3, -2, -1))", f"del {volumes}")
@@ -127,36 +128,47 @@ class Volumes(Emitter):
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
-        assert signal.fold is not None and signal.parent is not None
+        assert signal.fold is not None
         self.note(*signal.nodes)
-        norms = [self.norm(signal, f) for f in range(len(signal.fold.indices))]
-        (result,) = signal.results or (None,)
         if signal.spectrum:
-            self._room(signal.name, f"({signal.paths} * pairs, {self.sizes})", "complex64")
+            self._room(signal.name, self.norm_room(signal), "complex64")
         partial = f"sums_of_{signal.name}"
-        self._room(partial, f"({signal.paths}, pairs, 2, {norms[0].blocks}, {len(self.powers)})", "float32")
-        for f, norm in enumerate(norms):
-            self._filtered(signal, f)
-            self._norm(signal, f, norm, partial)
-        if result is not None:
-            self._integrate(signal, result, norms[0], partial)
+        self._room(partial, f"({signal.paths}, pairs, 2, {self.blocks}, {len(self.powers)})", "float32")
+        for f in range(len(signal.fold.indices)):
+            self.filtered(signal, f, partial)
+        for result in signal.results:
+            self._integrate(signal, result, partial)
         self.write(f"del {partial}")
         if signal.spectrum:
-            self._forward(signal, signal.name)
+            self.forward(signal, signal.name)
         for child in signal.children:
             self.branch(child)
         if signal.spectrum:
             self.write(f"del {self.spectrum(signal)}")
 
-    def _filtered(self, signal: Signal, f: int) -> None:
-        """The transforms of the products with one wavelet."""
+    def norm_room(self, signal: Signal) -> str:
+        """The shape in which norms are written for their spectrum."""
+        return f"({self.times(signal)}, {self.sizes})"
+
+    def times(self, signal: Signal, more: int = 1) -> str:
+        """How many rows there are, and more of each, as text."""
+        count = signal.paths * more
+        return f"{count} * pairs" if count > 1 else "pairs"
+
+    @property
+    def blocks(self) -> int:
+        """How many partial sums a row has."""
+        return solid.Norm(1, self.voxels, self.powers, stored=False).blocks
+
+    def filtered(self, signal: Signal, f: int, partial: str) -> None:
+        """The transforms of the products with one wavelet, their norm, and sums of its powers."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
         harmonic, (product, inverse, _) = self.harmonic(signal, f), signal.nodes
         name = self.products.setdefault(harmonic, f"wavelet_{harmonic.degree}_{len(self.products)}")
-        rows = f"{parent.paths} * pairs" if parent.paths > 1 else "pairs"
+        rows = self.times(parent)
         self._room(product, f"({harmonic.filters}, {rows}, {self.sizes})", "complex64")
-        read = self._waves(fold.indices[f]) if harmonic.generated else self._filters(fold.indices[f], harmonic)
+        read = self.waves(fold.indices[f]) if harmonic.generated else self._filters(fold.indices[f], harmonic)
         source = f"{self.spectrum(parent)}.view(torch.int64)"
         grid = (str(-(-self.voxels // solid.BLOCK)), f"triton.cdiv({rows}, {solid.TOGETHER})")
         types = solid.MULTIPLY if harmonic.generated else solid.READ
@@ -164,36 +176,33 @@ class Volumes(Emitter):
         self.launch(Launch(name, types, grid, arguments, paths=parent.paths))
         self.write(f'{inverse} = torch.fft.ifftn({product}, dim=(-3, -2, -1), norm="forward")', f"del {product}")
         self.steps.append(Transform(self.voxels, parent.paths * harmonic.filters, packed=True))
-
-    def _norm(self, signal: Signal, f: int, norm: solid.Norm, partial: str) -> None:
-        """U, and sums of its powers over blocks of voxels."""
-        assert signal.fold is not None and signal.parent is not None
+        norm = solid.Norm(harmonic.filters, self.voxels, self.powers, bool(signal.spectrum))
         name = self.norms.setdefault(norm, f"norm_{norm.filters}_{len(self.norms)}")
-        rows = f"{signal.parent.paths} * pairs" if signal.parent.paths > 1 else "pairs"
-        inverse = signal.nodes[1]
-        stored = f"{signal.name}.view(torch.int64)" if norm.stored else f"{inverse}.view(torch.int64)"
-        arguments = [f"{inverse}.view(torch.int64)", "ratio", stored, partial]
-        arguments += ["n", "pairs", rows, str(len(signal.fold.indices)), str(f)]
-        self.launch(Launch(name, solid.NORM, (f"{rows} * {norm.blocks}",), arguments, paths=signal.parent.paths))
+        arguments = self.norm_arguments(signal, f, [f"{inverse}.view(torch.int64)"], partial)
+        grid = (f"{rows} * {norm.blocks}",)
+        self.launch(Launch(name, solid.NORM, grid, arguments, paths=parent.paths))
         self.write(f"del {inverse}")
 
-    def _integrate(self, signal: Signal, result: Result, norm: solid.Norm, partial: str) -> None:
+    def norm_arguments(self, signal: Signal, f: int, source: list[str], partial: str) -> list[str]:
+        """The arguments of a norm's kernel, of which the first say what it reads."""
+        assert signal.fold is not None and signal.parent is not None
+        stored = f"{signal.name}.view(torch.int64)" if signal.spectrum else source[0]
+        numbers = ["n", "pairs", self.times(signal.parent), str(len(signal.fold.indices)), str(f)]
+        return [*source, "ratio", stored, partial, *numbers]
+
+    def _integrate(self, signal: Signal, result: Result, partial: str) -> None:
         """Coefficients from the sums over blocks."""
         self.note(*result.nodes)
         constants = {
             "PATHS": len(self.program.outputs[result.group][1]),
-            "BLOCKS": norm.blocks,
+            "BLOCKS": self.blocks,
             "POWERS": len(self.powers),
-            "BLOCK": min(256, power(norm.blocks)),
+            "BLOCK": min(256, power(self.blocks)),
         }
         arguments = [partial, "factor", self.rows(signal.nodes[0], result), f"outs[{result.group}]", "n", "pairs"]
         self.static_launch("integrate", signal.paths, ("n", str(signal.paths)), arguments, constants)
 
     # Which filters.
-
-    def norm(self, signal: Signal, f: int) -> solid.Norm:
-        """The kernel of the norm of one wavelet's transforms."""
-        return solid.Norm(self.harmonic(signal, f).filters, self.voxels, self.powers, bool(signal.spectrum))
 
     def harmonic(self, signal: Signal, f: int) -> Harmonic:
         """What one filter of a signal comes down to: components and weights are those that the passes left."""
@@ -208,12 +217,12 @@ class Volumes(Emitter):
             degree,
             tuple(every[c] for c in components),
             modulus.weights,
-            self._parity(signal.fold, index),
+            self.parity(signal.fold, index),
             self.voxels,
             degree <= MOST_GENERATED,
         )
 
-    def _parity(self, fold: Fold, index: int) -> bool:
+    def parity(self, fold: Fold, index: int) -> bool:
         """Whether opposite bins have opposite wave numbers, as far as it matters."""
         assert isinstance(self.bank, SolidHarmonicBank)
         if index not in self._symmetric:
@@ -222,7 +231,7 @@ class Volumes(Emitter):
             )
         return self._symmetric[index]
 
-    def _waves(self, index: int) -> list[str]:
+    def waves(self, index: int) -> list[str]:
         """The tables of wave numbers and Gaussians, axis by axis."""
         sigma, j = self.bank.info[index].sigma, self.bank.info[index].j
         assert sigma is not None

@@ -1,0 +1,50 @@
+"""What launches of the kernels that transform volumes axis by axis cost."""
+
+from __future__ import annotations
+
+from scatc.codegen.triton.axes import Along, Begin, First, Last
+from scatc.codegen.triton.cost import COMPLEX, INSTRUCTIONS, REAL, Work
+from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.solid_cost import PAIR
+
+
+def work(launch: Launch, shape: First | Along | Last | Begin) -> Work:
+    """What a kernel does for one volume: `launch.paths` rows for each pair."""
+    if isinstance(shape, First):
+        return _first(launch, shape)
+    if isinstance(shape, Along):
+        return _along(launch, shape)
+    if isinstance(shape, Last):
+        return _last(launch, shape)
+    numbers = shape.lines * shape.after.size / PAIR
+    moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.after.count / PAIR
+    return Work("begin", moved, numbers * (INSTRUCTIONS[shape.after.size] + 8))
+
+
+def _first(launch: Launch, shape: First) -> Work:
+    """Filters take two products and a sum for each power of z."""
+    (z, y, x), harmonic = shape.product, shape.harmonic
+    lines = launch.paths * y.count * x.count / PAIR
+    numbers = harmonic.filters * lines * z.size
+    filtered = (2 + 2 * harmonic.degree) * (1 if harmonic.symmetric else 2) + 2
+    moved = COMPLEX * (lines * z.count + numbers)
+    return Work(f"first l={harmonic.degree}", moved, numbers * INSTRUCTIONS[z.size] + numbers * filtered)
+
+
+def _along(launch: Launch, shape: Along) -> Work:
+    lines = launch.paths * shape.behind / PAIR
+    moved = COMPLEX * lines * (shape.before.count + shape.after.count)
+    title = f"along {shape.before.size}{' forward' if shape.forward else ''}"
+    return Work(title, moved, lines * shape.before.size * INSTRUCTIONS[shape.before.size])
+
+
+def _last(launch: Launch, shape: Last) -> Work:
+    """A square and two sums for each number; roots and powers of what is left of them."""
+    lines, size = launch.paths * shape.lines / PAIR, shape.before.size
+    numbers = lines * size
+    moved = COMPLEX * lines * shape.filters * shape.before.count
+    instructions = shape.filters * (INSTRUCTIONS[size] + 4.0) + 8 + 8 * len(shape.powers)
+    if shape.after is not None:
+        moved += COMPLEX * lines * shape.after.count
+        instructions += INSTRUCTIONS[size]
+    return Work(f"last of {shape.filters}", moved, numbers * instructions)
