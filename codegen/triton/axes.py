@@ -54,6 +54,7 @@ LAST = {
     "rows": "i32",
     "indices": "i32",
     "index": "i32",
+    "filters": "i32",
 }
 """Those of `last`."""
 
@@ -141,9 +142,8 @@ class Along:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """What `last` is specialised to: filters, lines, bins of the product, powers, and bins of the norm's spectrum."""
+    """What `last` is specialised to: lines, bins of the product, powers, and bins of the norm's spectrum."""
 
-    filters: int
     lines: int
     before: Kept
     powers: tuple[float, ...]
@@ -309,7 +309,7 @@ def last(shape: Last) -> str:
         f"line = block * {TILE} + tl.arange(0, {TILE})[:, None]",
         f"source = Z + (row * {shape.lines} + line) * {shape.before.count} + tl.arange(0, {plane})[None, :]",
         *(f"{side}{k} = tl.zeros(({TILE}, {end}), tl.float32)" for side in "ab" for k in samples),
-        f"for f in range({shape.filters}):",
+        "for f in range(filters):",
     )
     with indented(code):
         lines = [None if place is None else f"source + {place}" for place in shape.before.planes()]

@@ -18,7 +18,7 @@ def work(launch: Launch, shape: First | Along | Last | Begin) -> Work:
         return _last(launch, shape)
     numbers = shape.lines * shape.after.size / PAIR
     moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.after.count / PAIR
-    return Work("begin", moved, numbers * (INSTRUCTIONS[shape.after.size] + 8))
+    return Work("begin", moved, numbers * (_transform(shape.after.size) + 8))
 
 
 def _first(launch: Launch, shape: First) -> Work:
@@ -28,23 +28,28 @@ def _first(launch: Launch, shape: First) -> Work:
     numbers = harmonic.filters * lines * z.size
     filtered = (2 + 2 * harmonic.degree) * (1 if harmonic.symmetric else 2) + 2
     moved = COMPLEX * (lines * z.count + numbers)
-    return Work(f"first l={harmonic.degree}", moved, numbers * INSTRUCTIONS[z.size] + numbers * filtered)
+    return Work(f"first l={harmonic.degree}", moved, numbers * _transform(z.size) + numbers * filtered)
 
 
 def _along(launch: Launch, shape: Along) -> Work:
     lines = launch.paths * shape.behind / PAIR
     moved = COMPLEX * lines * (shape.before.count + shape.after.count)
     title = f"along {shape.before.size}{' forward' if shape.forward else ''}"
-    return Work(title, moved, lines * shape.before.size * INSTRUCTIONS[shape.before.size])
+    return Work(title, moved, lines * shape.before.size * _transform(shape.before.size))
 
 
 def _last(launch: Launch, shape: Last) -> Work:
     """A square and two sums for each number; roots and powers of what is left of them."""
-    lines, size = launch.paths * shape.lines / PAIR, shape.before.size
+    lines, size, filters = launch.paths * shape.lines / PAIR, shape.before.size, int(launch.arguments[-1])
     numbers = lines * size
-    moved = COMPLEX * lines * shape.filters * shape.before.count
-    instructions = shape.filters * (INSTRUCTIONS[size] + 4.0) + 8 + 8 * len(shape.powers)
+    moved = COMPLEX * lines * filters * shape.before.count
+    instructions = filters * (_transform(size) + 4.0) + 8 + 8 * len(shape.powers)
     if shape.after is not None:
         moved += COMPLEX * lines * shape.after.count
-        instructions += INSTRUCTIONS[size]
-    return Work(f"last of {shape.filters}", moved, numbers * instructions)
+        instructions += _transform(size)
+    return Work(f"last of {filters}", moved, numbers * instructions)
+
+
+def _transform(size: int) -> float:
+    """Instructions of a thread for each number, with those that read and write it."""
+    return float(INSTRUCTIONS[max(size, min(INSTRUCTIONS))])

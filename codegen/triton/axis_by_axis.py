@@ -168,9 +168,10 @@ class AxisByAxis(Volumes):
         self.transform(along, self.times(parent, many), product, inverse, parent.paths * many)
         self.write(f"del {product}")
         after = self.box(signal)[2] if signal.spectrum else None
-        last = Last(count, nz * ny, kx, self.powers, after)
+        last = Last(nz * ny, kx, self.powers, after)
         source = [f"{inverse}.view(torch.int64)", self.twiddles(nx)]
-        self.step(last, rows, last.blocks, self.norm_arguments(signal, f, source, partial), nx, parent.paths)
+        arguments = [*self.norm_arguments(signal, f, source, partial), str(count)]
+        self.step(last, rows, last.blocks, arguments, nx, parent.paths)
         self.write(f"del {inverse}")
 
     def step(self, shape: Shape, rows: str, tiles: int, arguments: list[str], size: int, paths: int = 1) -> None:
@@ -202,7 +203,7 @@ def written(shape: Shape, name: str) -> Written:
         body = axes.along(shape)
     elif isinstance(shape, Last):
         forward = "" if shape.after is None else "; its spectrum along x"
-        doc = f"Back along x, the norm over m from {shape.filters} transforms, and sums of its powers{forward}"
+        doc = f"Back along x, the norm over m, and sums of its powers{forward}"
         body = axes.last(shape)
     else:
         doc, body = "Two volumes, brought to like size, as one; forward along x", axes.begin(shape)

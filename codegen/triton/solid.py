@@ -14,7 +14,7 @@ from math import prod
 from scatc.codegen.triton.code import INDENT, Code, number
 from scatc.codegen.triton.harmonic import Harmonic, evaluate
 
-BLOCK = 512
+BLOCK = 256
 """Voxels that a program has at a time."""
 
 TOGETHER = 4
@@ -165,13 +165,16 @@ def norm(shape: Norm) -> str:
         code.write(
             f"i = (block * {shape.steps} + step) * {BLOCK} + tl.arange(0, {BLOCK})",
             f"inside = i < {shape.voxels}",
-            f"a = tl.zeros(({BLOCK},), tl.float32)",
-            f"b = tl.zeros(({BLOCK},), tl.float32)",
         )
         for f in range(shape.filters):
             z = code.let("z", f"tl.load(Z + ({f} * rows + row) * {shape.voxels} + i, mask=inside, other=0)")
-            code.write(f"a += low({z}) * low({z})", f"b += high({z}) * high({z})")
-        code.write("a, b = tl.sqrt(a), tl.sqrt(b)")
+            if shape.filters == 1:
+                code.write(f"a, b = tl.abs(low({z})), tl.abs(high({z}))")
+            else:
+                more = "+" if f else ""
+                code.write(f"a {more}= low({z}) * low({z})", f"b {more}= high({z}) * high({z})")
+        if shape.filters > 1:
+            code.write("a, b = tl.sqrt(a), tl.sqrt(b)")
         if shape.stored:
             code.write(f"tl.store(U + child * {shape.voxels} + i, both(a, b), mask=inside)")
         for side in "ab":
