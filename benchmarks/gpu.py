@@ -7,7 +7,7 @@
     TRITON_INTERPRET=1 python benchmarks/gpu.py --check-only --small  # the checks on small cases, on the CPU
 
 Per case: the medians, in milliseconds between two CUDA events, of the plan called eagerly, of the same call as a CUDA
-graph, of plans for target="torch", of the incumbent's operators (`peer_torch.py`), and of Kymatio itself where it can
+graph, of plans for target="torch", of the incumbent's operators (`peer_torch*.py`), and of Kymatio itself where it can
 be imported; the medians of the ratios of neighbouring runs; what was predicted, and what bounds it; peak memory. A case
 whose plan is wrong is not timed, and the exit status is then 1.
 """
@@ -30,12 +30,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 import turns
 from cases import Case
-from numpy.typing import NDArray
+from gpu_checks import Reference, beyond, checked
 from peer_torch import Incumbent
+from peer_torch3d import Incumbent3D
 from torch import Tensor
 
 import scatc
@@ -46,19 +46,18 @@ CASES = (
     Case("1d-4096-J8-Q8", 1, (4096,), J=8, Q=8, batch=256),
     Case("1d-65536-J13-Q12", 1, (65536,), J=13, Q=12, batch=256),
     Case("1d-1024-J8-Q1", 1, (1024,), J=8, Q=1, batch=256),
+    Case("3d-128-J2-L2", 3, (128, 128, 128), J=2, L=2, batch=8),
 )
 SMALL = (
     Case("1d-2100-J3-Q1-small", 1, (2100,), J=3, Q=1, batch=2),
     Case("1d-256-J4-Q2-small", 1, (256,), J=4, Q=2, batch=4),
     Case("1d-1024-J7-Q1-small", 1, (1024,), J=7, Q=1, batch=2),
     Case("1d-128-J6-Q1-small", 1, (128,), J=6, Q=1, batch=4),
+    Case("3d-8-J2-L2-small", 3, (8, 8, 8), J=2, L=2, batch=3),
+    Case("3d-16-J0-L1-small", 3, (16, 16, 16), J=0, L=1, batch=2),
 )
 """Of the same kinds, for Triton's interpreter."""
 
-LIMIT = 1e-5
-"""The relative error, for each order, beyond which nothing is timed."""
-FAINT = 1e-3
-"""An order with less than this of the norm of all (a constant's, say) is measured against this much."""
 INPUTS = 4
 """Different inputs, in rotation."""
 WARM = 3
@@ -70,59 +69,6 @@ FLUSHED = 256 << 20
 
 Row = dict[str, Any]
 """The figures of one case."""
-Array = NDArray[Any]
-
-
-# Correctness.
-
-
-class Reference:
-    """What float64 says of a case: the plan for numpy, by far the slowest part of a check, hence for few signals."""
-
-    def __init__(self, spec: scatc.Spec) -> None:
-        self._plan = scatc.compile(spec, target="numpy", dtype="float64", cache=False)
-        self._orders = np.array([row.order for row in self._plan.meta()])
-
-    def errors(self, y: Tensor, x: Tensor, signals: Sequence[int]) -> dict[str, float]:
-        """``||y - reference|| / ||reference||`` of each order, over some signals of the batch."""
-        index = list(signals)
-        got = y[index].cpu().numpy().astype(np.float64)
-        wanted = self._plan(x[index].cpu().numpy().astype(np.float64))
-        if got.shape != wanted.shape:
-            raise RuntimeError(f"the result is of shape {got.shape}, expected {wanted.shape}")
-        faint = FAINT * float(np.linalg.norm(wanted))
-        found = {}
-        for order in sorted(set(self._orders.tolist())):
-            a, b = (array[:, self._orders == order] for array in (got, wanted))
-            found[str(order)] = float(np.linalg.norm(a - b)) / (max(float(np.linalg.norm(b)), faint) or 1.0)
-        return found
-
-
-def checked(
-    case: Case, call: Callable[[Tensor], Tensor], reference: Reference, x: Tensor, y: Tensor
-) -> dict[str, dict[str, float]]:
-    """The errors of a plan on some signals of a whole batch, which it made y of, and on inputs that go wrong first."""
-    few = sorted({0, min(1, case.batch - 1), case.batch // 2, case.batch - 1})
-    odd = x[: case.batch - 1 if case.batch % 2 == 0 else case.batch]
-    impulse = torch.zeros_like(x[:1])
-    impulse[:, case.shape[0] // 3] = 1
-    zeros = torch.zeros_like(x[:1])
-    return {
-        "batch": reference.errors(y, x, few),
-        "odd batch": reference.errors(call(odd), odd, sorted({0, len(odd) - 1})),
-        "zeros": reference.errors(call(zeros), zeros, [0]),
-        "impulse": reference.errors(call(impulse), impulse, [0]),
-    }
-
-
-def beyond(errors: dict[str, dict[str, float]]) -> list[str]:
-    """What is wrong, as text; an error that is not a number is wrong, too."""
-    return [
-        f"{name}, order {order}: {error:.1e}"
-        for name, found in errors.items()
-        for order, error in found.items()
-        if not error <= LIMIT
-    ]
 
 
 # What takes turns.
@@ -177,10 +123,18 @@ class Graphed:
 
 def kymatio(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Kymatio's own torch frontend."""
-    from kymatio.torch import Scattering1D
+    from kymatio.torch import HarmonicScattering3D, Scattering1D
 
-    made: Callable[[Tensor], Tensor] = Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
+    made: Callable[[Tensor], Tensor]
+    if case.dim == 3:
+        made = HarmonicScattering3D(J=case.J, shape=case.shape, L=case.L).to(device)
+    else:
+        made = Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
     return made
+
+
+PEERS: dict[int, Callable[[scatc.Spec, torch.device], Callable[[Tensor], Tensor]]] = {1: Incumbent, 3: Incumbent3D}
+"""The incumbent's operators, by dimension."""
 
 
 def contestants(
@@ -192,7 +146,7 @@ def contestants(
         "eager": lambda: Eager(plan),
         "graph": lambda: Graphed(plan, x),
         "torch": lambda: Eager(scatc.compile(spec, target="torch", cache=False)),
-        "peer": lambda: Eager(Incumbent(spec, x.device)),
+        "peer": lambda: Eager(PEERS[case.dim](spec, x.device)),
         "kymatio": lambda: Eager(kymatio(case, x.device)),
     }
     found: dict[str, Contestant] = {}
@@ -256,7 +210,9 @@ def peaks(sides: dict[str, Contestant], x: Tensor) -> dict[str, int]:
 
 
 def spec_of(case: Case) -> scatc.Spec:
-    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, Q=case.Q)
+    if case.dim == 1:
+        return scatc.Spec(dim=1, shape=case.shape, J=case.J, Q=case.Q)
+    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, L=case.L)
 
 
 def known_device(name: str) -> str | None:
