@@ -174,10 +174,8 @@ def first(shape: First) -> str:
     (pz, py, px), (cz, cy, cx) = shape.spectrum, shape.product
     stages = radices(cz.size)
     plane, behind = cz.size // stages[0], py.count * px.count
+    mask = _tile(code, cy.count * cx.count, shape.tiles)
     code.write(
-        f"row = (tl.program_id(0) // {shape.tiles}).to(tl.int64)",
-        f"b = (tl.program_id(0) % {shape.tiles}) * {TILE} + tl.arange(0, {TILE})[:, None]",
-        f"b = tl.minimum(b, {cy.count * cx.count - 1})  # what is behind the last is that once more",
         f"y_place, x_place = b // {cx.count}, b % {cx.count}",
         f"y_bin, x_bin = {cy.bin('y_place')}, {cx.bin('x_place')}",
         f"source = X + row * {pz.count * behind} + ({py.place('y_bin')}) * {px.count} + {px.place('x_bin')}",
@@ -204,9 +202,24 @@ def first(shape: First) -> str:
         code.write(f"q = tl.arange(0, {last})[None, :]")
         for k, z in enumerate(register_fft(code, products, TILE, stages, 1, "twiddles")):
             assert z is not None
-            code.write(f"tl.store(target + ({k * last} + q) * {cy.count * cx.count}, both({z[0]}, {z[1]}))")
+            code.write(f"tl.store(target + ({k * last} + q) * {cy.count * cx.count}, both({z[0]}, {z[1]}){mask})")
         code.write(f"target += rows.to(tl.int64) * {volume}")
     return str(code)
+
+
+def _tile(code: Code, lines: int, tiles: int) -> str:
+    """The lines of a program; returns what keeps those that are not there from being written.
+
+    They must not be: what was written in place may already have been read as one of them.
+    """
+    code.write(
+        f"row = (tl.program_id(0) // {tiles}).to(tl.int64)",
+        f"b = (tl.program_id(0) % {tiles}) * {TILE} + tl.arange(0, {TILE})[:, None]",
+    )
+    if lines % TILE == 0:
+        return ""
+    code.write(f"there = b < {lines}", f"b = tl.minimum(b, {lines - 1})")
+    return ", mask=there"
 
 
 def _products(
@@ -265,10 +278,8 @@ def along(shape: Along) -> str:
     code, size = Code(), shape.before.size
     stages = radices(size)[::-1] if shape.forward else radices(size)
     plane, last = size // stages[0], size // stages[-1]
+    mask = _tile(code, shape.behind, shape.tiles)
     code.write(
-        f"row = (tl.program_id(0) // {shape.tiles}).to(tl.int64)",
-        f"b = (tl.program_id(0) % {shape.tiles}) * {TILE} + tl.arange(0, {TILE})[:, None]",
-        f"b = tl.minimum(b, {shape.behind - 1})  # what is behind the last is that once more",
         f"source = Y + row * {shape.before.count * shape.behind} + b",
         f"p = tl.arange(0, {plane})[None, :]",
     )
@@ -279,7 +290,7 @@ def along(shape: Along) -> str:
     places = shape.after.planes() if shape.forward else range(0, size, last)
     for place, z in zip(places, found, strict=True):
         if place is not None and z is not None:
-            code.write(f"tl.store(target + ({place} + q) * {shape.behind}, both({z[0]}, {z[1]}))")
+            code.write(f"tl.store(target + ({place} + q) * {shape.behind}, both({z[0]}, {z[1]}){mask})")
     return str(code)
 
 
