@@ -82,6 +82,10 @@ class Emitter:
         """Write all that is launched for a signal and what is below it."""
         raise NotImplementedError
 
+    def end(self) -> str:
+        """The statements behind the branches."""
+        return ""
+
     def generated(self) -> Iterable[Written]:
         """The kernels that were written for their sizes."""
         return ()
@@ -111,6 +115,7 @@ class Emitter:
             self.lines = []
             self.branch(child)
             branches.append((child, "\n".join(self.lines)))
+        end = self.end()
         return (
             templates()
             .get_template(self.template)
@@ -126,6 +131,7 @@ class Emitter:
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
                 trunk=trunk,
+                end=end,
                 spectrum=self.spectrum(self.root),
                 branches=[(child.nodes[0], body) for child, body in branches],
                 chunk=self.chunk,

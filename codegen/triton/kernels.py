@@ -63,6 +63,9 @@ POINTERS = {
     "peak": "*fp32",
     "ratio": "*fp32",
     "partial": "*fp32",
+    "size": "*fp32",
+    "gradient": "*fp32",
+    "G": "*i64",
     "factor": "*fp64",
     "out": "*fp32",
     "index": "*i32",
@@ -85,6 +88,7 @@ ARGUMENTS = {
     "total": ("Z", "scale", "row", "out", "n", "pairs"),
     "moduli": ("Z", "scale", "row", "out", "n", "pairs"),
     "pair": ("x", "peak", "ratio", "U", "n"),
+    "unpair": ("G", "size", "gradient", "n"),
     "integrate": ("partial", "factor", "row", "out", "n", "pairs"),
 }
 """Their arguments."""

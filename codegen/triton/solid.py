@@ -89,22 +89,7 @@ def indented(code: Code, levels: int = 1) -> Iterator[None]:
 def multiply(harmonic: Harmonic, shape: Sequence[int]) -> str:
     """The statements of the product with all filters of a degree, each computed where it is needed."""
     code, voxels = Code(), prod(shape)
-    code.write(*_voxels(voxels))
-    if harmonic.generated:
-        _, ny, nx = shape
-        places = {"z": f"i // {ny * nx}", "y": f"i // {nx} % {ny}", "x": f"i % {nx}"}
-        here = waves(code, places, shape)
-        opposite: list[str] = []
-        if not harmonic.symmetric:
-            code.write("# the wave numbers of the opposite bins")
-            turned = {axis: f"({n} - {places[axis]}) % {n}" for axis, n in zip(AXES, shape, strict=True)}
-            opposite = waves(code, turned, shape)
-        found = evaluate(code, harmonic, here, opposite)
-    else:
-        found = []
-        for f in range(harmonic.filters):
-            h = code.let("h", f"tl.load(filters + {f * voxels} + i)")
-            found.append(code.pair(f"low({h})", f"high({h})"))
+    found = filters(code, harmonic, shape)
     code.write(
         f"for step in range({TOGETHER}):",
         f"    row = (tl.program_id(1) * {TOGETHER} + step).to(tl.int64)",
@@ -115,26 +100,40 @@ def multiply(harmonic: Harmonic, shape: Sequence[int]) -> str:
         if harmonic.swaps:
             code.write("re, im = im, -re  # the factor -i of an odd degree")
         for f, factor in enumerate(found):
-            code.write(f"tl.store(Y + ({f} * rows + row) * {voxels} + i, both({product(('re', 'im'), factor)}))")
+            parts = ", ".join(product(("re", "im"), factor))
+            code.write(f"tl.store(Y + ({f} * rows + row) * {voxels} + i, both({parts}))")
     return str(code)
 
 
-def _voxels(voxels: int) -> list[str]:
-    """The voxels of a program."""
-    return [
+def filters(code: Code, harmonic: Harmonic, shape: Sequence[int]) -> list[tuple[str, str]]:
+    """Statements that compute or read all filters at the voxels i of a program; both parts of each, by name."""
+    voxels = prod(shape)
+    code.write(
         f"i = tl.program_id(0) * {BLOCK} + tl.arange(0, {BLOCK})",
         f"i = tl.minimum(i, {voxels - 1})  # what is behind the last is that once more",
-    ]
+    )
+    if not harmonic.generated:
+        read = [code.let("h", f"tl.load(filters + {f * voxels} + i)") for f in range(harmonic.filters)]
+        return [code.pair(f"low({h})", f"high({h})") for h in read]
+    _, ny, nx = shape
+    places = {"z": f"i // {ny * nx}", "y": f"i // {nx} % {ny}", "x": f"i % {nx}"}
+    here = waves(code, places, shape)
+    opposite: list[str] = []
+    if not harmonic.symmetric:
+        code.write("# the wave numbers of the opposite bins")
+        turned = {axis: f"({n} - {places[axis]}) % {n}" for axis, n in zip(AXES, shape, strict=True)}
+        opposite = waves(code, turned, shape)
+    return evaluate(code, harmonic, here, opposite)
 
 
-def product(z: tuple[str, str], factor: tuple[str, str]) -> str:
+def product(z: tuple[str, str], factor: tuple[str, str]) -> tuple[str, str]:
     """Both parts of a product as text; a part of the factor may be zero, and has no name then."""
     re, im = factor
     if not im:
-        return f"{z[0]} * {re}, {z[1]} * {re}"
+        return f"{z[0]} * {re}", f"{z[1]} * {re}"
     if not re:
-        return f"-{z[1]} * {im}, {z[0]} * {im}"
-    return f"{z[0]} * {re} - {z[1]} * {im}, {z[0]} * {im} + {z[1]} * {re}"
+        return f"-{z[1]} * {im}", f"{z[0]} * {im}"
+    return f"{z[0]} * {re} - {z[1]} * {im}", f"{z[0]} * {im} + {z[1]} * {re}"
 
 
 def waves(code: Code, places: dict[str, str], shape: Sequence[int]) -> list[str]:

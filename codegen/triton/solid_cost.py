@@ -9,6 +9,7 @@ from scatc.codegen.triton import solid
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.harmonic import Harmonic
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.solid_t import Slope
 
 PAIR = 2
 """Volumes that share one complex number."""
@@ -42,10 +43,26 @@ def norm_work(launch: Launch, norm: solid.Norm) -> Work:
     return Work(f"norm of {norm.filters}", numbers * moved, numbers * instructions)
 
 
+def slope_work(launch: Launch, slope: Slope) -> Work:
+    """What slopes do for one volume: transforms are read, and written over."""
+    numbers = launch.paths * slope.voxels / PAIR
+    moved = COMPLEX * (2.0 * slope.filters + (1.0 if slope.below else 0.0))
+    return Work(
+        f"slopes of {slope.filters}", numbers * moved, numbers * (30 + 8.0 * slope.filters + 12 * len(slope.powers))
+    )
+
+
+def gather_work(launch: Launch, harmonic: Harmonic, voxels: int) -> Work:
+    """What sums over filters do for one volume: as products do, and what is there is read besides."""
+    forward = product_work(launch, harmonic, voxels)
+    moved = forward.bytes + COMPLEX * launch.paths * voxels / PAIR
+    return Work(f"sum l={harmonic.degree}", moved, forward.instructions)
+
+
 def static_work(launch: Launch) -> Work:
     """A kernel of `templates/kernels/`, for one volume."""
     c = launch.constants
-    if launch.kernel == "pair":
-        return Work("pair", REAL * 2.0 * c["VOXELS"], 8.0 * c["VOXELS"])
+    if launch.kernel in ("pair", "unpair"):
+        return Work(launch.kernel, REAL * 2.0 * c["VOXELS"], 8.0 * c["VOXELS"])
     numbers = launch.paths * c["BLOCKS"] * c["POWERS"]
     return Work("integrate", REAL * float(numbers + launch.paths * c["POWERS"]), 8.0 * numbers)

@@ -10,6 +10,7 @@ from scatc.codegen.triton.axis_by_axis import quickest
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.lines import Lines
+from scatc.codegen.triton.volumes_t import VolumesT
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
@@ -17,6 +18,9 @@ from scatc.ir.schedule import Program
 
 EMITTERS: dict[int, Callable[..., Emitter]] = {1: Lines, 3: quickest}
 """By the dimension of the transform."""
+
+GRADIENTS: dict[int, Callable[..., Emitter]] = {3: VolumesT}
+"""The same for gradients."""
 
 
 class TritonTarget:
@@ -70,3 +74,13 @@ class TritonTarget:
                 "with target='torch', whose plans run on GPUs, too"
             )
         return EMITTERS[dim](program, options, self.tensor_cores, version, tuned)
+
+    def emitted_gradient(self, program: Program, options: Options, version: str = "") -> Emitter:
+        """The walk there and back through a program: the source and tables of its gradient."""
+        dim = program.graph.spec.dim
+        if dim not in GRADIENTS:
+            raise TargetError(
+                f"dim={dim} is not possible for gradients by GPU kernels: they are for volumes (dim=3); compile with "
+                "target='torch', whose plans have gradients on GPUs, too"
+            )
+        return GRADIENTS[dim](program, options, self.tensor_cores, version)

@@ -162,26 +162,39 @@ class Volumes(Emitter):
 
     def filtered(self, signal: Signal, f: int, partial: str) -> None:
         """The transforms of the products with one wavelet, their norm, and sums of its powers."""
+        inverse = signal.nodes[1]
+        self.transformed(signal, f, inverse)
+        self.normed(signal, f, inverse, partial, self.powers)
+        self.write(f"del {inverse}")
+
+    def transformed(self, signal: Signal, f: int, inverse: str) -> None:
+        """The transforms of the products with one wavelet."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
-        harmonic, (product, inverse, _) = self.harmonic(signal, f), signal.nodes
+        harmonic, product = self.harmonic(signal, f), signal.nodes[0]
         name = self.products.setdefault(harmonic, f"wavelet_{harmonic.degree}_{len(self.products)}")
         rows = self.times(parent)
         self._room(product, f"({harmonic.filters}, {rows}, {self.sizes})", "complex64")
-        read = self.waves(fold.indices[f]) if harmonic.generated else self._filters(fold.indices[f], harmonic)
         source = f"{self.spectrum(parent)}.view(torch.int64)"
         grid = (str(-(-self.voxels // solid.BLOCK)), f"triton.cdiv({rows}, {solid.TOGETHER})")
         types = solid.MULTIPLY if harmonic.generated else solid.READ
-        arguments = [source, *read, f"{product}.view(torch.int64)", rows]
+        arguments = [source, *self.read(fold.indices[f], harmonic), f"{product}.view(torch.int64)", rows]
         self.launch(Launch(name, types, grid, arguments, paths=parent.paths))
         self.write(f'{inverse} = torch.fft.ifftn({product}, dim=(-3, -2, -1), norm="forward")', f"del {product}")
         self.steps.append(Transform(self.voxels, parent.paths * harmonic.filters, packed=True))
-        norm = solid.Norm(harmonic.filters, self.voxels, self.powers, bool(signal.spectrum))
+
+    def normed(self, signal: Signal, f: int, inverse: str, partial: str, powers: tuple[float, ...]) -> None:
+        """The norm of one wavelet's transforms, and sums of its powers."""
+        assert signal.parent is not None
+        norm = solid.Norm(self.harmonic(signal, f).filters, self.voxels, powers, bool(signal.spectrum))
         name = self.norms.setdefault(norm, f"norm_{norm.filters}_{len(self.norms)}")
         arguments = self.norm_arguments(signal, f, [f"{inverse}.view(torch.int64)"], partial)
-        grid = (f"{rows} * {norm.blocks}",)
-        self.launch(Launch(name, solid.NORM, grid, arguments, paths=parent.paths))
-        self.write(f"del {inverse}")
+        grid = (f"{self.times(signal.parent)} * {norm.blocks}",)
+        self.launch(Launch(name, solid.NORM, grid, arguments, paths=signal.parent.paths))
+
+    def read(self, index: int, harmonic: Harmonic) -> list[str]:
+        """What kernels compute a wavelet's filters from, or its filters."""
+        return self.waves(index) if harmonic.generated else self._filters(index, harmonic)
 
     def norm_arguments(self, signal: Signal, f: int, source: list[str], partial: str) -> list[str]:
         """The arguments of a norm's kernel, of which the first say what it reads."""
