@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from scatc.codegen import Tables, find_target
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.predict import Prediction, prediction
-from scatc.codegen.triton.target import TritonTarget
+from scatc.codegen.triton.target import GRADIENTS, TritonTarget
 from scatc.codegen.triton.wavelet import Shape
 from scatc.ir.errors import TargetError
 from scatc.runtime import kernels
@@ -31,6 +32,25 @@ from scatc.runtime.tuning import tune
 def interpreted() -> bool:
     """Whether Triton interprets kernels on the CPU: it looks at this when they are defined."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+class _Differentiable(torch.autograd.Function):
+    """A call whose derivative is `TritonPlan.vjp`; that has none of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, plan: TritonPlan) -> Tensor:
+        """The transform."""
+        ctx.save_for_backward(x)
+        ctx.plan = plan
+        y: Tensor = plan(x.detach())
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        """The gradient."""
+        (x,) = ctx.saved_tensors
+        return ctx.plan.vjp(x, g).to(x.dtype), None
 
 
 class TritonPlan(Plan):
@@ -116,14 +136,17 @@ class TritonPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         TargetError
-            If x is not on a GPU, or on another vendor's, or requires a gradient, which these kernels do not have.
+            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have:
+            volumes have one, lines have none.
         """
         batch = self._checked("x", x)
         if x.requires_grad and torch.is_grad_enabled():
-            raise TargetError(
-                f"x requires a gradient, which target={self.target!r} does not compute: compile with target='torch', "
-                "or call under torch.no_grad()"
-            )
+            if self.spec.dim not in GRADIENTS:
+                raise TargetError(
+                    f"x requires a gradient, which target={self.target!r} does not compute for dim={self.spec.dim}: "
+                    "compile with target='torch', or call under torch.no_grad()"
+                )
+            return _Differentiable.apply(x, self)
         outs = self.run_groups(x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1)))
         return self._from_groups(outs, batch)
 
@@ -176,7 +199,7 @@ class TritonPlan(Plan):
 
     def source(self, of: str = "forward") -> str:
         """The source text that runs, to the letter; `of` may be 'vjp', where there are kernels for it."""
-        return self._gradient.source if of == "vjp" else super().source(of)
+        return self._gradient.source if of == "vjp" and self.spec.dim in GRADIENTS else super().source(of)
 
     def run_groups(self, x: Tensor) -> list[Tensor]:
         """The output arrays for x of shape ``(n, *spec.input_shape)``, one for each shape of coefficients."""
@@ -238,11 +261,16 @@ class TritonPlan(Plan):
     def _emitted(self) -> Emitter:
         return self._vendor.emitted(self._program, self._options, tuned=self._tuned)
 
-    @property
-    def _launches(self) -> list[Launch]:
-        return [step for step in self._emitted.steps if isinstance(step, Launch)]
+    def _launches(self, of: str = "forward") -> list[Launch]:
+        return [step for step in self._part_emitted(of).steps if isinstance(step, Launch)]
 
-    def predict(self, batch: int = 64, device: str = "H200") -> Prediction:
+    def _part_emitted(self, of: str) -> Emitter:
+        """The walk that wrote the transform, or its gradient."""
+        if of not in ("forward", "vjp"):
+            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+        return self._gradient if of == "vjp" else self._emitted
+
+    def predict(self, batch: int = 64, device: str = "H200", of: str = "forward") -> Prediction:
         """The time that a call should take on a device, as the cost model has it: nothing is measured.
 
         Parameters
@@ -251,13 +279,15 @@ class TritonPlan(Plan):
             Signals of the call.
         device : str, optional
             One of those that `scatc.codegen.triton.cost.DEVICES` describes.
+        of : {'forward', 'vjp'}, optional
+            The transform, or its gradient.
 
         Raises
         ------
         ValueError
             If there is no such device.
         """
-        return prediction(self._emitted, batch, device)
+        return prediction(self._part_emitted(of), batch, device)
 
     def report(self, batch: int = 64, device: str = "H200") -> str:
         """Arithmetic, traffic, passes, and for a batch on a device the predicted times, as text."""
@@ -281,9 +311,9 @@ class TritonPlan(Plan):
         TargetError
             If Triton is not installed, or does not know the architecture.
         """
-        return kernels.assembler(self._module, self._launches, arch)
+        return kernels.assembler(self._module, self._launches(), arch)
 
-    def resources(self, arch: str, workers: int = 1) -> tuple[kernels.Resources, ...]:
+    def resources(self, arch: str, workers: int = 1, of: str = "forward") -> tuple[kernels.Resources, ...]:
         """Registers, spills and shared memory of each kernel on an architecture, compiled without a device.
 
         Parameters
@@ -292,10 +322,14 @@ class TritonPlan(Plan):
             As for `asm`.
         workers : int, optional
             Processes that compile side by side.
+        of : {'forward', 'vjp'}, optional
+            The transform, or its gradient.
         """
+        launches = self._launches(of)
         if workers > 1:
-            return kernels.compile_all(self._compiled.source, self._launches, arch, workers)
-        return kernels.resources(self._module, self._launches, arch)
+            return kernels.compile_all(self.source(of), launches, arch, workers)
+        module = self._gradient_module if of == "vjp" else self._module
+        return kernels.resources(module, launches, arch)
 
 
 PLAN = TritonPlan

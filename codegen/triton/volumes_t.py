@@ -64,6 +64,10 @@ class VolumesT(Volumes):
                     return gather_work(step, harmonic, self.voxels)
         return super().work(step)
 
+    def transforms(self, signal: Signal) -> float:
+        """How many complex transforms lead to a signal and back from it, for each volume of the batch."""
+        return 2 * super().transforms(signal)
+
     def _live(self, signal: Signal) -> int:
         """Bytes for each voxel: a spectrum and its gradient, transforms that wait for what is below, and one more."""
         half, held, during = COMPLEX // 2, 0, COMPLEX

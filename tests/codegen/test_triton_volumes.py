@@ -25,6 +25,7 @@ from scatc.codegen.triton.predict import prediction
 from scatc.codegen.triton.solid import raised
 from scatc.codegen.triton.target import TritonTarget
 from scatc.codegen.triton.volumes import Volumes
+from scatc.codegen.triton.volumes_t import VolumesT
 from scatc.ir.filters.solid_harmonic import SolidHarmonicBank, wave_numbers
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -43,6 +44,11 @@ def emitted(spec: Spec) -> Volumes:
 
 def test_golden_module(golden: Callable[[str, str], None]) -> None:
     golden("codegen/triton_3d", emitted(Spec(dim=3, shape=(6, 6, 6), J=0, L=1, order=1, sigma_0=2)).source)
+
+
+def test_golden_module_of_a_gradient(golden: Callable[[str, str], None]) -> None:
+    forward = emitted(Spec(dim=3, shape=(6, 6, 6), J=1, L=0, order=2, sigma_0=2))
+    golden("codegen/triton_3d_vjp", VolumesT(forward.program, forward.options, tensor_cores=True).source)
 
 
 def test_golden_kernels_axis_by_axis(golden: Callable[[str, str], None]) -> None:
@@ -74,13 +80,14 @@ def check_text(emitter: Volumes) -> None:
 
 @given(st.data())
 def test_every_source_is_tidy(data: st.DataObject) -> None:
-    emitter = emitted(data.draw(specs(dims=(3,))))
-    check_text(emitter)
+    forward = emitted(data.draw(specs(dims=(3,))))
     batch = data.draw(st.integers(1, 500))
-    for device in DEVICES:
-        found = prediction(emitter, batch, device)
-        assert 0 < found.floor < found.seconds
-        assert found.bytes == pytest.approx(batch * sum(work.bytes for work in emitter.works()))
+    for emitter in (forward, VolumesT(forward.program, forward.options, tensor_cores=True)):
+        check_text(emitter)
+        for device in DEVICES:
+            found = prediction(emitter, batch, device)
+            assert 0 < found.floor < found.seconds
+            assert found.bytes == pytest.approx(batch * sum(work.bytes for work in emitter.works()))
 
 
 @pytest.mark.parametrize("sides", [(16, 16, 16), (32, 16, 64)], ids=str)

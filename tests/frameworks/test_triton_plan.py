@@ -32,6 +32,7 @@ SUITES = [
     ("triton_kernels.py", "1"),
     ("triton_machine_code.py", "0"),
     ("triton_volumes.py", "1"),
+    ("triton_volumes_gradient.py", "1"),
     ("triton_volumes_machine_code.py", "0"),
 ]
 """Files of tests, and whether Triton interprets."""

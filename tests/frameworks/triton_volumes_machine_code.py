@@ -39,6 +39,14 @@ def test_long_axes_spill_nothing(arch: str) -> None:
         assert 0 < found.registers <= 255 and found.shared <= 16 << 10, found
 
 
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_gradients_compile_offline(arch: str) -> None:
+    plan = fresh(SMALL["library"], target="cuda", select=[(2, 3), (4, 5)])
+    for found in plan.resources(arch, of="vjp"):
+        assert found.spills == 0, found
+        assert 0 < found.registers <= 168, found
+
+
 def test_kernels_compile_for_amd() -> None:
     plan = fresh(SMALL["registers"], target="hip", select=[(2, 3)])
     assert all(found.spills == 0 for found in plan.resources("gfx942"))
