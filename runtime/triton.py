@@ -146,7 +146,7 @@ class TritonPlan(Plan):
                     f"x requires a gradient, which target={self.target!r} does not compute for dim={self.spec.dim}: "
                     "compile with target='torch', or call under torch.no_grad()"
                 )
-            return _Differentiable.apply(x, self)
+            return _Differentiable.apply(x, self)  # type: ignore[no-untyped-call]
         outs = self.run_groups(x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1)))
         return self._from_groups(outs, batch)
 

@@ -166,8 +166,11 @@ def slices(
     """
     weights = dict(zip(harmonic.orders, harmonic.weights or (1,) * len(harmonic.orders), strict=True))
     if harmonic.symmetric:
-        ours = {m: _in_z(code, harmonic, here, abs(m), math.sqrt(weight)) for m, weight in weights.items()}
-        return [(part, {}) for m, parts in ours.items() for part in parts[: 1 if m == 0 else 2]]
+        alone: list[tuple[dict[int, str], dict[int, str]]] = []
+        for m, weight in weights.items():
+            parts = _in_z(code, harmonic, here, abs(m), math.sqrt(weight))
+            alone += [(part, {}) for part in parts[: 1 if m == 0 else 2]]
+        return alone
     same, other = (1, -1) if harmonic.degree % 2 == 0 else (-1, 1)
     found = []
     for m in range(harmonic.degree + 1):
