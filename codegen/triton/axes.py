@@ -110,6 +110,9 @@ class Kept:
 Box = tuple[Kept, Kept, Kept]
 """Along z, y and x."""
 
+Slices = tuple[dict[int, str], dict[int, str]]
+"""Of one filter: what `slices` gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class First:
@@ -174,7 +177,7 @@ def first(shape: First) -> str:
     (pz, py, px), (cz, cy, cx) = shape.spectrum, shape.product
     stages = radices(cz.size)
     plane, behind = cz.size // stages[0], py.count * px.count
-    mask = _tile(code, cy.count * cx.count, shape.tiles)
+    mask = tile(code, cy.count * cx.count, shape.tiles)
     code.write(
         f"y_place, x_place = b // {cx.count}, b % {cx.count}",
         f"y_bin, x_bin = {cy.bin('y_place')}, {cx.bin('x_place')}",
@@ -191,7 +194,7 @@ def first(shape: First) -> str:
         bins = code.let("bins", f"tl.load(source + ({at} + p) * {behind})")
         re, im = code.pair(f"low({bins})", f"high({bins})")
         spectrum.append((im, code.let("im", f"-{re}")) if harmonic.swaps else (re, im))
-    _waves(code, shape, plane)
+    wave_tables(code, shape, plane)
     here = ["y", "x", "gauss"]
     found = slices(code, harmonic, here, [f"{name}_opposite" for name in here])
     volume = cz.size * cy.count * cx.count
@@ -207,7 +210,7 @@ def first(shape: First) -> str:
     return str(code)
 
 
-def _tile(code: Code, lines: int, tiles: int) -> str:
+def tile(code: Code, lines: int, tiles: int) -> str:
     """The lines of a program; returns what keeps those that are not there from being written.
 
     They must not be: what was written in place may already have been read as one of them.
@@ -222,29 +225,39 @@ def _tile(code: Code, lines: int, tiles: int) -> str:
     return ", mask=there"
 
 
-def _products(
-    code: Code, shape: First, spectrum: Sequence[Plane], filters: Sequence[tuple[dict[int, str], dict[int, str]]]
-) -> list[Plane]:
+def _products(code: Code, shape: First, spectrum: Sequence[Plane], filters: Sequence[Slices]) -> list[Plane]:
     """The planes of the spectrum times filter f."""
     harmonic = shape.harmonic
-    for letter, which in (("c", 0),) if harmonic.symmetric else (("c", 0), ("d", 1)):
-        for a in range(harmonic.degree + 1):
-            code.write(f"{letter}_{a} = tl.zeros_like(gauss)")
-            for f, both in enumerate(filters):
-                if a in both[which]:
-                    code.write(f"{letter}_{a} = tl.where(f == {f}, {both[which][a]}, {letter}_{a})")
+    polynomials(code, harmonic, filters)
     products: list[Plane] = []
     for j, plane in enumerate(spectrum):
         if plane is None:
             products.append(None)
             continue
         re, im = plane
-        h = code.let("h", _polynomial(harmonic.degree, "c", f"z{j}", f"z_gauss{j}"))
+        h = factors(code, harmonic, j)
         if not harmonic.symmetric:  # filters are real and imaginary by turns
-            h = code.let("h", f"{h} + {_polynomial(harmonic.degree, 'd', f'z_opposite{j}', f'z_opposite_gauss{j}')}")
             re, im = code.pair(f"tl.where(f % 2 == 0, {re}, -{im})", f"tl.where(f % 2 == 0, {im}, {re})")
         products.append(code.pair(f"{re} * {h}", f"{im} * {h}"))
     return products
+
+
+def polynomials(code: Code, harmonic: Harmonic, filters: Sequence[Slices]) -> None:
+    """The coefficients of filter f, of each line."""
+    for letter, which in (("c", 0),) if harmonic.symmetric else (("c", 0), ("d", 1)):
+        for a in range(harmonic.degree + 1):
+            code.write(f"{letter}_{a} = tl.zeros_like(gauss)")
+            for f, both in enumerate(filters):
+                if a in both[which]:
+                    code.write(f"{letter}_{a} = tl.where(f == {f}, {both[which][a]}, {letter}_{a})")
+
+
+def factors(code: Code, harmonic: Harmonic, j: int) -> str:
+    """Filter f on plane j of bins."""
+    h = code.let("h", _polynomial(harmonic.degree, "c", f"z{j}", f"z_gauss{j}"))
+    if harmonic.symmetric:
+        return h
+    return code.let("h", f"{h} + {_polynomial(harmonic.degree, 'd', f'z_opposite{j}', f'z_opposite_gauss{j}')}")
 
 
 def _polynomial(degree: int, letter: str, z: str, gauss: str) -> str:
@@ -255,7 +268,7 @@ def _polynomial(degree: int, letter: str, z: str, gauss: str) -> str:
     return f"{gauss} * {text}"
 
 
-def _waves(code: Code, shape: First, plane: int) -> None:
+def wave_tables(code: Code, shape: First, plane: int) -> None:
     """Read sigma k and Gaussians: of y and x for each line, of z for each plane; and those of opposite bins."""
     sides = [("", "{}")] if shape.harmonic.symmetric else [("", "{}"), ("_opposite", "({n} - ({0})) % {n}")]
     for side, text in sides:
@@ -278,14 +291,14 @@ def along(shape: Along) -> str:
     code, size = Code(), shape.before.size
     stages = radices(size)[::-1] if shape.forward else radices(size)
     plane, last = size // stages[0], size // stages[-1]
-    mask = _tile(code, shape.behind, shape.tiles)
+    mask = tile(code, shape.behind, shape.tiles)
     code.write(
         f"source = Y + row * {shape.before.count * shape.behind} + b",
         f"p = tl.arange(0, {plane})[None, :]",
     )
     places = range(0, size, plane) if shape.forward else shape.before.planes()
     lines = [None if place is None else f"source + ({place} + p) * {shape.behind}" for place in places]
-    found = register_fft(code, _loaded(code, lines), TILE, stages, -1 if shape.forward else 1, "twiddles")
+    found = register_fft(code, loaded(code, lines), TILE, stages, -1 if shape.forward else 1, "twiddles")
     code.write(f"target = Z + row * {shape.after.count * shape.behind} + b", f"q = tl.arange(0, {last})[None, :]")
     places = shape.after.planes() if shape.forward else range(0, size, last)
     for place, z in zip(places, found, strict=True):
@@ -294,15 +307,15 @@ def along(shape: Along) -> str:
     return str(code)
 
 
-def _loaded(code: Code, lines: Sequence[str | None]) -> list[Plane]:
+def loaded(code: Code, lines: Sequence[str | None]) -> list[Plane]:
     """Planes in memory; None where there are only zeros."""
     planes: list[Plane] = []
     for line in lines:
         if line is None:
             planes.append(None)
             continue
-        z = code.let("z", f"tl.load({line})")
-        planes.append(code.pair(f"low({z})", f"high({z})"))
+        bins = code.let("bins", f"tl.load({line})")
+        planes.append(code.pair(f"low({bins})", f"high({bins})"))
     return planes
 
 
@@ -324,7 +337,7 @@ def last(shape: Last) -> str:
     )
     with indented(code):
         lines = [None if place is None else f"source + {place}" for place in shape.before.planes()]
-        for k, z in enumerate(register_fft(code, _loaded(code, lines), TILE, stages, 1, "twiddles")):
+        for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
             assert z is not None
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
         code.write(f"source += rows.to(tl.int64) * {shape.lines * shape.before.count}")
@@ -346,6 +359,8 @@ def last(shape: Last) -> str:
 def _sums(code: Code, shape: Last, samples: range) -> None:
     """Sums of the powers of both volumes' norms."""
     powers = range(len(shape.powers))
+    if not powers:
+        return
     code.write(
         "# of the volumes of a pair: what brings U to the size of the largest sample, whose powers are safe",
         "a_ratio = tl.load(ratio + 2 * pair)",

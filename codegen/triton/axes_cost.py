@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from scatc.codegen.triton.axes import Along, Begin, First, Last
+from scatc.codegen.triton.axes_t import Finish, Gather, Turn
 from scatc.codegen.triton.cost import COMPLEX, INSTRUCTIONS, REAL, Work
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.solid_cost import PAIR
 
 
-def work(launch: Launch, shape: First | Along | Last | Begin) -> Work:
+def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | Finish) -> Work:
     """What a kernel does for one volume: `launch.paths` rows for each pair."""
     if isinstance(shape, First):
         return _first(launch, shape)
@@ -16,6 +17,14 @@ def work(launch: Launch, shape: First | Along | Last | Begin) -> Work:
         return _along(launch, shape)
     if isinstance(shape, Last):
         return _last(launch, shape)
+    if isinstance(shape, Turn):
+        return _turn(launch, shape)
+    if isinstance(shape, Gather):
+        return _gather(launch, shape)
+    if isinstance(shape, Finish):
+        numbers = shape.lines * shape.kept.size / PAIR
+        moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.kept.count / PAIR
+        return Work("finish", moved, numbers * (_transform(shape.kept.size) + 8))
     numbers = shape.lines * shape.after.size / PAIR
     moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.after.count / PAIR
     return Work("begin", moved, numbers * (_transform(shape.after.size) + 8))
@@ -48,6 +57,25 @@ def _last(launch: Launch, shape: Last) -> Work:
         moved += COMPLEX * lines * shape.after.count
         instructions += _transform(size)
     return Work(f"last of {filters}", moved, numbers * instructions)
+
+
+def _turn(launch: Launch, shape: Turn) -> Work:
+    """Each filter is read twice and written, and takes three transforms."""
+    lines, size, filters = launch.paths * shape.lines / PAIR, shape.kept.size, int(launch.arguments[-1])
+    moved = 3.0 * COMPLEX * lines * filters * shape.kept.count
+    instructions = filters * (3 * _transform(size) + 8) + 20 + 16 * len(shape.powers)
+    if shape.below is not None:
+        moved += COMPLEX * lines * shape.below.count
+        instructions += _transform(size)
+    return Work(f"turn of {filters}", moved, lines * size * instructions)
+
+
+def _gather(launch: Launch, shape: Gather) -> Work:
+    """As the kernel of the way there, but what is there of the sum is read, too."""
+    forward = _first(launch, shape.first)
+    z, y, x = shape.first.product
+    moved = forward.bytes + COMPLEX * launch.paths * z.count * y.count * x.count / PAIR
+    return Work(f"gather l={shape.first.harmonic.degree}", moved, forward.instructions)
 
 
 def _transform(size: int) -> float:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import axes, tables
+from scatc.codegen.triton import axes, axes_t, tables
 from scatc.codegen.triton.axes import Along, Begin, Box, First, Kept, Last
 from scatc.codegen.triton.axes_cost import work
+from scatc.codegen.triton.axes_t import Finish, Gather, Turn
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
 from scatc.codegen.triton.kernels import Written
@@ -21,7 +22,7 @@ from scatc.ir.nodes import Fold
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
-Shape = First | Along | Last | Begin
+Shape = First | Along | Last | Begin | Turn | Gather | Finish
 
 
 class AxisByAxis(Volumes):
@@ -146,12 +147,12 @@ class AxisByAxis(Volumes):
         arguments = [f"{before}.view(torch.int64)", self.twiddles(shape.before.size), f"{after}.view(torch.int64)"]
         self.step(shape, rows, shape.tiles, arguments, shape.before.size, paths)
 
-    def filtered(self, signal: Signal, f: int, partial: str) -> None:
-        """The transforms of the products with one wavelet, their norm, and sums of its powers."""
+    def transformed(self, signal: Signal, f: int, inverse: str) -> None:
+        """The transforms of the products with one wavelet, but for that along x."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
-        harmonic, (product, inverse, _) = self.harmonic(signal, f), signal.nodes
-        nz, ny, nx = self.shape
+        harmonic, product = self.harmonic(signal, f), signal.nodes[0]
+        nz, ny, _ = self.shape
         box = self.product_box(fold, f)
         _, ky, kx = box
         rows, count = self.times(parent), harmonic.filters
@@ -167,12 +168,16 @@ class AxisByAxis(Volumes):
         many = count * nz
         self.transform(along, self.times(parent, many), product, inverse, parent.paths * many)
         self.write(f"del {product}")
+
+    def normed(self, signal: Signal, f: int, inverse: str, partial: str, powers: tuple[float, ...]) -> None:
+        """The transforms of one wavelet along x, their norm, and sums of its powers."""
+        assert signal.fold is not None and signal.parent is not None
+        nz, ny, nx = self.shape
         after = self.box(signal)[2] if signal.spectrum else None
-        last = Last(nz * ny, kx, self.powers, after)
+        last = Last(nz * ny, self.product_box(signal.fold, f)[2], powers, after)
         source = [f"{inverse}.view(torch.int64)", self.twiddles(nx)]
-        arguments = [*self.norm_arguments(signal, f, source, partial), str(count)]
-        self.step(last, rows, last.blocks, arguments, nx, parent.paths)
-        self.write(f"del {inverse}")
+        arguments = [*self.norm_arguments(signal, f, source, partial), str(self.harmonic(signal, f).filters)]
+        self.step(last, self.times(signal.parent), last.blocks, arguments, nx, signal.parent.paths)
 
     def step(self, shape: Shape, rows: str, tiles: int, arguments: list[str], size: int, paths: int = 1) -> None:
         """Launch a kernel of so many programs for each of so many rows."""
@@ -187,7 +192,15 @@ class AxisByAxis(Volumes):
         return self.named(f"twiddles_{size}")[0]
 
 
-TYPES = {First: axes.FIRST, Along: axes.ALONG, Last: axes.LAST, Begin: axes.BEGIN}
+TYPES: dict[type[Shape], dict[str, str]] = {
+    First: axes.FIRST,
+    Along: axes.ALONG,
+    Last: axes.LAST,
+    Begin: axes.BEGIN,
+    Turn: axes_t.TURN,
+    Gather: axes_t.GATHER,
+    Finish: axes_t.FINISH,
+}
 
 
 def written(shape: Shape, name: str) -> Written:
@@ -205,6 +218,15 @@ def written(shape: Shape, name: str) -> Written:
         forward = "" if shape.after is None else "; its spectrum along x"
         doc = f"Back along x, the norm over m, and sums of its powers{forward}"
         body = axes.last(shape)
+    elif isinstance(shape, Turn):
+        doc = "Transforms along x once more, their norm and its slopes; the products of both forward along x"
+        body = axes_t.turn(shape)
+    elif isinstance(shape, Gather):
+        harmonic = shape.first.harmonic
+        doc = f"Forward along z; the {harmonic.filters} filters of degree {harmonic.degree}, transposed, and their sum"
+        body = axes_t.gather(shape)
+    elif isinstance(shape, Finish):
+        doc, body = "Back along x, to two volumes, each brought back to its size", axes_t.finish(shape)
     else:
         doc, body = "Two volumes, brought to like size, as one; forward along x", axes.begin(shape)
     return Written(name, doc, TYPES[type(shape)], body)
@@ -236,10 +258,10 @@ def quickest(
     library = Volumes(program, options, tensor_cores, version, tuned)
     if not possible(library):
         return library
-    registers = AxisByAxis(program, options, tensor_cores, version, tuned)
+    return min(AxisByAxis(program, options, tensor_cores, version, tuned), library, key=predicted)
 
-    def seconds(volumes: Volumes) -> float:
-        chunk = volumes.chunk
-        return sum(one.seconds(USUAL, chunk, chunk * volumes.live_bytes) for one in volumes.works()) / chunk
 
-    return min(registers, library, key=seconds)
+def predicted(volumes: Volumes) -> float:
+    """Seconds for one volume."""
+    chunk = volumes.chunk
+    return sum(one.seconds(USUAL, chunk, chunk * volumes.live_bytes) for one in volumes.works()) / chunk

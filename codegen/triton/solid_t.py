@@ -123,27 +123,31 @@ def slope(shape: Slope) -> str:
         code.write("a_slope, b_slope = tl.zeros_like(a), tl.zeros_like(b)")
     for side in "ab" if count else "":
         code.write(f"u = {side} * {side}_ratio")
-        for q, value in enumerate(_derivatives(code, shape.powers)):
+        for q, value in enumerate(derivatives(code, "u", shape.powers)):
             code.write(f"{side}_slope += {side}_weight{q}{value}")
-    for side in "ab":  # where the norm is 0, so are its derivative and those of its powers
-        code.write(f"{side}_slope = tl.where({side} > 0, {side}_slope, 0.0) / tl.where({side} > 0, {side}, 1.0)")
+    code.write(*(f"{side}_slope = {quotient(f'{side}_slope', side)}" for side in "ab"))
     for f, (re, im) in enumerate(parts):
         target = f"Z + ({f} * rows + row) * {shape.voxels} + i"
         code.write(f"tl.store({target}, both({re} * a_slope, {im} * b_slope), mask=inside)")
     return str(code)
 
 
-def _derivatives(code: Code, powers: Sequence[float]) -> list[str]:
+def quotient(slope: str, u: str) -> str:
+    """A slope by the norm: where that is 0, so are its derivative and those of its powers."""
+    return f"tl.where({u} > 0, {slope}, 0.0) / tl.where({u} > 0, {u}, 1.0)"
+
+
+def derivatives(code: Code, u: str, powers: Sequence[float]) -> list[str]:
     """What weights are multiplied by, as text: ``u^(q - 1)``, whose factor q is in the weights."""
     found = []
     for exponent in powers:
         if exponent == 1:
             found.append("")
         elif exponent > 1:
-            (value,) = raised(code, "u", [exponent - 1])
+            (value,) = raised(code, u, [exponent - 1])
             found.append(f" * {value}")
         else:
-            code.write(f"bounded = tl.maximum(u, {TINY})")
-            (value,) = raised(code, "bounded", [1 - exponent])
+            bounded = code.let("bounded", f"tl.maximum({u}, {TINY})")
+            (value,) = raised(code, bounded, [1 - exponent])
             found.append(f" / {value}")
     return found

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
 from scatc.codegen.triton.axis_by_axis import quickest
+from scatc.codegen.triton.axis_by_axis_t import quickest_gradient
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.lines import Lines
-from scatc.codegen.triton.volumes_t import VolumesT
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
@@ -19,7 +19,7 @@ from scatc.ir.schedule import Program
 EMITTERS: dict[int, Callable[..., Emitter]] = {1: Lines, 3: quickest}
 """By the dimension of the transform."""
 
-GRADIENTS: dict[int, Callable[..., Emitter]] = {3: VolumesT}
+GRADIENTS: dict[int, Callable[..., Emitter]] = {3: quickest_gradient}
 """The same for gradients."""
 
 

@@ -203,6 +203,15 @@ class Volumes(Emitter):
         numbers = ["n", "pairs", self.times(signal.parent), str(len(signal.fold.indices)), str(f)]
         return [*source, "ratio", stored, partial, *numbers]
 
+    def slope_arguments(self, signal: Signal, f: int, z: str) -> list[str]:
+        """The arguments of a gradient's kernel of slopes, behind what it reads."""
+        assert signal.fold is not None and signal.parent is not None
+        # without integrals, what is not read may be any table
+        places = self.rows(signal.nodes[0], signal.results[0]) if signal.results else "ratio.view(torch.int32)"
+        below = f"g{signal.name}.view(torch.int64)" if signal.spectrum else z
+        numbers = ["n", "pairs", self.times(signal.parent), str(len(self.program.outputs[0][1]))]
+        return ["ratio", "cotangent", places, below, *numbers, str(len(signal.fold.indices)), str(f)]
+
     def _integrate(self, signal: Signal, result: Result, partial: str) -> None:
         """Coefficients from the sums over blocks."""
         self.note(*result.nodes)

@@ -22,7 +22,55 @@ from scatc.codegen.triton.solid_cost import gather_work, slope_work
 from scatc.codegen.triton.volumes import Volumes
 
 
-class VolumesT(Volumes):
+class ThereAndBack(Volumes):
+    """What the walks there and back share: their order."""
+
+    title = "Gradient of 3D scattering"
+    template = "volumes_t.py.j2"
+
+    def transforms(self, signal: Signal) -> float:
+        """How many complex transforms lead to a signal and back from it, for each volume of the batch."""
+        return 2 * super().transforms(signal)
+
+    def forward(self, signal: Signal, volumes: str) -> None:
+        """The spectrum of a signal, and room for its gradient."""
+        super().forward(signal, volumes)
+        self.write(f"g{self.spectrum(signal)} = torch.zeros_like({self.spectrum(signal)})")
+
+    def branch(self, signal: Signal) -> None:
+        """All that is launched for a signal and what is below it."""
+        assert signal.fold is not None
+        self.note(*signal.nodes)
+        filters = range(len(signal.fold.indices))
+        names = [signal.nodes[1] + (f"_{f}" if len(filters) > 1 else "") for f in filters]
+        if not signal.spectrum:
+            for f, name in zip(filters, names, strict=True):
+                self.transformed(signal, f, name)
+                self.transposed(signal, f, name)
+            return
+        self._room(signal.name, self.norm_room(signal), "complex64")
+        for f, name in zip(filters, names, strict=True):
+            self.transformed(signal, f, name)
+            self.normed(signal, f, name, "ratio", ())
+        self.forward(signal, signal.name)
+        for child in signal.children:
+            self.branch(child)
+        self.write(f"del {self.spectrum(signal)}")
+        self.back(signal, f"g{signal.name}")
+        for f, name in zip(filters, names, strict=True):
+            self.transposed(signal, f, name)
+        self.write(f"del g{signal.name}")
+
+    def back(self, signal: Signal, name: str) -> None:
+        """The gradient of a signal from that of its spectrum."""
+        raise NotImplementedError
+
+    def transposed(self, signal: Signal, f: int, inverse: str) -> None:
+        """The way back of one wavelet: slopes in the place of its transforms, their spectra, the sum over filters."""
+        raise NotImplementedError
+
+
+class VolumesT(ThereAndBack):
     """The walk over a program of volumes, there and back.
 
     Attributes
@@ -32,9 +80,6 @@ class VolumesT(Volumes):
     slopes : dict of Slope to str
         Those of slopes.
     """
-
-    title = "Gradient of 3D scattering"
-    template = "volumes_t.py.j2"
 
     def prepare(self) -> None:
         """What the walk gathers."""
@@ -64,10 +109,6 @@ class VolumesT(Volumes):
                     return gather_work(step, harmonic, self.voxels)
         return super().work(step)
 
-    def transforms(self, signal: Signal) -> float:
-        """How many complex transforms lead to a signal and back from it, for each volume of the batch."""
-        return 2 * super().transforms(signal)
-
     def _live(self, signal: Signal) -> int:
         """Bytes for each voxel: a spectrum and its gradient, transforms that wait for what is below, and one more."""
         half, held, during = COMPLEX // 2, 0, COMPLEX
@@ -82,22 +123,17 @@ class VolumesT(Volumes):
 
     # What is launched.
 
-    def forward(self, signal: Signal, volumes: str) -> None:
-        """The spectrum of a signal, and room for its gradient."""
-        super().forward(signal, volumes)
-        self.write(f"g{self.spectrum(signal)} = torch.zeros_like({self.spectrum(signal)})")
-
     def end(self) -> str:
         """The gradient of the input from that of its spectrum."""
         self.lines = []
-        self._back(self.root, "g")
+        self.back(self.root, "g")
         blocks = -(-self.voxels // solid.BLOCK)
         constants = {"VOXELS": self.voxels, "BLOCK": solid.BLOCK}
         arguments = ["g.view(torch.int64)", "size", "gradient", "n"]
         self.static_launch("unpair", 1, (f"pairs * {blocks}",), arguments, constants)
         return "\n".join(self.lines)
 
-    def _back(self, signal: Signal, name: str) -> None:
+    def back(self, signal: Signal, name: str) -> None:
         """The gradient of a signal from that of its spectrum."""
         self.write(
             f'{name} = torch.fft.ifftn(g{self.spectrum(signal)}, dim=(-3, -2, -1), norm="forward")',
@@ -105,31 +141,7 @@ class VolumesT(Volumes):
         )
         self.steps.append(Transform(self.voxels, signal.paths, packed=True))
 
-    def branch(self, signal: Signal) -> None:
-        """All that is launched for a signal and what is below it."""
-        assert signal.fold is not None
-        self.note(*signal.nodes)
-        filters = range(len(signal.fold.indices))
-        names = [signal.nodes[1] + (f"_{f}" if len(filters) > 1 else "") for f in filters]
-        if not signal.spectrum:
-            for f, name in zip(filters, names, strict=True):
-                self.transformed(signal, f, name)
-                self._transposed(signal, f, name)
-            return
-        self._room(signal.name, self.norm_room(signal), "complex64")
-        for f, name in zip(filters, names, strict=True):
-            self.transformed(signal, f, name)
-            self.normed(signal, f, name, "ratio", ())
-        self.forward(signal, signal.name)
-        for child in signal.children:
-            self.branch(child)
-        self.write(f"del {self.spectrum(signal)}")
-        self._back(signal, f"g{signal.name}")
-        for f, name in zip(filters, names, strict=True):
-            self._transposed(signal, f, name)
-        self.write(f"del g{signal.name}")
-
-    def _transposed(self, signal: Signal, f: int, inverse: str) -> None:
+    def transposed(self, signal: Signal, f: int, inverse: str) -> None:
         """The way back of one wavelet: slopes in the place of its transforms, their spectra, the sum over filters."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
@@ -139,10 +151,7 @@ class VolumesT(Volumes):
         slope = solid_t.Slope(harmonic.filters, self.voxels, powers, bool(signal.spectrum))
         name = self.slopes.setdefault(slope, f"slope_{slope.filters}_{len(self.slopes)}")
         z = f"{inverse}.view(torch.int64)"
-        places = self.rows(signal.nodes[0], signal.results[0]) if signal.results else self._no_rows()
-        below = f"g{signal.name}.view(torch.int64)" if signal.spectrum else z
-        arguments = [z, "ratio", "cotangent", places, below, "n", "pairs", rows]
-        arguments += [str(len(self.program.outputs[0][1])), str(len(fold.indices)), str(f)]
+        arguments = [z, *self.slope_arguments(signal, f, z)]
         self.launch(Launch(name, solid_t.SLOPE, (f"{rows} * {slope.blocks}",), arguments, paths=parent.paths))
         product = f"g{inverse}"
         self.write(f"{product} = torch.fft.fftn({inverse}, dim=(-3, -2, -1))", f"del {inverse}")
@@ -154,7 +163,3 @@ class VolumesT(Volumes):
         arguments = [f"{product}.view(torch.int64)", *read, f"g{self.spectrum(parent)}.view(torch.int64)", rows]
         self.launch(Launch(name, types, grid, arguments, paths=parent.paths))
         self.write(f"del {product}")
-
-    def _no_rows(self) -> str:
-        """A table for kernels that read none."""
-        return "cotangent.view(torch.int32)"

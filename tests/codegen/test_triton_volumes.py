@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
-from scatc.codegen.triton import axes
+from scatc.codegen.triton import axes, axes_t
 from scatc.codegen.triton.axes import Kept
 from scatc.codegen.triton.axis_by_axis import AxisByAxis
+from scatc.codegen.triton.axis_by_axis_t import AxisByAxisT, quickest_gradient
 from scatc.codegen.triton.code import Code
 from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.harmonic import Harmonic, evaluate, slices
@@ -56,7 +57,9 @@ def test_golden_kernels_axis_by_axis(golden: Callable[[str, str], None]) -> None
     first = axes.First(Harmonic(1, (0, 1), (1, 2), True, 64), (whole, whole, whole), (few, few, few))
     along = axes.Along(few, whole, few.count, forward=False)
     last = axes.Last(16, few, (0.5, 1, 2), whole)
+    turn, gather = axes_t.Turn(16, few, (0.5, 2), whole), axes_t.Gather(first)
     texts = {"first": axes.first(first), "along": axes.along(along), "last": axes.last(last)}
+    texts |= {"turn": axes_t.turn(turn), "gather": axes_t.gather(gather)}
     golden("codegen/triton_axes_4", "\n".join(f"{name}:\n{text}\n" for name, text in texts.items()))
 
 
@@ -95,7 +98,10 @@ def test_axes_that_fit_the_registers_are_transformed_there(sides: tuple[int, int
     emitter = emitted(Spec(dim=3, shape=sides, J=2, L=2))
     assert isinstance(emitter, AxisByAxis)
     assert not emitter.products
-    check_text(emitter)
+    gradient = quickest_gradient(emitter.program, emitter.options, tensor_cores=True)
+    assert isinstance(gradient, AxisByAxisT)
+    for one in (emitter, gradient):
+        check_text(one)
     moved = sum(work.bytes for work in emitter.works())
     library = Volumes(emitter.program, emitter.options, tensor_cores=True)
     assert moved < 0.6 * sum(work.bytes for work in library.works())

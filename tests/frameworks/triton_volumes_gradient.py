@@ -13,6 +13,8 @@ from compiled import fresh
 from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like
 
+from scatc.codegen.triton import axes
+from scatc.codegen.triton.axis_by_axis_t import AxisByAxisT
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
 
@@ -25,6 +27,12 @@ SPECS = {
     "powers": Spec(dim=3, shape=(6, 6, 6), J=1, L=1, integral_powers=(0.3, 1.5, 2.7, 3)),
     "third_order": Spec(dim=3, shape=(8, 8, 8), J=2, L=0, order=3, sigma_0=0.7),
 }
+REGISTERS = {
+    "cubes": (Spec(dim=3, shape=(8, 8, 8), J=1, L=2, sigma_0=2), [(4, 5), (5,)]),
+    "blocks": (Spec(dim=3, shape=(4, 8, 16), J=2, L=1, sigma_0=1.5, integral_powers=(1, 0.3)), [(2,), (3, 5), (0, 1)]),
+}
+"""Transformed axis by axis, if that is allowed of such short axes; and few of their paths."""
+
 SMALL = Spec(dim=3, shape=(6, 4, 5), J=1, L=1)
 
 
@@ -37,6 +45,16 @@ def noise(spec: Spec, batch: int) -> np.ndarray:
 def test_gradients_are_the_oracles(spec: Spec, batch: int) -> None:
     plan, x = fresh(spec, target="cuda"), noise(spec, batch)
     g = cotangents_like(plan(torch.from_numpy(x)).numpy())
+    assert_gradient(plan, x, g, plan.vjp(torch.from_numpy(x), torch.from_numpy(g)).numpy())
+
+
+@pytest.mark.parametrize("name", list(REGISTERS))
+def test_gradients_axis_by_axis(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(axes, "LEAST", 2)
+    spec, select = REGISTERS[name]
+    plan, x = fresh(spec, target="cuda", select=select), noise(spec, 3)
+    assert isinstance(plan._gradient, AxisByAxisT)
+    g = cotangents_like(np.empty((3, len(plan.paths), len(spec.integral_powers or ())), np.float32))
     assert_gradient(plan, x, g, plan.vjp(torch.from_numpy(x), torch.from_numpy(g)).numpy())
 
 
