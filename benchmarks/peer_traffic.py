@@ -3,8 +3,9 @@
     python benchmarks/peer_traffic.py             # the cases of gpu.py; a few minutes, most of them for filters
     python benchmarks/peer_traffic.py --cases 3d
 
-Each operator reads its inputs and writes its outputs once; a transform does so once for each axis. From bytes follows
-the least time that a GPU can take for them, one operator after the other: what is printed, in milliseconds.
+Each operator reads its inputs and writes its outputs once; a transform does so once for each axis, and once more to
+scale its result, which torch does in a pass of its own. From bytes follows the least time that a GPU can take for them,
+one operator after the other: what is printed, in milliseconds.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class Count(TorchDispatchMode):
             tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
             if name.startswith("aten::copy_"):
                 tensors = tensors[1:]  # the target is written, not read
-            axes = len(args[1]) if "fft" in name else 1
-            self.bytes += axes * sum(t.numel() * t.element_size() for t in tensors)
+            passes = 1
+            if "fft" in name:  # one for each axis, and one that scales the result, if it is scaled
+                passes = len(args[1]) + (args[2] != 0)
+            self.bytes += passes * sum(t.numel() * t.element_size() for t in tensors)
             self.operators += 1
         return out
 
