@@ -58,6 +58,9 @@ LAST = {
 }
 """Those of `last`."""
 
+EDGED = {"z_edge": "*i64", "y_edge": "*i64", "x_edge": "*i64", **LAST}
+"""Those of `last` with planes of edges."""
+
 BEGIN = {"x": "*fp32", "twiddles": "*i64", "peak": "*fp32", "ratio": "*fp32", "X": "*i64", "n": "i32"}
 """Those of `begin`."""
 
@@ -116,11 +119,25 @@ Slices = tuple[dict[int, str], dict[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """What `first` is specialised to: the filters, what is kept of the spectrum, and of the products."""
+    """What `first` is specialised to: the filters, what is kept of the spectrum, and of the products.
+
+    With `edges`, every other filter is left out, for it is zero but on the planes of `edges.py`.
+    """
 
     harmonic: Harmonic
     spectrum: Box
     product: Box
+    edges: bool = False
+
+    @property
+    def filters(self) -> int:
+        """How many filters."""
+        return self.harmonic.filters // 2 if self.edges else self.harmonic.filters
+
+    @property
+    def alternates(self) -> bool:
+        """Whether filters are real and imaginary by turns."""
+        return not (self.harmonic.symmetric or self.edges)
 
     @property
     def tiles(self) -> int:
@@ -145,12 +162,16 @@ class Along:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """What `last` is specialised to: lines, bins of the product, powers, and bins of the norm's spectrum."""
+    """What `last` is specialised to: lines, bins of the product, powers, and bins of the norm's spectrum.
+
+    With `edges`, the sides of volumes along z and y, what the planes of `edges.py` add is added.
+    """
 
     lines: int
     before: Kept
     powers: tuple[float, ...]
     after: Kept | None
+    edges: tuple[int, int] | None = None
 
     @property
     def blocks(self) -> int:
@@ -196,9 +217,9 @@ def first(shape: First) -> str:
         spectrum.append((im, code.let("im", f"-{re}")) if harmonic.swaps else (re, im))
     wave_tables(code, shape, plane)
     here = ["y", "x", "gauss"]
-    found = slices(code, harmonic, here, [f"{name}_opposite" for name in here])
+    found = slices(code, harmonic, here, [f"{name}_opposite" for name in here])[:: 2 if shape.edges else 1]
     volume = cz.size * cy.count * cx.count
-    code.write(f"target = Y + row * {volume} + b", f"for f in range({harmonic.filters}):")
+    code.write(f"target = Y + row * {volume} + b", f"for f in range({shape.filters}):")
     with indented(code):
         products = _products(code, shape, spectrum, found)
         last = cz.size // stages[-1]
@@ -236,7 +257,7 @@ def _products(code: Code, shape: First, spectrum: Sequence[Plane], filters: Sequ
             continue
         re, im = plane
         h = factors(code, harmonic, j)
-        if not harmonic.symmetric:  # filters are real and imaginary by turns
+        if shape.alternates:
             re, im = code.pair(f"tl.where(f % 2 == 0, {re}, -{im})", f"tl.where(f % 2 == 0, {im}, {re})")
         products.append(code.pair(f"{re} * {h}", f"{im} * {h}"))
     return products
@@ -341,6 +362,8 @@ def last(shape: Last) -> str:
             assert z is not None
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
         code.write(f"source += rows.to(tl.int64) * {shape.lines * shape.before.count}")
+    if shape.edges is not None:
+        _edges(code, shape.edges, size, samples)
     code.write(*(f"{side}{k} = tl.sqrt({side}{k})" for side in "ab" for k in samples))
     _sums(code, shape, samples)
     if shape.after is not None:
@@ -354,6 +377,33 @@ def last(shape: Last) -> str:
             if place is not None and z is not None:
                 code.write(f"tl.store(target + {place}, both({z[0]}, {z[1]}))")
     return str(code)
+
+
+def _edges(code: Code, sides: tuple[int, int], size: int, samples: range) -> None:
+    """Add the squares of what planes of edges make, each repeated along its axis with alternating signs."""
+    (nz, ny), end = sides, size // len(samples)
+    code.write(
+        "# what has no opposite",
+        f"z, y, q = line // {ny}, line % {ny}, tl.arange(0, {end})[None, :]",
+        "z_sign, y_sign = 1.0 - 2 * (z & 1), 1.0 - 2 * (y & 1)",
+        "for f in range(filters):",
+    )
+    with indented(code):
+        code.write(
+            "plane = f * rows.to(tl.int64) + row",
+            f"of_z = z_edge + (plane * {ny} + y) * {size} + q",
+            f"of_y = y_edge + (plane * {nz} + z) * {size} + q",
+            f"of_x = tl.load(x_edge + (plane * {nz} + z) * {ny} + y)",
+        )
+        for k in samples:
+            code.write(
+                f"on_z, on_y = tl.load(of_z + {k * end}), tl.load(of_y + {k * end})",
+                f"x_sign = 1.0 - 2 * (({k * end} + q) & 1)",
+                "re = z_sign * low(on_z) + y_sign * low(on_y) + x_sign * low(of_x)",
+                "im = z_sign * high(on_z) + y_sign * high(on_y) + x_sign * high(of_x)",
+                f"a{k} += re * re",
+                f"b{k} += im * im",
+            )
 
 
 def _sums(code: Code, shape: Last, samples: range) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from math import log2
+
 from scatc.codegen.triton.axes import Along, Begin, First, Last
 from scatc.codegen.triton.axes_t import Finish, Gather, Turn
 from scatc.codegen.triton.cost import COMPLEX, INSTRUCTIONS, REAL, Work
-from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.edges import Edge
+from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.solid_cost import PAIR
 
 
-def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | Finish) -> Work:
+def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | Finish | Edge) -> Work:
     """What a kernel does for one volume: `launch.paths` rows for each pair."""
     if isinstance(shape, First):
         return _first(launch, shape)
@@ -21,6 +24,11 @@ def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | F
         return _turn(launch, shape)
     if isinstance(shape, Gather):
         return _gather(launch, shape)
+    if isinstance(shape, Edge):
+        a, b = shape.sides
+        numbers = launch.paths * a * b / PAIR
+        filters = shape.harmonic.filters // 2
+        return Work("edge", COMPLEX * numbers * (1 + filters), numbers * (80 + 20.0 * filters))
     if isinstance(shape, Finish):
         numbers = shape.lines * shape.kept.size / PAIR
         moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.kept.count / PAIR
@@ -30,11 +38,17 @@ def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | F
     return Work("begin", moved, numbers * (_transform(shape.after.size) + 8))
 
 
+def plane_work(step: Transform) -> Work:
+    """The library's transform of a plane of edges."""
+    numbers = step.paths * step.length / PAIR
+    return Work("fft of edges", 4.0 * COMPLEX * numbers, 2.5 * log2(max(step.length, 2)) * numbers, launches=2)
+
+
 def _first(launch: Launch, shape: First) -> Work:
     """Filters take two products and a sum for each power of z."""
     (z, y, x), harmonic = shape.product, shape.harmonic
     lines = launch.paths * y.count * x.count / PAIR
-    numbers = harmonic.filters * lines * z.size
+    numbers = shape.filters * lines * z.size
     filtered = (2 + 2 * harmonic.degree) * (1 if harmonic.symmetric else 2) + 2
     moved = COMPLEX * (lines * z.count + numbers)
     return Work(f"first l={harmonic.degree}", moved, numbers * _transform(z.size) + numbers * filtered)
@@ -53,6 +67,9 @@ def _last(launch: Launch, shape: Last) -> Work:
     numbers = lines * size
     moved = COMPLEX * lines * filters * shape.before.count
     instructions = filters * (_transform(size) + 4.0) + 8 + 8 * len(shape.powers)
+    if shape.edges is not None:  # two of the planes are read for each number, from the cache if all goes well
+        moved += 2.0 * COMPLEX * numbers * filters
+        instructions += 24.0 * filters
     if shape.after is not None:
         moved += COMPLEX * lines * shape.after.count
         instructions += _transform(size)

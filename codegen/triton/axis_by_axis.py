@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import axes, axes_t, tables
+from scatc.codegen.triton import axes, axes_t, solid, tables
 from scatc.codegen.triton.axes import Along, Begin, Box, First, Kept, Last
-from scatc.codegen.triton.axes_cost import work
+from scatc.codegen.triton.axes_cost import plane_work, work
 from scatc.codegen.triton.axes_t import Finish, Gather, Turn
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
+from scatc.codegen.triton.edges import EDGE, Edge, edge
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.volumes import Volumes
@@ -22,7 +23,10 @@ from scatc.ir.nodes import Fold
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
-Shape = First | Along | Last | Begin | Turn | Gather | Finish
+USUAL_BATCH = 64
+"""Volumes of a call, where the ways are compared."""
+
+Shape = First | Along | Last | Begin | Turn | Gather | Finish | Edge
 
 
 class AxisByAxis(Volumes):
@@ -46,7 +50,8 @@ class AxisByAxis(Volumes):
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one volume."""
-        assert isinstance(step, Launch)
+        if isinstance(step, Transform):
+            return plane_work(step)
         known = {name: shape for shape, name in self.kernels.items()}
         return work(step, known[step.kernel]) if step.kernel in known else super().work(step)
 
@@ -67,7 +72,7 @@ class AxisByAxis(Volumes):
         if signal.fold is not None and signal.parent is not None:
             for f in range(len(signal.fold.indices)):
                 _, ky, kx = (kept.count for kept in self.product_box(signal.fold, f))
-                rows = self.harmonic(signal, f).filters * signal.parent.paths * nz
+                rows = self.filters(signal, f) * signal.parent.paths * nz
                 stored = norm if signal.spectrum else 0
                 during = max(during, rows * (ky * kx + ny * kx if ky < ny else ny * kx) + stored)
         return max([during, *(held + self._numbers(child) for child in signal.children)])
@@ -155,9 +160,9 @@ class AxisByAxis(Volumes):
         nz, ny, _ = self.shape
         box = self.product_box(fold, f)
         _, ky, kx = box
-        rows, count = self.times(parent), harmonic.filters
+        first = First(harmonic, self.box(parent), box, self.edged(signal, f))
+        rows, count = self.times(parent), first.filters
         self._room(product, f"({count}, {rows}, {nz}, {ky.count}, {kx.count})", "complex64")
-        first = First(harmonic, self.box(parent), box)
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.waves(fold.indices[f]), self.twiddles(nz)]
         self.step(first, rows, first.tiles, [*arguments, f"{product}.view(torch.int64)", rows], nz, parent.paths)
         if ky.gap:
@@ -174,17 +179,48 @@ class AxisByAxis(Volumes):
         assert signal.fold is not None and signal.parent is not None
         nz, ny, nx = self.shape
         after = self.box(signal)[2] if signal.spectrum else None
-        last = Last(nz * ny, self.product_box(signal.fold, f)[2], powers, after)
-        source = [f"{inverse}.view(torch.int64)", self.twiddles(nx)]
-        arguments = [*self.norm_arguments(signal, f, source, partial), str(self.harmonic(signal, f).filters)]
+        source, filters, edges = [f"{inverse}.view(torch.int64)", self.twiddles(nx)], self.filters(signal, f), None
+        planes = self._planes(signal, f) if self.edged(signal, f) else []
+        if planes:
+            source, edges = [*(f"{plane}.view(torch.int64)" for plane in planes), *source], (nz, ny)
+        last = Last(nz * ny, self.product_box(signal.fold, f)[2], powers, after, edges)
+        arguments = [*self.norm_arguments(signal, f, source, partial), str(filters)]
         self.step(last, self.times(signal.parent), last.blocks, arguments, nx, signal.parent.paths)
+        if planes:
+            self.write(f"del {', '.join(planes)}")
+
+    def edged(self, signal: Signal, f: int) -> bool:
+        """Whether what has no opposite is taken from planes of bins."""
+        return False
+
+    def filters(self, signal: Signal, f: int) -> int:
+        """How many transforms of volumes one wavelet takes."""
+        return self.harmonic(signal, f).filters // (2 if self.edged(signal, f) else 1)
+
+    def _planes(self, signal: Signal, f: int) -> list[str]:
+        """The transforms of the planes of bins that have no opposite, by axis."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        nz, ny, nx = self.shape
+        found, rows, count = [], self.times(parent), self.filters(signal, f)
+        for axis in range(3):
+            shape = Edge(self.harmonic(signal, f), (nz, ny, nx), axis)
+            a, b = shape.sides
+            name = f"{axes.AXES[axis]}_edge_of_{signal.nodes[0]}"
+            self._room(name, f"({count}, {rows}, {a}, {b})", "complex64")
+            arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.waves(fold.indices[f])]
+            arguments += [f"{name}.view(torch.int64)", rows]
+            self.step(shape, rows, shape.tiles, arguments, solid.BLOCK, parent.paths)
+            self.write(f'{name} = torch.fft.ifft2({name}, norm="forward")')
+            self.steps.append(Transform(a * b, parent.paths * count, packed=True))
+            found.append(name)
+        return found
 
     def step(self, shape: Shape, rows: str, tiles: int, arguments: list[str], size: int, paths: int = 1) -> None:
         """Launch a kernel of so many programs for each of so many rows."""
         title = type(shape).__name__.lower()
         name = self.kernels.setdefault(shape, f"{title}_{size}_{len(self.kernels)}")
-        types = TYPES[type(shape)]
-        self.launch(Launch(name, types, (f"{rows} * {tiles}",), arguments, {}, axes.warps(size), paths))
+        self.launch(Launch(name, types(shape), (f"{rows} * {tiles}",), arguments, {}, axes.warps(size), paths))
 
     def twiddles(self, size: int) -> str:
         """The table of a transform."""
@@ -192,11 +228,22 @@ class AxisByAxis(Volumes):
         return self.named(f"twiddles_{size}")[0]
 
 
+class WithEdges(AxisByAxis):
+    """The same with fewer transforms of volumes, and more launches, where filters have no parity."""
+
+    def edged(self, signal: Signal, f: int) -> bool:
+        """Whether what has no opposite is taken from planes of bins: where all are in memory."""
+        assert signal.fold is not None and signal.parent is not None
+        whole = not any(kept.gap for kept in (*self.product_box(signal.fold, f), *self.box(signal.parent)))
+        return whole and not self.harmonic(signal, f).symmetric
+
+
 TYPES: dict[type[Shape], dict[str, str]] = {
     First: axes.FIRST,
     Along: axes.ALONG,
     Last: axes.LAST,
     Begin: axes.BEGIN,
+    Edge: EDGE,
     Turn: axes_t.TURN,
     Gather: axes_t.GATHER,
     Finish: axes_t.FINISH,
@@ -218,6 +265,8 @@ def written(shape: Shape, name: str) -> Written:
         forward = "" if shape.after is None else "; its spectrum along x"
         doc = f"Back along x, the norm over m, and sums of its powers{forward}"
         body = axes.last(shape)
+    elif isinstance(shape, Edge):
+        doc, body = f"The plane of Nyquist bins along {axes.AXES[shape.axis]}, times what has no opposite", edge(shape)
     elif isinstance(shape, Turn):
         doc = "Transforms along x once more, their norm and its slopes; the products of both forward along x"
         body = axes_t.turn(shape)
@@ -229,7 +278,12 @@ def written(shape: Shape, name: str) -> Written:
         doc, body = "Back along x, to two volumes, each brought back to its size", axes_t.finish(shape)
     else:
         doc, body = "Two volumes, brought to like size, as one; forward along x", axes.begin(shape)
-    return Written(name, doc, TYPES[type(shape)], body)
+    return Written(name, doc, types(shape), body)
+
+
+def types(shape: Shape) -> dict[str, str]:
+    """The arguments of a kernel, and their types."""
+    return axes.EDGED if isinstance(shape, Last) and shape.edges else TYPES[type(shape)]
 
 
 def _box(*kept: Kept) -> Box:
@@ -258,10 +312,11 @@ def quickest(
     library = Volumes(program, options, tensor_cores, version, tuned)
     if not possible(library):
         return library
-    return min(AxisByAxis(program, options, tensor_cores, version, tuned), library, key=predicted)
+    ways = (WithEdges, AxisByAxis)
+    return min(*(way(program, options, tensor_cores, version, tuned) for way in ways), library, key=predicted)
 
 
 def predicted(volumes: Volumes) -> float:
-    """Seconds for one volume."""
-    chunk = volumes.chunk
-    return sum(one.seconds(USUAL, chunk, chunk * volumes.live_bytes) for one in volumes.works()) / chunk
+    """Seconds for a batch of `USUAL_BATCH`."""
+    chunk = min(volumes.chunk, USUAL_BATCH)
+    return sum(one.seconds(USUAL, chunk, chunk * volumes.live_bytes) for one in volumes.works()) * USUAL_BATCH / chunk

@@ -14,8 +14,8 @@ from compiled import AGREEMENT, FAINT, assert_agrees, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
-from scatc.codegen.triton import axes, harmonic
-from scatc.codegen.triton.axis_by_axis import AxisByAxis
+from scatc.codegen.triton import axes, axis_by_axis, harmonic
+from scatc.codegen.triton.axis_by_axis import AxisByAxis, WithEdges
 from scatc.ir.errors import CompileError
 from scatc.ir.spec import Spec
 
@@ -84,6 +84,17 @@ def test_volumes_axis_by_axis(name: str) -> None:
     plan = fresh(REGISTERS[name], target="cuda", select=SELECTED.get(name))
     assert isinstance(plan._emitted, AxisByAxis)
     agree(plan, noise(REGISTERS[name], 3))
+
+
+@pytest.mark.usefixtures("short_axes")
+def test_planes_of_what_has_no_opposite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which small volumes would not gain by."""
+    monkeypatch.setattr(axis_by_axis, "predicted", lambda walk: not isinstance(walk, WithEdges))
+    spec = Spec(dim=3, shape=(4, 8, 8), J=1, L=2)
+    plan = fresh(spec, target="cuda", select=[(2, 3), (4,)])
+    assert isinstance(plan._emitted, WithEdges)
+    assert "edge_" in plan.source()
+    agree(plan, noise(spec, 3))
 
 
 def test_axes_of_stages() -> None:
