@@ -7,7 +7,7 @@
     TRITON_INTERPRET=1 python benchmarks/gpu.py --check-only --small  # the checks on small cases, on the CPU
 
 Per case: the medians, in milliseconds between two CUDA events, of the plan called eagerly, of the same call as a CUDA
-graph, of plans for target="torch", of the incumbent's operators (`peer_torch.py`), and of Kymatio itself where it can
+graph, of plans for target="torch", of the incumbent's operators (`peer_lines*.py`), and of Kymatio itself where it can
 be imported; the medians of the ratios of neighbouring runs; what was predicted, and what bounds it; peak memory. A case
 whose plan is wrong is not timed, and the exit status is then 1.
 """
@@ -30,13 +30,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 import turns
 from cases import Case
-from numpy.typing import NDArray
-from peer_images import IncumbentImages
-from peer_torch import Incumbent
+from gpu_checks import Reference, beyond, checked
+from peers import PEERS
 from predictions import launches, predict, spec_of
 from torch import Tensor
 
@@ -52,6 +50,7 @@ CASES = (
     Case("2d-32-J2-L8", 2, (32, 32), J=2, L=8, batch=768),
     Case("2d-224-J3-L8", 2, (224, 224), J=3, L=8, batch=768),
     Case("2d-256-J7-L4-global", 2, (256, 256), J=7, L=4, batch=64, T="global"),
+    Case("3d-128-J2-L2", 3, (128, 128, 128), J=2, L=2, batch=8),
 )
 SMALL = (
     Case("1d-2100-J3-Q1-small", 1, (2100,), J=3, Q=1, batch=2),
@@ -60,13 +59,11 @@ SMALL = (
     Case("1d-128-J6-Q1-small", 1, (128,), J=6, Q=1, batch=4),
     Case("2d-32-J2-L2-small", 2, (32, 32), J=2, L=2, batch=4),
     Case("2d-24-J3-L1-global-small", 2, (24, 24), J=3, L=1, batch=2, T="global"),
+    Case("3d-8-J2-L2-small", 3, (8, 8, 8), J=2, L=2, batch=3),
+    Case("3d-16-J0-L1-small", 3, (16, 16, 16), J=0, L=1, batch=2),
 )
 """Of the same kinds, for Triton's interpreter."""
 
-LIMIT = 1e-5
-"""The relative error, for each order, beyond which nothing is timed."""
-FAINT = 1e-3
-"""An order with less than this of the norm of all (a constant's, say) is measured against this much."""
 INPUTS = 4
 """Different inputs, in rotation."""
 WARM = 3
@@ -78,59 +75,6 @@ FLUSHED = 256 << 20
 
 Row = dict[str, Any]
 """The figures of one case."""
-Array = NDArray[Any]
-
-
-# Correctness.
-
-
-class Reference:
-    """What float64 says of a case: the plan for numpy, by far the slowest part of a check, hence for few signals."""
-
-    def __init__(self, spec: scatc.Spec) -> None:
-        self._plan = scatc.compile(spec, target="numpy", dtype="float64", cache=False)
-        self._orders = np.array([row.order for row in self._plan.meta()])
-
-    def errors(self, y: Tensor, x: Tensor, signals: Sequence[int]) -> dict[str, float]:
-        """``||y - reference|| / ||reference||`` of each order, over some signals of the batch."""
-        index = list(signals)
-        got = y[index].cpu().numpy().astype(np.float64)
-        wanted = self._plan(x[index].cpu().numpy().astype(np.float64))
-        if got.shape != wanted.shape:
-            raise RuntimeError(f"the result is of shape {got.shape}, expected {wanted.shape}")
-        faint = FAINT * float(np.linalg.norm(wanted))
-        found = {}
-        for order in sorted(set(self._orders.tolist())):
-            a, b = (array[:, self._orders == order] for array in (got, wanted))
-            found[str(order)] = float(np.linalg.norm(a - b)) / (max(float(np.linalg.norm(b)), faint) or 1.0)
-        return found
-
-
-def checked(
-    case: Case, call: Callable[[Tensor], Tensor], reference: Reference, x: Tensor, y: Tensor
-) -> dict[str, dict[str, float]]:
-    """The errors of a plan on some signals of a whole batch, which it made y of, and on inputs that go wrong first."""
-    few = sorted({0, min(1, case.batch - 1), case.batch // 2, case.batch - 1})
-    odd = x[: case.batch - 1 if case.batch % 2 == 0 else case.batch]
-    impulse = torch.zeros_like(x[:1])
-    impulse[(slice(None), *(side // 3 for side in case.shape))] = 1
-    zeros = torch.zeros_like(x[:1])
-    return {
-        "batch": reference.errors(y, x, few),
-        "odd batch": reference.errors(call(odd), odd, sorted({0, len(odd) - 1})),
-        "zeros": reference.errors(call(zeros), zeros, [0]),
-        "impulse": reference.errors(call(impulse), impulse, [0]),
-    }
-
-
-def beyond(errors: dict[str, dict[str, float]]) -> list[str]:
-    """What is wrong, as text; an error that is not a number is wrong, too."""
-    return [
-        f"{name}, order {order}: {error:.1e}"
-        for name, found in errors.items()
-        for order, error in found.items()
-        if not error <= LIMIT
-    ]
 
 
 # What takes turns.
@@ -192,8 +136,10 @@ def kymatio(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
         raise ValueError("its images have no global averages")
     if case.dim == 1:
         made = frontend.Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
-    else:
+    elif case.dim == 2:
         made = frontend.Scattering2D(J=case.J, shape=case.shape, L=case.L).to(device)
+    else:
+        made = frontend.HarmonicScattering3D(J=case.J, shape=case.shape, L=case.L).to(device)
     return made
 
 
@@ -206,7 +152,7 @@ def contestants(
         "eager": lambda: Eager(plan),
         "graph": lambda: Graphed(plan, x),
         "torch": lambda: Eager(scatc.compile(spec, target="torch", cache=False)),
-        "peer": lambda: Eager((Incumbent if spec.dim == 1 else IncumbentImages)(spec, x.device)),
+        "peer": lambda: Eager(PEERS[case.dim](spec, x.device)),
         "kymatio": lambda: Eager(kymatio(case, x.device)),
     }
     found: dict[str, Contestant] = {}

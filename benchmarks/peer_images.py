@@ -1,4 +1,4 @@
-"""The incumbent's sequence of operations for 2D scattering on torch, restated; see `peer_torch.py`, which is for 1D.
+"""The incumbent's sequence of operations for 2D scattering on torch, restated; see `peer_lines.py`, which is for 1D.
 
 Written by us from the published algorithm (Bruna & Mallat 2013; Andreux et al., "Kymatio: Scattering Transforms in
 Python", JMLR 2020) and from how that backend lays out its work, not from its code: one path at a time, each filter as a

@@ -7,7 +7,7 @@ from typing import Any
 
 import turns
 from cases import Case
-from peer_torch import operators
+from peers import traffic
 
 import scatc
 from scatc.codegen.triton.cost import DEVICES
@@ -21,7 +21,10 @@ def launches(prediction: Any) -> int:
 
 
 def spec_of(case: Case) -> scatc.Spec:
-    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, Q=case.Q)
+    more: dict[str, Any] = {"Q": case.Q} if case.dim == 1 else {"L": case.L}
+    if case.T is not None:
+        more["T"] = case.T
+    return scatc.Spec(dim=case.dim, shape=case.shape, J=case.J, **more)
 
 
 PREDICTED = (
@@ -42,10 +45,9 @@ EAGER = 6e-6
 """Seconds that an operator of a framework takes the host, at least."""
 
 
-def predicted_peer(spec: scatc.Spec, batch: int, device: str) -> tuple[float, float]:
-    """Seconds of the incumbent's sequence: called eagerly, which the host may bound, and as a CUDA graph."""
+def predicted_peer(moved: Sequence[int], device: str) -> tuple[float, float]:
+    """Seconds of a sequence that moves these bytes: called eagerly, which the host may bound, and as a CUDA graph."""
     gpu = DEVICES[device]
-    moved = [batch * one for one in operators(spec)]
     traffic = sum(one / (gpu.cache_bandwidth if one <= gpu.cache_bytes else gpu.bandwidth) for one in moved)
     graphed = traffic + gpu.launch * len(moved)
     return max(graphed, EAGER * len(moved)), graphed
@@ -59,15 +61,25 @@ def predict(chosen: Sequence[Case], target: str) -> list[Row]:
     print(turns.line([title for title, _ in PREDICTED], widths))
     rows: list[Row] = []
     for case in chosen:
-        plan: Any = scatc.compile(spec_of(case), target=target, cache=False)
+        spec = spec_of(case)
+        plan: Any = scatc.compile(spec, target=target, cache=False)
+        try:
+            moved = traffic(spec, case.batch)
+        except ValueError:  # the incumbent has no such transform
+            moved = []
         for device in DEVICES:
             said = plan.predict(case.batch, device)
             row: Row = {"case": case.to_json(), "device": device, "launches": launches(said), "bytes": said.bytes}
-            peer, graphed = predicted_peer(spec_of(case), case.batch, device)
             row |= {"predicted_seconds": said.seconds, "floor_seconds": said.floor}
-            rows.append(row | {"peer_seconds": peer, "peer_graph_seconds": graphed, "ratio": peer / said.seconds})
             cells = [case.name, str(case.batch), device, str(launches(said)), f"{said.bytes / 1e6:.1f}"]
-            cells += [f"{1e3 * one:.3f}" for one in (said.seconds, said.floor, peer, graphed)]
-            cells += [f"{one / said.seconds:.1f}" for one in (peer, graphed)]
+            cells += [f"{1e3 * one:.3f}" for one in (said.seconds, said.floor)]
+            if moved:
+                peer, graphed = predicted_peer(moved, device)
+                row |= {"peer_seconds": peer, "peer_graph_seconds": graphed, "ratio": peer / said.seconds}
+                cells += [f"{1e3 * one:.3f}" for one in (peer, graphed)]
+                cells += [f"{one / said.seconds:.1f}" for one in (peer, graphed)]
+            else:
+                cells += ["-"] * 4
+            rows.append(row)
             print(turns.line(cells, widths), flush=True)
     return rows

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from scatc.codegen import find_target
+from scatc.codegen import Tables, find_target
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.predict import Prediction, prediction
-from scatc.codegen.triton.target import TritonTarget
+from scatc.codegen.triton.target import GRADIENTS, TritonTarget
 from scatc.codegen.triton.wavelet import Shape
 from scatc.ir.errors import TargetError
 from scatc.runtime import kernels
@@ -31,6 +32,25 @@ from scatc.runtime.tuning import tune
 def interpreted() -> bool:
     """Whether Triton interprets kernels on the CPU: it looks at this when they are defined."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+class _Differentiable(torch.autograd.Function):
+    """A call whose derivative is `TritonPlan.vjp`; that has none of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, plan: TritonPlan) -> Tensor:
+        """The transform."""
+        ctx.save_for_backward(x)
+        ctx.plan = plan
+        y: Tensor = plan(x.detach())
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        """The gradient."""
+        (x,) = ctx.saved_tensors
+        return ctx.plan.vjp(x, g).to(x.dtype), None
 
 
 class TritonPlan(Plan):
@@ -83,7 +103,9 @@ class TritonPlan(Plan):
     @cached_property
     def _module(self) -> ModuleType:
         """The kernels, loaded when they are first needed: what is only read needs no Triton."""
-        source = self._compiled.source
+        return self._loaded(self._compiled.source)
+
+    def _loaded(self, source: str) -> ModuleType:
         digest = hashlib.sha256(source.encode()).hexdigest()[:16]
         try:
             return load_source(source, self.target, DiskCache().keep_source(f"{self.target}-{digest}", source))
@@ -114,24 +136,70 @@ class TritonPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         TargetError
-            If x is not on a GPU, or on another vendor's, or requires a gradient, which these kernels do not have.
+            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have:
+            volumes have one, lines have none.
         """
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"x is {type(x).__name__}, not a torch tensor: pass torch.as_tensor(x, device='cuda'), or compile with "
-                "target='numpy'"
-            )
-        if x.is_complex():
-            raise TypeError(f"x is complex ({x.dtype}): scattering of complex signals is not supported, pass x.real")
-        batch = self.check_shape(tuple(x.shape))
-        self._check_device(x)
+        batch = self._checked("x", x)
         if x.requires_grad and torch.is_grad_enabled():
-            raise TargetError(
-                f"x requires a gradient, which target={self.target!r} does not compute: compile with target='torch', "
-                "or call under torch.no_grad()"
-            )
+            if self.spec.dim not in GRADIENTS:
+                raise TargetError(
+                    f"x requires a gradient, which target={self.target!r} does not compute for dim={self.spec.dim}: "
+                    "compile with target='torch', or call under torch.no_grad()"
+                )
+            return _Differentiable.apply(x, self)  # type: ignore[no-untyped-call]
         outs = self.run_groups(x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1)))
         return self._from_groups(outs, batch)
+
+    def vjp(self, x: Tensor, g: Tensor) -> Tensor:
+        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x, for volumes.
+
+        The derivative of a norm, and of a power of one, counts as 0 where it is 0. Nothing of a forward call is needed.
+
+        Parameters
+        ----------
+        x : Tensor, shape ``batch + spec.input_shape``
+        g : Tensor, shape ``batch + (paths, powers)``
+            On the same device.
+
+        Returns
+        -------
+        Tensor, shape of x
+            float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As a call does, for x and for g.
+        TargetError
+            If these kernels have no gradient, or x is not on a GPU.
+        """
+        module = self._gradient_module
+        batch = self._checked("x", x)
+        (samples, paths) = self.groups[0]
+        self._checked("g", g)
+        if tuple(g.shape) != (expected := (*batch, len(paths), *samples)):
+            raise ValueError(f"g has shape {tuple(g.shape)}: it must be that of the output, {expected}")
+        with torch.no_grad():
+            gradient = torch.zeros(x.shape, device=x.device)
+            if x.numel() and g.numel():
+                with torch.cuda.device_of(x):
+                    volumes = x.to(torch.float32).reshape(-1, *self.spec.input_shape).contiguous()
+                    gs = [g.to(torch.float32).reshape(-1, len(paths), *samples).contiguous()]
+                    tables = self._tables(x.device, self._gradient.tables)
+                    module.run(volumes, gs, tables, gradient.view(-1, *self.spec.input_shape))
+            return gradient
+
+    @cached_property
+    def _gradient(self) -> Emitter:
+        return self._vendor.emitted_gradient(self._program, self._options, self._compiled.version)
+
+    @cached_property
+    def _gradient_module(self) -> ModuleType:
+        return self._loaded(self._gradient.source)
+
+    def source(self, of: str = "forward") -> str:
+        """The source text that runs, to the letter; `of` may be 'vjp', where there are kernels for it."""
+        return self._gradient.source if of == "vjp" and self.spec.dim in GRADIENTS else super().source(of)
 
     def run_groups(self, x: Tensor) -> list[Tensor]:
         """The output arrays for x of shape ``(n, *spec.input_shape)``, one for each shape of coefficients."""
@@ -152,7 +220,22 @@ class TritonPlan(Plan):
         }
         return {path: found[path] for path in self.paths}
 
-    def _check_device(self, x: Tensor) -> None:
+    def _checked(self, name: str, x: Tensor) -> tuple[int, ...]:
+        """Check that an argument is a real tensor on the device; the batch, if it is x."""
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name} is {type(x).__name__}, not a torch tensor: pass torch.as_tensor({name}, device='cuda'), or "
+                "compile with target='numpy'"
+            )
+        if x.is_complex():
+            raise TypeError(
+                f"{name} is complex ({x.dtype}): scattering of complex signals is not supported, pass {name}.real"
+            )
+        batch = self.check_shape(tuple(x.shape)) if name == "x" else ()
+        self._check_device(x, name)
+        return batch
+
+    def _check_device(self, x: Tensor, name: str = "x") -> None:
         if x.is_cuda:
             vendor = "hip" if torch.version.hip else "cuda"
             if vendor != self.target:
@@ -160,28 +243,34 @@ class TritonPlan(Plan):
             return
         if interpreted() and x.device.type == "cpu":
             return
-        there = "pass x.cuda()" if torch.cuda.is_available() else "torch finds no GPU on this machine"
+        there = f"pass {name}.cuda()" if torch.cuda.is_available() else "torch finds no GPU on this machine"
         raise TargetError(
-            f"x is on {x.device}, and a plan for target={self.target!r} runs on a GPU: {there}; "
+            f"{name} is on {x.device}, and a plan for target={self.target!r} runs on a GPU: {there}; "
             "plans for target='torch' run on any device"
         )
 
-    def _tables(self, device: torch.device) -> dict[str, Tensor]:
-        """What kernels read, on a device."""
-        if device not in self._on_device:
-            tables = self._compiled.tables
-            self._on_device[device] = {name: torch.from_numpy(t.copy()).to(device) for name, t in tables.items()}
-        return self._on_device[device]
+    def _tables(self, device: torch.device, tables: Tables | None = None) -> dict[str, Tensor]:
+        """What kernels read, on a device; tables of one name are the same there and back."""
+        known = self._on_device.setdefault(device, {})
+        for name, table in (self._compiled.tables if tables is None else tables).items():
+            if name not in known:
+                known[name] = torch.from_numpy(table.copy()).to(device)
+        return known
 
     @cached_property
     def _emitted(self) -> Emitter:
         return self._vendor.emitted(self._program, self._options, tuned=self._tuned)
 
-    @property
-    def _launches(self) -> list[Launch]:
-        return [step for step in self._emitted.steps if isinstance(step, Launch)]
+    def _launches(self, of: str = "forward") -> list[Launch]:
+        return [step for step in self._part_emitted(of).steps if isinstance(step, Launch)]
 
-    def predict(self, batch: int = 64, device: str = "H200") -> Prediction:
+    def _part_emitted(self, of: str) -> Emitter:
+        """The walk that wrote the transform, or its gradient."""
+        if of not in ("forward", "vjp"):
+            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+        return self._gradient if of == "vjp" else self._emitted
+
+    def predict(self, batch: int = 64, device: str = "H200", of: str = "forward") -> Prediction:
         """The time that a call should take on a device, as the cost model has it: nothing is measured.
 
         Parameters
@@ -190,13 +279,15 @@ class TritonPlan(Plan):
             Signals of the call.
         device : str, optional
             One of those that `scatc.codegen.triton.cost.DEVICES` describes.
+        of : {'forward', 'vjp'}, optional
+            The transform, or its gradient.
 
         Raises
         ------
         ValueError
             If there is no such device.
         """
-        return prediction(self._emitted, batch, device)
+        return prediction(self._part_emitted(of), batch, device)
 
     def report(self, batch: int = 64, device: str = "H200") -> str:
         """Arithmetic, traffic, passes, for a batch on a device the predicted times, and what was chosen, as text."""
@@ -221,9 +312,9 @@ class TritonPlan(Plan):
         TargetError
             If Triton is not installed, or does not know the architecture.
         """
-        return kernels.assembler(self._module, self._launches, arch)
+        return kernels.assembler(self._module, self._launches(), arch)
 
-    def resources(self, arch: str, workers: int = 1) -> tuple[kernels.Resources, ...]:
+    def resources(self, arch: str, workers: int = 1, of: str = "forward") -> tuple[kernels.Resources, ...]:
         """Registers, spills and shared memory of each kernel on an architecture, compiled without a device.
 
         Parameters
@@ -232,10 +323,14 @@ class TritonPlan(Plan):
             As for `asm`.
         workers : int, optional
             Processes that compile side by side.
+        of : {'forward', 'vjp'}, optional
+            The transform, or its gradient.
         """
+        launches = self._launches(of)
         if workers > 1:
-            return kernels.compile_all(self._compiled.source, self._launches, arch, workers)
-        return kernels.resources(self._module, self._launches, arch)
+            return kernels.compile_all(self.source(of), launches, arch, workers)
+        module = self._gradient_module if of == "vjp" else self._module
+        return kernels.resources(module, launches, arch)
 
 
 PLAN = TritonPlan

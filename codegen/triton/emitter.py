@@ -73,7 +73,7 @@ class Emitter:
         self._used: set[str] = set()
         self.lines: list[str] = []
         self.prepare()
-        self._trunk, self._branches = self._walk()
+        self._trunk, self._branches, self._end = self._walk()
         for table in self.tables.values():
             table.flags.writeable = False
 
@@ -89,6 +89,10 @@ class Emitter:
     def branch(self, signal: Signal) -> None:
         """Write all that is launched for a signal and what is below it."""
         raise NotImplementedError
+
+    def end(self) -> str:
+        """The statements behind the branches."""
+        return ""
 
     def generated(self) -> Iterable[Written]:
         """The kernels that were written for their sizes."""
@@ -110,6 +114,10 @@ class Emitter:
         """What a step does for one signal."""
         return static_work(step)
 
+    def transforms(self, signal: Signal) -> float:
+        """How many complex transforms lead to a signal, for each of the batch."""
+        return float(signal.paths)
+
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""
@@ -117,14 +125,14 @@ class Emitter:
 
     # The module.
 
-    def _walk(self) -> tuple[str, list[tuple[str, str]]]:
-        """The statements of the trunk and of each branch, by the name of its fold."""
+    def _walk(self) -> tuple[str, list[tuple[str, str]], str]:
+        """The statements of the trunk, of each branch, by the name of its fold, and behind them."""
         trunk, branches = self.trunk(), []
         for child in self.root.children:
             self.lines = []
             self.branch(child)
             branches.append((child.nodes[0], "\n".join(self.lines)))
-        return trunk, branches
+        return trunk, branches, self.end()
 
     @cached_property
     def source(self) -> str:
@@ -144,6 +152,7 @@ class Emitter:
                 tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
                 outs=[shape_text("n", len(paths), *shape) for shape, paths in self.program.outputs],
                 trunk=self._trunk,
+                end=self._end,
                 spectrum=self.passed(),
                 branches=self._branches,
                 chunk=self.chunk,

@@ -73,6 +73,13 @@ POINTERS = {
     "mean": "*fp32",
     "scale": "*fp32",
     "w": "*fp32",
+    "peak": "*fp32",
+    "ratio": "*fp32",
+    "partial": "*fp32",
+    "size": "*fp32",
+    "gradient": "*fp32",
+    "G": "*i64",
+    "factor": "*fp64",
     "out": "*fp32",
     "index": "*i32",
     "row_index": "*i32",
@@ -97,6 +104,9 @@ ARGUMENTS = {
     "average": ("X", "even_high", "even_low", "odd_high", "odd_low", "mean", "scale", "row", "out", "n", "pairs"),
     "total": ("Z", "scale", "row", "out", "n", "pairs"),
     "moduli": ("Z", "scale", "row", "out", "n", "pairs"),
+    "pair": ("x", "peak", "ratio", "U", "n"),
+    "unpair": ("G", "size", "gradient", "n"),
+    "integrate": ("partial", "factor", "row", "out", "n", "pairs"),
 }
 """Their arguments."""
 

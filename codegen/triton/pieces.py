@@ -167,15 +167,15 @@ class Pieces(Emitter):
 
     # Leaves of several parents.
 
-    def _walk(self) -> tuple[str, list[tuple[str, str]]]:
+    def _walk(self) -> tuple[str, list[tuple[str, str]], str]:
         """As every program's; leaves that are grouped come last."""
-        trunk, branches = super()._walk()
+        trunk, branches, end = super()._walk()
         if self.together:
             self.lines = []
             for group in self.together.groups:
                 self._group(group)
             branches.append(("leaves", "\n".join(self.lines)))
-        return trunk, branches
+        return trunk, branches, end
 
     def _group(self, group: Group) -> None:
         """Leaves of several parents."""

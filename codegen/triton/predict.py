@@ -95,13 +95,13 @@ def _floor(emitter: Emitter, device: Device) -> float:
     """Of one signal."""
     outputs = sum(len(paths) * prod(shape) for shape, paths in emitter.program.outputs)
     compulsory = REAL * (prod(emitter.spec.input_shape) + outputs)
-    flops = sum(map(_flops, emitter.root.all()))
+    flops = sum(_flops(emitter, signal) for signal in emitter.root.all())
     return max(compulsory / device.bandwidth, flops / device.flops)
 
 
-def _flops(signal: Signal) -> float:
+def _flops(emitter: Emitter, signal: Signal) -> float:
     """Of the transforms that lead to a signal and on to its spectrum, and of its modulus."""
     samples = prod(signal.shape)
     numbers, one = signal.paths * samples, 5 * log2(max(samples, 2))
-    back = numbers * (one + 6) if signal.parent is not None else 0.0
+    back = emitter.transforms(signal) * samples * (one + 6) if signal.parent is not None else 0.0
     return back + (0.5 * numbers * one if signal.spectrum or signal.parent is None else 0.0)

@@ -8,8 +8,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from scatc.codegen.triton.harmonic import Harmonic
 from scatc.codegen.triton.wavelet import Shape
 from scatc.ir.filters import Band, banks
+from scatc.ir.filters.solid_harmonic import SolidHarmonicBank, wave_numbers
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import impulse_response, taps
 from scatc.ir.nodes import Fold, Pad
@@ -153,3 +155,29 @@ def leaf_matrix(spec: Spec, level: int, by: int, first: int, shape: Shape) -> Ar
     centres = (first + np.arange(shape.outputs)) << by
     matrix[:, : shape.outputs] = h[(centres[None, :] - samples[:, None]) % len(h)]
     return matrix
+
+
+def waves(size: int, sigma: float) -> Array:
+    """Of each bin of one axis of volumes: sigma k, and the Gaussian; both 0 where the Gaussian is."""
+    s = sigma * wave_numbers(size)
+    gauss = np.exp(-0.5 * s * s).astype(np.float32)
+    return np.stack([np.where(gauss > 0, s, 0).astype(np.float32), gauss])
+
+
+def harmonics(bank: SolidHarmonicBank, index: int, harmonic: Harmonic) -> Array:
+    """The real filters that a wavelet comes down to (`harmonic.py`), at full size, as 64-bit integers.
+
+    Without the factor -i of odd degrees, which kernels have.
+    """
+    every = bank.response(index)
+    first = -harmonic.degree
+    rows = []
+    weights = harmonic.weights or (1,) * len(harmonic.orders)
+    for m, weight in zip(harmonic.orders, weights, strict=True):
+        psi = every[m - first] * (weight**0.5 / harmonic.voxels)
+        mirrored = np.conj(np.roll(psi[::-1, ::-1, ::-1], (1, 1, 1), (0, 1, 2)))
+        rows.append((psi + mirrored) / 2)
+        if m or not harmonic.symmetric:
+            rows.append((psi - mirrored) / 2j)
+    turned = np.stack(rows) * (1j if harmonic.swaps else 1)
+    return np.ascontiguousarray(turned.astype(np.complex64)).view(np.int64)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
+from scatc.codegen.triton.axis_by_axis import quickest
+from scatc.codegen.triton.axis_by_axis_t import quickest_gradient
 from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images import Images
@@ -13,8 +17,11 @@ from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
-EMITTERS: dict[int, type[Emitter]] = {1: Lines, 2: Images}
+EMITTERS: dict[int, Callable[..., Emitter]] = {1: Lines, 2: Images, 3: quickest}
 """By the dimension of the transform."""
+
+GRADIENTS: dict[int, Callable[..., Emitter]] = {3: quickest_gradient}
+"""The same for gradients."""
 
 
 class TritonTarget:
@@ -68,10 +75,14 @@ class TritonTarget:
                 f"dtype={options.dtype!r} is not possible with target={self.name!r}, whose kernels compute in float32: "
                 "compile with target='torch' for float64 on a GPU"
             )
+        return EMITTERS[program.graph.spec.dim](program, options, self.tensor_cores, version, tuned)
+
+    def emitted_gradient(self, program: Program, options: Options, version: str = "") -> Emitter:
+        """The walk there and back through a program: the source and tables of its gradient."""
         dim = program.graph.spec.dim
-        if dim not in EMITTERS:
+        if dim not in GRADIENTS:
             raise TargetError(
-                f"dim={dim} is not possible for GPU kernels: they are for lines (dim=1) and images (dim=2); compile "
-                "with target='torch', whose plans run on GPUs, too"
+                f"dim={dim} is not possible for gradients by GPU kernels: they are for volumes (dim=3); compile with "
+                "target='torch', whose plans have gradients on GPUs, too"
             )
-        return EMITTERS[dim](program, options, self.tensor_cores, version, tuned)
+        return GRADIENTS[dim](program, options, self.tensor_cores, version)

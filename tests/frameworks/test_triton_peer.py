@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,17 +33,21 @@ SPECS = {
     "order 1": Spec(dim=1, shape=200, J=3, T=20, order=1),
     "images": Spec(dim=2, shape=(20, 24), J=2, L=3),
     "images, fine outputs": Spec(dim=2, shape=(17, 16), J=3, L=1, stride=2),
+    "volumes": Spec(dim=3, shape=(6, 7, 8), J=1, L=2),
+    "volumes of order 1": Spec(dim=3, shape=(8, 8, 8), J=2, L=1, order=1, integral_powers=(1, 3)),
 }
 
 
-def peer(dim: int) -> Any:
-    """The class of the peer: benchmarks are scripts, in no package."""
-    name, of = {1: ("peer_torch", "Incumbent"), 2: ("peer_images", "IncumbentImages")}[dim]
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, of)
+@pytest.fixture(scope="module")
+def peers() -> Iterator[ModuleType]:
+    """The module of the peers: benchmarks are scripts, in no package, and find each other by their folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        known = set(sys.modules)
+        yield importlib.import_module("peers")
+        for name in set(sys.modules) - known:
+            if name.startswith("peer"):
+                del sys.modules[name]
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -60,61 +64,59 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
-def test_the_peer_agrees_with_the_interpreter(spec: Spec) -> None:
+def test_the_peer_agrees_with_the_interpreter(spec: Spec, peers: ModuleType) -> None:
     x = np.random.default_rng(0).standard_normal((3, *spec.shape)).astype(np.float32)
-    y = peer(spec.dim)(spec, "cpu")(torch.from_numpy(x))
+    y = peers.PEERS[spec.dim](spec, "cpu")(torch.from_numpy(x))
     assert y.dtype == torch.float32
     wanted, paths = interpret(lower(spec), x), all_paths(spec)
-    assert y.shape == (3, len(paths), *wanted[()].shape[1:])
+    assert y.shape == (3, len(paths), *wanted[paths[0]].shape[1:])
     got = {path: y[:, row].double().numpy() for row, path in enumerate(paths)}
     scale = float(np.hypot.reduce([*order_norms(wanted).values()]))
     errors = order_errors(got, wanted, FAINT * scale)
-    assert set(errors) == set(range(spec.order + 1))
+    assert set(errors) == set(range(spec.dim == 3, spec.order + 1))
     assert all(error <= AGREEMENT["float32"] for error in errors.values()), errors
 
 
 @pytest.mark.parametrize("other", [{"T": "global"}, {"T": 0}, {"padding": "zero"}, {"order": 3}, {"pre_pad": True}])
-def test_the_peer_refuses_what_it_does_not_do(other: dict[str, object]) -> None:
+def test_the_peer_refuses_what_it_does_not_do(other: dict[str, object], peers: ModuleType) -> None:
     for sides in ((64,), (24, 24)):
         spec = Spec(dim=len(sides), shape=sides, J=3, **other)
         with pytest.raises(ValueError, match="with local averaging and padding by reflection"):
-            peer(spec.dim)(spec, "cpu")
+            peers.PEERS[spec.dim](spec, "cpu")
 
 
-def test_the_peers_operators_are_those_that_are_counted(peer: ModuleType) -> None:
-    """As many as torch sees, but for pad, which it splits up, and views, which cost nothing."""
-    from torch.utils._python_dispatch import TorchDispatchMode
+@pytest.mark.parametrize("other", [{"order": 3}, {"rotation_covariant": False}])
+def test_the_peer_of_volumes_refuses_what_it_does_not_do(other: dict[str, object], peers: ModuleType) -> None:
+    with pytest.raises(ValueError, match="order 2 at most, with the norm over m"):
+        peers.PEERS[3](Spec(dim=3, shape=(4, 4, 4), J=2, **other), "cpu")
 
-    views = {"view_as_real", "view_as_complex", "view", "slice", "select", "unsqueeze", "detach", "_unsafe_view"}
-    seen: list[str] = []
 
-    class Counter(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            name = func.overloadpacket.__name__
-            if name not in views:
-                seen.append(name)
-            return func(*args, **(kwargs or {}))
-
+def test_what_the_peers_move_grows_with_the_batch(peers: ModuleType) -> None:
+    """By what signals take; filters are read once, whatever the batch."""
     for spec in SPECS.values():
-        incumbent = peer.Incumbent(spec, "cpu")
-        x = torch.zeros(2, *spec.shape)
-        seen.clear()
-        with Counter():
-            incumbent(x)
-        assert len(seen) == len(peer.operators(spec)), seen
-        assert min(peer.operators(spec)) > 0
+        one, two, four = (peers.traffic(spec, batch) for batch in (1, 2, 4))
+        assert len(one) == len(two) == len(four) > 10
+        assert all(0 < a <= b <= 2 * a and c - b == 2 * (b - a) for a, b, c in zip(one, two, four, strict=True))
+    # by hand: order 0 alone pads, makes complex numbers of reals, transforms both ways, multiplies, folds and stacks
+    moved = peers.traffic(Spec(dim=1, shape=64, J=2, order=0), 1)
+    n = Spec(dim=1, shape=64, J=2, order=0).padded_shape[0]
+    assert moved.count(16 * n) >= 1 and max(moved) <= 24 * n
 
 
 def test_predictions_need_no_gpu(tmp_path: Path) -> None:
     written = tmp_path / "predicted.json"
     done = command("--predict", "--json", str(written), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("1d-", "2d-"))]
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("1d-", "2d-", "3d-"))]
     cases = ("1d-65536-J8-Q8", "1d-4096-J8-Q8", "1d-65536-J13-Q12", "1d-1024-J8-Q1")
-    cases += ("2d-256-J2-L8", "2d-32-J2-L8", "2d-224-J3-L8", "2d-256-J7-L4-global")
+    cases += ("2d-256-J2-L8", "2d-32-J2-L8", "2d-224-J3-L8", "2d-256-J7-L4-global", "3d-128-J2-L2")
     assert [(row[0], row[2]) for row in rows] == [(case, gpu) for case in cases for gpu in ("H200", "H100", "A100")]
-    for _, _, _, launches, _, milliseconds, floor, peer, graphed, ratio, _ in rows:
+    for case, _, _, launches, _, milliseconds, floor, peer, graphed, ratio, _ in rows:
         assert int(launches) > 0
+        assert float(milliseconds) > float(floor) > 0
+        if case.endswith("global"):  # which the incumbent has not
+            assert {peer, graphed, ratio} == {"-"}
+            continue
         assert float(peer) >= float(graphed) > float(milliseconds) > float(floor) > 0
         assert float(ratio) == pytest.approx(float(peer) / float(milliseconds), rel=0.05, abs=0.05)
     assert len(json.loads(written.read_text(encoding="utf-8"))["predicted"]) == len(rows)
