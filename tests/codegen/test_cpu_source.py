@@ -97,7 +97,7 @@ def test_transforms_along_columns(dtype: str, tmp_path: Path) -> None:
 
 
 def test_lengths_that_do_not_fit_the_stack_are_refused() -> None:
-    with pytest.raises(TargetError, match="transforms of 65536 samples along one axis .* compile with target='numpy'"):
+    with pytest.raises(TargetError, match=r"transforms of 65536 samples along one axis .* compile with target='numpy'"):
         Functions("float32", 16, ()).dft(1 << 16)
 
 
