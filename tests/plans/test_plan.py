@@ -320,7 +320,7 @@ def test_spawned_processes() -> None:
         ({"select": lambda row: False}, CompileError, "select: no path is left; at least one must be selected"),
         ({"select": [(0,), (99,)]}, CompileError,
          f"select: there is no path (99,); plan.meta() lists the {len(all_paths(SPEC))} paths there are"),
-        ({"target": "numpie"}, TargetError, "target='numpie' is not possible: target must be one of 'cpu', 'cuda', 'hip'"),
+        ({"target": "numpie"}, TargetError, "target='numpie' is not possible: target must be one of 'cpu', 'cuda'"),
     ],
 )  # fmt: skip
 def test_options_that_are_refused(options: dict[str, Any], error: type[Exception], text: str) -> None:
