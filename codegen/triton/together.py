@@ -65,6 +65,7 @@ class Together:
                 shape = choices.shape(leaf, Way.REGISTERS, follow.spectrum.bins)
                 if shape.sinks in (("local",), ("total",)):
                     shape = replace(shape, together=True)
+                    shape = choices.tuned.get(shape, shape)
                     key = (shape, leaf.level, leaf.results[0].group)
                     found.setdefault(key, Group(shape, [])).leaves.append(leaf)
         self.groups = [group for group in found.values() if len(group.leaves) > 1]
