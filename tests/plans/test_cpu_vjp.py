@@ -204,8 +204,8 @@ def test_a_limit_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = code_of(plan).layout
     one = layout.arena_bytes + 2 * layout.spectrum_bytes
     least = Memory(plan._native.layout, 1, 1).bytes  # what the transform needs
-    for limit, workers in ((one, 1), (2 * one, 2), (3 * one + 6 * layout.spectrum_bytes, 3)):
-        limit = max(limit, least)
+    for asked, workers in ((one, 1), (2 * one, 2), (3 * one + 6 * layout.spectrum_bytes, 3)):
+        limit = max(asked, least)
         plan = plan_of(spec, workers=3, memory_limit=limit)
         memory = code_of(plan).memory
         assert memory.workers >= workers
