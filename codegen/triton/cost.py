@@ -24,7 +24,7 @@ SHARED_TRANSFORM = 1 << 14
 INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
 
-PACKED = {16: 26, 32: 26, 64: 28, 128: 31, 256: 36, 512: 35, 1024: 40, 2048: 63, 4096: 68, 8192: 72}
+PACKED = {16: 26, 32: 26, 64: 28, 128: 31, 256: 36, 512: 35, 1024: 40, 2048: 63, 4096: 68, 8192: 68}
 """The same where rows are pairs, whose two signals share what is read and stored; with storing."""
 
 STORED = 6
