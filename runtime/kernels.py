@@ -186,7 +186,7 @@ def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Ca
     tensors["row"] = torch.arange(parents, dtype=torch.int32, device=device)
     tensors["places"] = torch.tensor([[i * bins, bins] for i in range(parents)], dtype=torch.int32, device=device)
     tensors["twiddles"] = torch.from_numpy(twiddles(shape.length)).to(device)
-    arguments = [tensors[name] for name, _ in parameters(shape) if name in tensors]
+    arguments: list[Any] = [tensors[name] for name, _ in parameters(shape) if name in tensors]
     arguments += [values[name] for name in names(shape)]
     grid = (-(-2 * cut * pairs // shape.signals), parents)
 
