@@ -206,7 +206,7 @@ class AxisByAxis(Volumes):
         for axis in range(3):
             shape = Edge(self.harmonic(signal, f), (nz, ny, nx), axis)
             a, b = shape.sides
-            name = f"{axes.AXES[axis]}_edge_of_{signal.nodes[0]}"
+            name = f"{solid.AXES[axis]}_edge_of_{signal.nodes[0]}"
             self._room(name, f"({count}, {rows}, {a}, {b})", "complex64")
             arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.waves(fold.indices[f])]
             arguments += [f"{name}.view(torch.int64)", rows]
@@ -266,7 +266,7 @@ def written(shape: Shape, name: str) -> Written:
         doc = f"Back along x, the norm over m, and sums of its powers{forward}"
         body = axes.last(shape)
     elif isinstance(shape, Edge):
-        doc, body = f"The plane of Nyquist bins along {axes.AXES[shape.axis]}, times what has no opposite", edge(shape)
+        doc, body = f"The plane of Nyquist bins along {solid.AXES[shape.axis]}, times what has no opposite", edge(shape)
     elif isinstance(shape, Turn):
         doc = "Transforms along x once more, their norm and its slopes; the products of both forward along x"
         body = axes_t.turn(shape)
