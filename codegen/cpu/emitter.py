@@ -21,8 +21,11 @@ GROUP_BYTES = 192 << 10
 
 MOST_GROUPED = 16
 
-BATCH = 64
+MOST_SIGNALS = 64
 """Signals of one call at most."""
+
+SPECTRA_BYTES = 8 << 20
+"""Their spectra should stay in the last cache: more signals would only take memory. Two are transformed together."""
 
 
 class Emitter:
@@ -84,7 +87,8 @@ class Emitter:
         **more: object,
     ) -> str:
         """The text around functions: `arena` and `held` numbers of scratch memory and of a spectrum."""
-        layout = [1, self.itemsize, BATCH, self.itemsize * held, self.itemsize * arena, len(branches)]
+        batch = min(MOST_SIGNALS, max(SPECTRA_BYTES // max(self.itemsize * held, 1) // 2 * 2, 2))
+        layout = [1, self.itemsize, batch, self.itemsize * held, self.itemsize * arena, len(branches)]
         for branch in branches:
             layout += [branch.filters, branch.filters]
         self.tables |= self.functions.tables
@@ -105,7 +109,7 @@ class Emitter:
                 layout=layout,
                 trunk=trunk,
                 branches=[branch.name for branch in branches],
-                batch=BATCH,
+                batch=batch,
                 **names(self.options.dtype),
                 **more,
             )
