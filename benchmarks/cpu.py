@@ -5,8 +5,10 @@
     python benchmarks/cpu.py --target numpy cpu               # both of our targets, beside the incumbent
 
 The incumbent needs old packages and gets an environment of its own, made at the first run in
-``benchmarks/.venv-kymatio``. Per case: the medians, the median of the ratios of neighbouring runs, the peak memory of a
-first call, and how far the results differ, order by order. Nothing is asserted.
+``benchmarks/.venv-kymatio``. Per case: the medians, the median of the ratios of neighbouring runs, the rate of Fourier
+transforms that follows (as if nothing else were done), the time of these alone by our FFT library as a share of ours
+(beyond 1, ours are quicker than the library's), the peak memory of a first call, and how far the results differ, order
+by order. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ import turns
 from cases import Case
 from turns import Remote, Row
 
-HEADER = ("case", "target", "batch", "ours ms", "theirs ms", "ratio", "ours MiB", "theirs MiB", "ratio",
-          "difference by order")  # fmt: skip
-WIDTHS = (18, 7, 5, 10, 10, 6, 9, 10, 6, 0)
+HEADER = ("case", "target", "batch", "ours ms", "theirs ms", "ratio", "GFLOP/s", "of FFTs", "ours MiB", "theirs MiB",
+          "ratio", "difference by order")  # fmt: skip
+WIDTHS = (18, 7, 5, 10, 10, 6, 7, 7, 9, 10, 6, 0)
 
 SIDES = {"auto": "scatc", "numpy": "scatc.numpy", "cpu": "scatc.cpu"}
 """By target: the names of our sides in `sides.SIDES`."""
@@ -34,6 +36,8 @@ def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) ->
     row["seconds"] = seconds = turns.timed(sides, options.rounds, ["forward"])["forward"]
     row["median_seconds"] = turns.medians(seconds)
     ours = [name for name in seconds if name != "kymatio"]
+    if ours:
+        row["transforms"] = next(side for side in sides if side.side == ours[0]).ask("floor")
     if ours and "kymatio" in seconds:
         row["ratio"] = {name: turns.ratio(seconds, name) for name in ours}
         row["ratio_of_best"] = {name: turns.ratio_of_best(seconds, name) for name in ours}
@@ -51,6 +55,10 @@ def printed(row: Row) -> str:
 def _printed(row: Row, name: str) -> str:
     memory = {side: peak["forward"] for side, peak in row["peak_bytes"].items()}
     saved = memory["kymatio"] / max(memory[name], 1) if "ratio" in row else math.nan
+    rate = share = math.nan
+    if name:
+        took, alone = row["median_seconds"][name], row["transforms"]
+        rate, share = alone["flops"] / took / 1e9, alone["seconds"] / took
     targets = {side: target for target, side in SIDES.items()}
     return turns.line(
         [
@@ -60,6 +68,8 @@ def _printed(row: Row, name: str) -> str:
             turns.figure(row["median_seconds"], name, 1e-3, 2),
             turns.figure(row["median_seconds"], "kymatio", 1e-3, 2),
             turns.figure(row.get("ratio", {}), name, 1, 1),
+            f"{rate:.0f}",
+            f"{share:.2f}",
             turns.figure(memory, name, 2**20, 1),
             turns.figure(memory, "kymatio", 2**20, 1),
             "-" if math.isnan(saved) else f"{saved:.1f}",

@@ -83,6 +83,8 @@ class Arrays(Ours):
     def __init__(self, threads: int, target: str | None = None) -> None:
         super().__init__(threads)
         self.target = target
+        self.spec: Any = None
+        self.batch = 0
 
     def prepare(self, case: Case, x: np.ndarray) -> Calls:
         import scatc
@@ -95,7 +97,18 @@ class Arrays(Ours):
         else:
             plan = scatc.compile(spec, target=self.target, dtype="float32", workers=self.threads, cache=False)
         self.calls = {"forward": lambda: plan(x)}
+        self.spec, self.batch = spec, case.batch
         return self.calls
+
+    def floor(self) -> dict[str, float]:
+        """Return what the Fourier transforms alone are: flops, and the least seconds that the FFT library takes."""
+        import floor
+
+        import scatc
+
+        plan = scatc.compile(self.spec, target="numpy", cache=False)
+        seconds = floor.seconds(plan, self.batch, self.threads)
+        return {"flops": self.batch * floor.flops(plan), "seconds": seconds}
 
 
 class Torch(Ours):

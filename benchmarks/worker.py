@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from cases import Case
-from sides import SIDES, Calls, Side
+from sides import SIDES, Arrays, Calls, Side
 
 
 def status(field: str) -> int | None:
@@ -103,6 +103,11 @@ class Worker:
         start = time.perf_counter()
         function()
         return {"seconds": time.perf_counter() - start}
+
+    def floor(self) -> dict[str, Any]:
+        """Measure the Fourier transforms of the case prepared last, alone."""
+        assert isinstance(self.side, Arrays)
+        return self.side.floor()
 
     def save(self, path: str, gradient: bool) -> dict[str, Any]:
         """Write the results of the case prepared last, for the comparison."""

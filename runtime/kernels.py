@@ -157,13 +157,19 @@ def _of_cubin(cubin: bytes) -> tuple[int, int, int]:
 def seconds(shape: Shape, batch: int, *, tensor_cores: bool, device: str = "cuda") -> float:
     """The time that a kernel in registers takes on the current GPU, on random numbers; infinite if it cannot run."""
     from triton.runtime.errors import OutOfResources
-    from triton.testing import do_bench
 
     run = launcher(shape, batch, tensor_cores=tensor_cores, device=device)
     try:
-        return float(do_bench(run)) / 1e3
+        return median_seconds(run)
     except OutOfResources:
         return math.inf
+
+
+def median_seconds(call: Callable[[], object]) -> float:
+    """The time that a call takes on the current GPU: the median of many, after some that warm up."""
+    from triton.testing import do_bench
+
+    return float(do_bench(call, return_mode="median")) / 1e3
 
 
 def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Callable[[], None]:

@@ -66,6 +66,7 @@ class TritonPlan(Plan):
         super().__init__(compiled)
         self._vendor = target
         self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+        self._measured: dict[int, tuple[str, float]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._as_chosen, self._tuned)
@@ -289,9 +290,37 @@ class TritonPlan(Plan):
         """
         return prediction(self._part_emitted(of), batch, device)
 
+    def measure(self, batch: int = 64) -> float:
+        """The time of a call on the current GPU, in seconds: a median, on random signals; reports then show it.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Signals of the call.
+
+        Raises
+        ------
+        TargetError
+            If there is no GPU.
+        """
+        if not torch.cuda.is_available():
+            raise TargetError("calls are timed on a GPU, and torch finds none on this machine")
+        x = torch.randn(batch, *self.spec.input_shape, device="cuda")
+        with torch.no_grad():
+            took = kernels.median_seconds(lambda: self(x))
+        self._measured[batch] = torch.cuda.get_device_name(), took
+        return took
+
     def report(self, batch: int = 64, device: str = "H200") -> str:
-        """Arithmetic, traffic, passes, for a batch on a device the predicted times, and what was chosen, as text."""
-        parts = super().report(), str(self.predict(batch, device)), self._emitted.explain()
+        """Arithmetic, traffic, passes, for a batch on a device the predicted times, and what was chosen, as text.
+
+        With the time that `measure` found for such a batch, if it was called.
+        """
+        measured = ""
+        if batch in self._measured:
+            name, took = self._measured[batch]
+            measured = f"measured  {1e3 * took:.3f} ms on {name}, eager\n"
+        parts = super().report(), str(self.predict(batch, device)), measured, self._emitted.explain()
         return "\n".join(part for part in parts if part)
 
     def asm(self, arch: str) -> str:

@@ -24,6 +24,7 @@ import torch
 from scatc.compiler import load
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.spec import Spec
+from scatc.runtime import kernels
 
 SPEC = Spec(dim=1, shape=600, J=4, Q=2)
 TARGETS = pytest.mark.parametrize("target", ["cuda", "hip"])
@@ -83,8 +84,22 @@ def test_without_a_gpu_a_call_says_so(target: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_tuned() -> None:
-    with pytest.raises(TargetError, match="torch finds none on this machine"):
-        fresh(SPEC, target="cuda").tune()
+    for call in (fresh(SPEC, target="cuda").tune, fresh(SPEC, target="cuda").measure):
+        with pytest.raises(TargetError, match="torch finds none on this machine"):
+            call()
+
+
+def test_reports_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there were a GPU that takes a millisecond."""
+    plan = fresh(SPEC, target="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus")
+    monkeypatch.setattr(torch, "randn", lambda *shape, device: torch.zeros(shape))
+    monkeypatch.setattr(kernels, "median_seconds", lambda call: 1e-3)
+    assert "measured  " not in plan.report(3)
+    assert plan.measure(3) == 1e-3
+    assert "measured  1.000 ms on Abacus, eager\n" in plan.report(3)
+    assert "measured  " not in plan.report(4)
 
 
 @TARGETS
