@@ -9,11 +9,11 @@ import contextlib
 import os
 import stat
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from scatc.runtime.cache import DiskCache
+from scatc.runtime.entry import write_packed
 
 STALE_SECONDS = 3600.0
 """What a writer that was killed has left is removed after so long."""
@@ -81,17 +81,8 @@ class PrivateFolder:
         self.path.mkdir(mode=0o700, exist_ok=True)
         if (problem := self.problem()) is not None:  # somebody else may have made it meanwhile
             raise OSError(problem)
-        path, temporary = self.path / name, self.path / f"tmp.{os.getpid()}.{uuid.uuid4().hex}"
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        path = self.path / name
+        write_packed(path, [data])
         return path
 
     def make_room(self, pattern: str, most: int) -> None:

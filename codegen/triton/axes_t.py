@@ -16,7 +16,7 @@ from scatc.codegen.triton.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.harmonic import slices
 from scatc.codegen.triton.solid import AXES, indented
-from scatc.codegen.triton.solid_t import derivatives, quotient
+from scatc.codegen.triton.solid_t import derivatives, quotient, read_cotangents
 
 TURN = {
     "Z": "*i64",
@@ -121,17 +121,7 @@ def _slopes(code: Code, shape: Turn, samples: range) -> None:
     """From sums of squares to slopes by the norm, of both volumes."""
     count, size = len(shape.powers), shape.kept.size
     code.write("# slopes by the norm")
-    if count:
-        code.write(
-            "place = tl.load(row_of + child)",
-            f"first = cotangent + (2 * pair * paths + place) * {count}",
-            f"second = cotangent + ((2 * pair + 1) * paths + place) * {count}",
-            "a_ratio = tl.load(ratio + 2 * pair)",
-            "b_ratio = tl.load(ratio + 2 * pair + 1, mask=2 * pair + 1 < n, other=0.0)",
-        )
-        for q in range(count):
-            code.write(f"a_weight{q} = tl.load(first + {q})")
-            code.write(f"b_weight{q} = tl.load(second + {q}, mask=2 * pair + 1 < n, other=0.0)")
+    read_cotangents(code, count)
     below: list[Plane] = [None] * len(samples)
     if shape.below is not None:
         code.write(

@@ -85,6 +85,22 @@ def gather(harmonic: Harmonic, shape: Sequence[int]) -> str:
     return str(code)
 
 
+def read_cotangents(code: Code, count: int) -> None:
+    """Of a path's integrals, of so many powers, for both volumes of a pair; and the ratios of their sizes."""
+    if not count:
+        return
+    code.write(
+        "place = tl.load(row_of + child)",
+        f"first = cotangent + (2 * pair * paths + place) * {count}",
+        f"second = cotangent + ((2 * pair + 1) * paths + place) * {count}",
+        "a_ratio = tl.load(ratio + 2 * pair)",
+        "b_ratio = tl.load(ratio + 2 * pair + 1, mask=2 * pair + 1 < n, other=0.0)",
+    )
+    for q in range(count):
+        code.write(f"a_weight{q} = tl.load(first + {q})")
+        code.write(f"b_weight{q} = tl.load(second + {q}, mask=2 * pair + 1 < n, other=0.0)")
+
+
 def slope(shape: Slope) -> str:
     """The statements of slopes, which take the place of the transforms."""
     code, count = Code(), len(shape.powers)
@@ -95,17 +111,7 @@ def slope(shape: Slope) -> str:
         "pair = row % pairs",
         "child = row // pairs * indices + index",
     )
-    if count:
-        code.write(
-            "place = tl.load(row_of + child)",
-            f"first = cotangent + (2 * pair * paths + place) * {count}",
-            f"second = cotangent + ((2 * pair + 1) * paths + place) * {count}",
-            "a_ratio = tl.load(ratio + 2 * pair)",
-            "b_ratio = tl.load(ratio + 2 * pair + 1, mask=2 * pair + 1 < n, other=0.0)",
-        )
-        for q in range(count):
-            code.write(f"a_weight{q} = tl.load(first + {q})")
-            code.write(f"b_weight{q} = tl.load(second + {q}, mask=2 * pair + 1 < n, other=0.0)")
+    read_cotangents(code, count)
     parts = []
     for f in range(shape.filters):
         z = code.let("z", f"tl.load(Z + ({f} * rows + row) * {shape.voxels} + i, mask=inside, other=0)")
