@@ -168,6 +168,6 @@ def _list(numbers: list[int]) -> str:
 
 def names(dtype: str) -> dict[str, Any]:
     """What a dtype is called in C."""
-    if dtype == "float32":
-        return {"real": "float", "suffix": "ps", "intrinsic": "", "sqrt": "sqrtf", "pow": "powf", "itemsize": 4}
-    return {"real": "double", "suffix": "pd", "intrinsic": "d", "sqrt": "sqrt", "pow": "pow", "itemsize": 8}
+    single = {"real": "float", "integer": "int32_t", "suffix": "ps", "intrinsic": "", "sqrt": "sqrtf", "pow": "powf"}
+    double = {"real": "double", "integer": "int64_t", "suffix": "pd", "intrinsic": "d", "sqrt": "sqrt", "pow": "pow"}
+    return {**single, "itemsize": 4} if dtype == "float32" else {**double, "itemsize": 8}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import platform
 import re
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def shares_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- compiled is what the interpreter says --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="vectors of other CPUs have one length")
+@pytest.mark.parametrize("without", ["avx512f", "avx"])
+@EVERY_DTYPE
+def test_shorter_vectors(without: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on CPUs that have no longer ones."""
+    monkeypatch.setenv("SCATC_CC", f"{toolchain.find().command[0]} -mno-{without}")
+    for spec in (Spec(dim=1, shape=300, J=4, Q=2), Spec(dim=2, shape=(20, 17), J=2, L=2)):
+        plan = plan_of(spec, dtype=dtype)
+        assert f"-mno-{without}" in plan.report()
+        x = noise(spec).astype(dtype)
+        assert_agrees(plan, x)
+        g = cotangents_like(plan(x))
+        assert_gradient(plan, x, g, plan.vjp(x, g))
 
 
 @GOLDEN
