@@ -1,6 +1,6 @@
 """Compile every GPU kernel of the benchmarks to machine code, without a GPU, and say what it needs.
 
-    python benchmarks/kernels.py [--arch sm_80 sm_90] [--workers 2]
+    python benchmarks/kernels.py [--arch sm_80 sm_90] [--cases 4096 32x32] [--workers 2]
 
 Kernels compile in processes of their own: large transforms take a minute each, and Triton keeps what it compiled. The
 exit status is 1 if a kernel spills registers, or needs more shared memory than the architecture has.
@@ -22,6 +22,7 @@ CASES = {
     "256x256-J2-L8": scatc.Spec(dim=2, shape=(256, 256), J=2, L=8),
     "32x32-J2-L8": scatc.Spec(dim=2, shape=(32, 32), J=2, L=8),
     "224x224-J3-L8": scatc.Spec(dim=2, shape=(224, 224), J=3, L=8),
+    "128x128x128-J2-L2": scatc.Spec(dim=3, shape=(128, 128, 128), J=2, L=2),
 }
 
 SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10}
@@ -31,10 +32,13 @@ SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--arch", nargs="+", default=list(SHARED), help="architectures")
+    parser.add_argument("--cases", nargs="+", default=[""], metavar="TEXT", help="only those whose names hold a text")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that compile")
     arguments = parser.parse_args()
     wrong = 0
     for name, spec in CASES.items():
+        if not any(text in name for text in arguments.cases):
+            continue
         plan = scatc.compile(spec, target="cuda", cache=False)
         for arch in arguments.arch:
             print(f"{name}, {arch}", flush=True)
