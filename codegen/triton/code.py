@@ -19,6 +19,9 @@ Complex = tuple[str, str]
 
 Plane = Complex | None
 
+MOST_TERMS = 16
+"""Of a sum in one line."""
+
 EXACT = 1e-12
 """Sines and cosines nearer to 0 or 1 are that."""
 
@@ -109,6 +112,13 @@ class Code:
             product = f"{term} * {self.number(factor)}"
             total = self.let("sum", f"{total} + {product}" if total else product)
         return total
+
+    def add_up(self, terms: Sequence[str]) -> str:
+        """The sum of many terms, so few in a line that it can be read."""
+        while len(terms) > MOST_TERMS:
+            groups = (terms[i : i + MOST_TERMS] for i in range(0, len(terms), MOST_TERMS))
+            terms = [self.let("sum", " + ".join(group)) for group in groups]
+        return " + ".join(terms)
 
     # Lists of planes to one tensor and back: a list of 2^k along an axis behind the others.
 

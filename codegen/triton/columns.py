@@ -215,13 +215,13 @@ def _listed(code: Code, columns: Columns, moduli: Moduli) -> None:
 def _total(code: Code, columns: Columns, moduli: Moduli) -> None:
     sums = []
     for group, us in moduli:
-        total = code.let("total", " + ".join(us))
+        total = code.let("total", code.add_up(us))
         if group.count < group.size:
             e = _places(code, group)
             total = code.let("total", f"tl.where({e} < {group.start + group.count}, {total}, 0.0)")
         sums.append(code.let("total", f"tl.sum({total}, 0)"))
     place = f"(child * n + signal) * {columns.width} + x"
-    code.write(f"tl.store(T + {place}, {' + '.join(sums)}, mask=live)")
+    code.write(f"tl.store(T + {place}, {code.add_up(sums)}, mask=live)")
 
 
 def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:

@@ -276,7 +276,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
 
 def _total(code: Code, shape: Shape, moduli: list[str]) -> None:
     code.write(
-        f"total = tl.sum({' + '.join(moduli)}, 1)",
+        f"total = tl.sum({code.add_up(moduli)}, 1)",
         "tl.store(out + signal.to(tl.int64) * paths + tl.load(row + child), total * size, mask=live)",
     )
 
