@@ -1,10 +1,10 @@
-"""Statements of C as text: the vectors of `scatc.codegen.triton.code`, with types and semicolons."""
+"""Statements of C as text: the vectors of `scatc.codegen.code`, with types and semicolons."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scatc.codegen.triton.code import Code
+from scatc.codegen.code import Code
 
 
 class VectorCode(Code):

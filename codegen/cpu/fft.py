@@ -14,9 +14,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from scatc.codegen.code import Plane
 from scatc.codegen.cpu.code import VectorCode
-from scatc.codegen.triton.code import Plane
-from scatc.codegen.triton.fft import dft
+from scatc.codegen.dft import dft
 
 LARGEST_RADIX = 16
 """Of a stage in registers: there are 32 of them, and a number takes two."""

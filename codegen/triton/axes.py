@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.harmonic import Harmonic, slices
 from scatc.codegen.triton.solid import AXES, indented, raised

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
-from scatc.codegen.triton.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.harmonic import slices
 from scatc.codegen.triton.solid import AXES, indented

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.wavelet import PACKED_ROWS, WARPS
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.mixed import THREADS, Group, Stages, mixed_fft, numbers_each
 
 NUMBERS = ("paths", "n", "pairs")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scatc.codegen.triton.code import Code
+from scatc.codegen.code import Code
 from scatc.codegen.triton.harmonic import Harmonic, evaluate
 from scatc.codegen.triton.solid import AXES, BLOCK, product, waves
 

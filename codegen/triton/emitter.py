@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scatc.codegen import Tables
+from scatc.codegen.code import INDENT
 from scatc.codegen.signals import Result, Signal, signals
 from scatc.codegen.slices import shape_text
 from scatc.codegen.triton import tables, wavelet
 from scatc.codegen.triton.choices import Tuned
-from scatc.codegen.triton.code import INDENT
 from scatc.codegen.triton.cost import USUAL, Work, static_work
 from scatc.codegen.triton.kernels import ARGUMENTS, POINTERS, Written, templates
 from scatc.codegen.triton.launch import Launch, Transform

@@ -19,7 +19,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scatc.codegen.triton.code import Code, Complex, number
+from scatc.codegen.code import Code, Complex, number
 from scatc.ir.filters.solid_harmonic import wavelet_norm
 
 MOST_GENERATED = 8

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scatc.codegen.triton.code import Code, Complex, Plane
-from scatc.codegen.triton.fft import dft
+from scatc.codegen.code import Code, Complex, Plane
+from scatc.codegen.dft import dft
 
 MOST_LISTED = 40
 """Longest list, in complex numbers that a thread holds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.mixed import THREADS, Stages, mixed_fft, numbers_each, stages
 
 NUMBERS = ("pairs",)

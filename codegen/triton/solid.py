@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
-from scatc.codegen.triton.code import INDENT, Code, number
+from scatc.codegen.code import INDENT, Code, number
 from scatc.codegen.triton.harmonic import Harmonic, evaluate
 
 BLOCK = 256

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from scatc.codegen.triton.code import Code
+from scatc.codegen.code import Code
 from scatc.codegen.triton.harmonic import Harmonic
 from scatc.codegen.triton.solid import AXES, BLOCK, TINY, TOGETHER, filters, indented, product, raised
 

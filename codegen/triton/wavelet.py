@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scatc.codegen.triton.code import Code, Plane
+from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_ffts
 
 ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}

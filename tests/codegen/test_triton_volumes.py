@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
+from scatc.codegen.code import Code
 from scatc.codegen.triton import axes, axes_t
 from scatc.codegen.triton.axes import Kept
 from scatc.codegen.triton.axis_by_axis import AxisByAxis
 from scatc.codegen.triton.axis_by_axis_t import AxisByAxisT, quickest_gradient
-from scatc.codegen.triton.code import Code
 from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.harmonic import Harmonic, evaluate, slices
 from scatc.codegen.triton.launch import Launch

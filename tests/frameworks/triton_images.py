@@ -14,8 +14,8 @@ from compiled import AGREEMENT, FAINT, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
+from scatc.codegen.code import Code
 from scatc.codegen.triton import kernels, rows
-from scatc.codegen.triton.code import Code
 from scatc.codegen.triton.image_choices import Way
 from scatc.codegen.triton.images import Images
 from scatc.codegen.triton.mixed import mixed_fft, stages

@@ -18,11 +18,12 @@ from compiled import AGREEMENT, FAINT, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
+from scatc.codegen.code import Code
+from scatc.codegen.dft import dft
 from scatc.codegen.signals import Signal
 from scatc.codegen.triton import blocks, matrix, wavelet
 from scatc.codegen.triton.choices import Follow, Line, Tiles, Way
-from scatc.codegen.triton.code import Code
-from scatc.codegen.triton.fft import dft, radices, register_fft
+from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.ways import Choices
 from scatc.compiler import load
 from scatc.ir.errors import TargetError

@@ -1,8 +1,8 @@
 """Statements of a kernel as text: names for results, and complex numbers as pairs of names.
 
-Triton has no complex numbers, and its tensors cannot be indexed: what a kernel holds in registers is a Python list of
-tensors, a *plane* for each index of the list. A plane that is known to be zero is None, and whatever only zeros enter
-is never written.
+What a kernel holds in registers is a list of names, a *plane* for each index of the list: a tensor of Triton, which
+cannot be indexed, or a vector of C. A plane that is known to be zero is None, and whatever only zeros enter is never
+written. What is written here is Triton; `scatc.codegen.cpu.code` writes C.
 """
 
 from __future__ import annotations

@@ -1,0 +1,88 @@
+"""The DFT of a list as straight-line code, for every target that transforms in registers.
+
+Mixed radices after Cooley and Tukey (1965): 4 and 2 while they divide the length, then odd primes. What is written are
+operations of `scatc.codegen.code.Code`, so a number may be whatever a target holds in one name: a tensor of Triton, a
+vector of C.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scatc.codegen.code import Code, Plane
+
+
+def dft(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+    """The DFT over a list, ``y[k] = sum_j x[j] exp(sign 2 pi i j k / n)``, in natural order.
+
+    Radix 4 and 2 while they divide the length, then odd radices; not normalised.
+    """
+    n = len(x)
+    if n == 1:
+        return list(x)
+    if n % 4 == 0:
+        return _radix4(code, x, sign)
+    if n % 2 == 0:
+        return _split(code, x, 2, sign)
+    factor = next(p for p in range(3, n + 1, 2) if n % p == 0)
+    return _odd(code, x, sign) if factor == n else _split(code, x, factor, sign)
+
+
+def _split(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]:
+    """One stage of a given radix within the list, then transforms of the rest."""
+    n, rest = len(x), len(x) // radix
+    columns: list[list[Plane]] = [[] for _ in range(radix)]
+    for j in range(rest):
+        parts = x[j::rest]
+        done = [code.add(*parts), code.subtract(*parts)] if radix == 2 else _odd(code, parts, sign)
+        for q, y in enumerate(done):
+            columns[q].append(code.rotate(y, q * j, n, sign))
+    return _interleave([dft(code, column, sign) for column in columns])
+
+
+def _radix4(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+    n, rest = len(x), len(x) // 4
+    columns: list[list[Plane]] = [[], [], [], []]
+    for j in range(rest):
+        a, b, c, d = x[j::rest]
+        even, odd = code.add(a, c), code.add(b, d)
+        first, second = code.subtract(a, c), code.turn(code.subtract(b, d), sign)
+        done = code.add(even, odd), code.add(first, second), code.subtract(even, odd), code.subtract(first, second)
+        for q, y in enumerate(done):
+            columns[q].append(code.rotate(y, q * j, n, sign))
+    return _interleave([dft(code, column, sign) for column in columns])
+
+
+def _interleave(columns: list[list[Plane]]) -> list[Plane]:
+    """Output ``q + radix * k`` is output k of column q."""
+    return [column[k] for k in range(len(columns[0])) for column in columns]
+
+
+def _odd(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+    """A DFT of odd prime length: cosines of sums and sines of differences of opposite inputs."""
+    n, half = len(x), len(x) // 2
+    sums = [code.add(x[j], x[n - j]) for j in range(1, half + 1)]
+    differences = [code.subtract(x[j], x[n - j]) for j in range(1, half + 1)]
+    live = [j for j in range(half) if sums[j] is not None]
+    if not live:
+        return [x[0]] * n
+    first = x[0]
+    for j in live:
+        first = code.add(first, sums[j])
+    found: list[Plane] = [first, *[None] * (n - 1)]
+    for k in range(1, half + 1):
+        turns = [2 * math.pi * (j + 1) * k / n for j in live]
+        even = [
+            code.combine([(math.cos(t), (sums[j] or ("", ""))[part]) for t, j in zip(turns, live, strict=True)], start)
+            for part, start in enumerate(x[0] or ("", ""))
+        ]
+        odd = [
+            code.combine(
+                [(sign * math.sin(t), (differences[j] or ("", ""))[part]) for t, j in zip(turns, live, strict=True)]
+            )
+            for part in (0, 1)
+        ]
+        found[k] = code.pair(f"{even[0]} - {odd[1]}", f"{even[1]} + {odd[0]}")
+        found[n - k] = code.pair(f"{even[0]} + {odd[1]}", f"{even[1]} - {odd[0]}")
+    return found
