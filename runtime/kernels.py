@@ -15,11 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scatc.codegen.triton import blocks, kernels
+from scatc.codegen.triton import kernels
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines import blocks
+from scatc.codegen.triton.lines.wavelet import Shape, parameters
+from scatc.codegen.triton.lines.wavelet import numbers as names
 from scatc.codegen.triton.tables import twiddles
-from scatc.codegen.triton.wavelet import Shape, parameters
-from scatc.codegen.triton.wavelet import numbers as names
 from scatc.ir.errors import TargetError
 from scatc.runtime.load import load_source
 

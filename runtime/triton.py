@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scatc.codegen import Tables, find_target
-from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines.choices import Tuned
+from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import GRADIENTS, TritonTarget
-from scatc.codegen.triton.wavelet import Shape
 from scatc.ir.errors import TargetError
 from scatc.runtime import kernels
 from scatc.runtime.cache import DiskCache

@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scatc.codegen.triton import wavelet
-from scatc.codegen.triton.wavelet import Shape
+from scatc.codegen.triton.lines import wavelet
+from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.runtime.cache import DiskCache
 
 Timer = Callable[[Shape], float]

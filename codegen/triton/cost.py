@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2
 
-from scatc.codegen.triton.blocks import Cut
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.matrix import Matrix
-from scatc.codegen.triton.wavelet import Shape
+from scatc.codegen.triton.lines.blocks import Cut
+from scatc.codegen.triton.lines.matrix import Matrix
+from scatc.codegen.triton.lines.wavelet import Shape
 
 COMPLEX, REAL = 8, 4
 """Bytes of a number."""

@@ -1,6 +1,6 @@
 """What all GPU programs share: a module of kernels, and functions of tensors that launch them.
 
-A subclass for each dimension (`lines.py`, ...) walks the tree of signals and says what is launched.
+A subclass for each dimension (`lines/walk.py`, ...) walks the tree of signals and says what is launched.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from scatc.codegen import Tables
 from scatc.codegen.code import INDENT
 from scatc.codegen.signals import Result, Signal, signals
 from scatc.codegen.slices import shape_text
-from scatc.codegen.triton import tables, wavelet
-from scatc.codegen.triton.choices import Tuned
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import USUAL, Work, static_work
 from scatc.codegen.triton.kernels import ARGUMENTS, POINTERS, Written, templates
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.lines import wavelet
+from scatc.codegen.triton.lines.choices import Tuned
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node

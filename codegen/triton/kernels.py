@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import jinja2
 
-from scatc.codegen.triton import blocks, matrix, wavelet
+from scatc.codegen.triton.lines import blocks, matrix, wavelet
 
 
 @lru_cache(maxsize=1)

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.codegen.triton.harmonic import Harmonic
-from scatc.codegen.triton.wavelet import Shape
+from scatc.codegen.triton.lines.wavelet import Shape
+from scatc.codegen.triton.volumes.harmonic import Harmonic
 from scatc.ir.filters import Band, banks
 from scatc.ir.filters.solid_harmonic import SolidHarmonicBank, wave_numbers
 from scatc.ir.geometry import Padding, extension_index

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
-from scatc.codegen.triton.axis_by_axis import quickest
-from scatc.codegen.triton.axis_by_axis_t import quickest_gradient
-from scatc.codegen.triton.choices import Tuned
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.images import Images
-from scatc.codegen.triton.lines import Lines
+from scatc.codegen.triton.images.walk import Images
+from scatc.codegen.triton.lines.choices import Tuned
+from scatc.codegen.triton.lines.walk import Lines
+from scatc.codegen.triton.volumes.axis_by_axis import quickest
+from scatc.codegen.triton.volumes.axis_by_axis_t import quickest_gradient
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options

@@ -16,16 +16,19 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from scatc.codegen import find_target
-from scatc.codegen.triton import blocks, columns, image_tables, rows, tables, wavelet
-from scatc.codegen.triton.choices import Way
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import DEVICES
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.fft import LARGEST_RADIX, radices
+from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import tables as image_tables
+from scatc.codegen.triton.images.mixed import MOST_LISTED, MOST_SECOND, Stages, groups, stages
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.lines import Lines
-from scatc.codegen.triton.mixed import MOST_LISTED, MOST_SECOND, Stages, groups, stages
+from scatc.codegen.triton.lines import blocks, wavelet
+from scatc.codegen.triton.lines.choices import Way
+from scatc.codegen.triton.lines.spans import WIDEST, reach, thinning, thinning_reach
+from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.predict import prediction
-from scatc.codegen.triton.spans import WIDEST, reach, thinning, thinning_reach
 from scatc.codegen.triton.target import TritonTarget
 from scatc.ir.filters import banks
 from scatc.ir.options import Options

@@ -15,18 +15,18 @@ from strategies import specs
 
 from scatc.codegen import find_target
 from scatc.codegen.code import Code
-from scatc.codegen.triton import axes, axes_t
-from scatc.codegen.triton.axes import Kept
-from scatc.codegen.triton.axis_by_axis import AxisByAxis
-from scatc.codegen.triton.axis_by_axis_t import AxisByAxisT, quickest_gradient
 from scatc.codegen.triton.cost import DEVICES
-from scatc.codegen.triton.harmonic import Harmonic, evaluate, slices
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.predict import prediction
-from scatc.codegen.triton.solid import raised
 from scatc.codegen.triton.target import TritonTarget
-from scatc.codegen.triton.volumes import Volumes
-from scatc.codegen.triton.volumes_t import VolumesT
+from scatc.codegen.triton.volumes import axes, axes_t
+from scatc.codegen.triton.volumes.axes import Kept
+from scatc.codegen.triton.volumes.axis_by_axis import AxisByAxis
+from scatc.codegen.triton.volumes.axis_by_axis_t import AxisByAxisT, quickest_gradient
+from scatc.codegen.triton.volumes.harmonic import Harmonic, evaluate, slices
+from scatc.codegen.triton.volumes.solid import raised
+from scatc.codegen.triton.volumes.walk import Volumes
+from scatc.codegen.triton.volumes.walk_t import VolumesT
 from scatc.ir.filters.solid_harmonic import SolidHarmonicBank, wave_numbers
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec

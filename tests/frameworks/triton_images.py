@@ -15,10 +15,11 @@ from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
 from scatc.codegen.code import Code
-from scatc.codegen.triton import kernels, rows
-from scatc.codegen.triton.image_choices import Way
-from scatc.codegen.triton.images import Images
-from scatc.codegen.triton.mixed import mixed_fft, stages
+from scatc.codegen.triton import kernels
+from scatc.codegen.triton.images import rows
+from scatc.codegen.triton.images.choices import Way
+from scatc.codegen.triton.images.mixed import mixed_fft, stages
+from scatc.codegen.triton.images.walk import Images
 from scatc.codegen.triton.tables import twiddles
 from scatc.ir.spec import Spec
 from scatc.runtime.load import load_source

@@ -21,10 +21,10 @@ from oracle import order_errors
 from scatc.codegen.code import Code
 from scatc.codegen.dft import dft
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import blocks, matrix, wavelet
-from scatc.codegen.triton.choices import Follow, Line, Tiles, Way
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.ways import Choices
+from scatc.codegen.triton.lines import blocks, matrix, wavelet
+from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
+from scatc.codegen.triton.lines.ways import Choices
 from scatc.compiler import load
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec

@@ -9,14 +9,16 @@ import pytest
 import triton
 from compiled import fresh
 
-from scatc.codegen.triton import columns, image_kernels, kernels, rows
-from scatc.codegen.triton.blocks import Cut, Thin
-from scatc.codegen.triton.choices import Tiles, Way
-from scatc.codegen.triton.columns import Columns
+from scatc.codegen.triton import kernels
+from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import kernels as image_kernels
+from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.mixed import Stages
+from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.mixed import Stages
-from scatc.codegen.triton.rows import Rows
-from scatc.codegen.triton.wavelet import default
+from scatc.codegen.triton.lines.blocks import Cut, Thin
+from scatc.codegen.triton.lines.choices import Tiles, Way
+from scatc.codegen.triton.lines.wavelet import default
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
 from scatc.runtime.kernels import Resources, alone, resources

@@ -14,8 +14,8 @@ from compiled import AGREEMENT, FAINT, assert_agrees, by_path, expected, fresh
 from frameworks_support import KINDS, signals_of
 from oracle import order_errors
 
-from scatc.codegen.triton import axes, axis_by_axis, harmonic
-from scatc.codegen.triton.axis_by_axis import AxisByAxis, WithEdges
+from scatc.codegen.triton.volumes import axes, axis_by_axis, harmonic
+from scatc.codegen.triton.volumes.axis_by_axis import AxisByAxis, WithEdges
 from scatc.ir.errors import CompileError
 from scatc.ir.spec import Spec
 
@@ -158,7 +158,7 @@ def test_filters_as_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Degrees that are large for this test are not computed in kernels."""
     spec = Spec(dim=3, shape=(12, 12, 12), J=1, L=2, order=1, sigma_0=1.5)
     computed = fresh(spec, target="cuda")
-    monkeypatch.setattr("scatc.codegen.triton.volumes.MOST_GENERATED", 0)
+    monkeypatch.setattr("scatc.codegen.triton.volumes.walk.MOST_GENERATED", 0)
     read = fresh(spec, target="cuda")
     assert "filters_3" in read._compiled.tables
     assert "filters_3" not in computed._compiled.tables

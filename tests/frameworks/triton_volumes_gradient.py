@@ -13,8 +13,8 @@ from compiled import fresh
 from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like
 
-from scatc.codegen.triton import axes
-from scatc.codegen.triton.axis_by_axis_t import AxisByAxisT
+from scatc.codegen.triton.volumes import axes
+from scatc.codegen.triton.volumes.axis_by_axis_t import AxisByAxisT
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
 
@@ -83,7 +83,7 @@ def test_selected_paths_alone() -> None:
 
 
 def test_filters_as_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scatc.codegen.triton.volumes.MOST_GENERATED", 0)
+    monkeypatch.setattr("scatc.codegen.triton.volumes.walk.MOST_GENERATED", 0)
     plan, x = fresh(SMALL, target="cuda"), noise(SMALL, 2)
     g = cotangents_like(plan(torch.from_numpy(x)).numpy())
     found = plan.vjp(torch.from_numpy(x), torch.from_numpy(g)).numpy()

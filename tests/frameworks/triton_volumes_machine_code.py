@@ -7,7 +7,7 @@ import os
 import pytest
 from compiled import fresh
 
-from scatc.codegen.triton.axis_by_axis import AxisByAxis, WithEdges
+from scatc.codegen.triton.volumes.axis_by_axis import AxisByAxis, WithEdges
 from scatc.ir.spec import Spec
 
 assert os.environ.get("TRITON_INTERPRET") != "1"

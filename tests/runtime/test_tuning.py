@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scatc.codegen.triton import wavelet
-from scatc.codegen.triton.wavelet import Shape
+from scatc.codegen.triton.lines import wavelet
+from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.runtime.tuning import LEAST_HELD, MOST_HELD, candidates, digest, fits, tune
 
 SHAPES = [

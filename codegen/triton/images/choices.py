@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import columns, image_cost, image_tables, rows
-from scatc.codegen.triton.columns import Columns
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
-from scatc.codegen.triton.image_tables import Array
-from scatc.codegen.triton.mixed import stages
-from scatc.codegen.triton.rows import Rows
+from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import cost as image_cost
+from scatc.codegen.triton.images import tables as image_tables
+from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.mixed import stages
+from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.tables import Array
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.mixed import THREADS, Group, Stages, mixed_fft, numbers_each
+from scatc.codegen.triton.images.mixed import THREADS, Group, Stages, mixed_fft, numbers_each
 
 NUMBERS = ("paths", "n", "pairs")
 """The last arguments of a kernel: rows of the output, the batch."""

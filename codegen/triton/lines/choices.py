@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import matrix, tables, wavelet
-from scatc.codegen.triton.blocks import Blocks
-from scatc.codegen.triton.spans import Thinning
+from scatc.codegen.triton import tables
+from scatc.codegen.triton.lines import matrix, wavelet
+from scatc.codegen.triton.lines.blocks import Blocks
+from scatc.codegen.triton.lines.spans import Thinning
 from scatc.ir.filters import banks
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec

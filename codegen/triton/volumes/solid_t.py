@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import prod
 
 from scatc.codegen.code import Code
-from scatc.codegen.triton.harmonic import Harmonic
-from scatc.codegen.triton.solid import AXES, BLOCK, TINY, TOGETHER, filters, indented, product, raised
+from scatc.codegen.triton.volumes.harmonic import Harmonic
+from scatc.codegen.triton.volumes.solid import AXES, BLOCK, TINY, TOGETHER, filters, indented, product, raised
 
 GATHER = {"Y": "*i64", **{f"{axis}_waves": "*fp32" for axis in AXES}, "G": "*i64", "rows": "i32"}
 """Arguments of sums over filters, and their types."""

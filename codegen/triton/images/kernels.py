@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scatc.codegen.triton import columns, kernels, rows
+from scatc.codegen.triton import kernels
+from scatc.codegen.triton.images import columns, rows
 from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import axes, axes_t, solid, tables
-from scatc.codegen.triton.axes import Along, Begin, Box, First, Kept, Last
-from scatc.codegen.triton.axes_cost import plane_work, work
-from scatc.codegen.triton.axes_t import Finish, Gather, Turn
-from scatc.codegen.triton.choices import Tuned
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
-from scatc.codegen.triton.edges import EDGE, Edge, edge
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.volumes import Volumes
+from scatc.codegen.triton.lines.choices import Tuned
+from scatc.codegen.triton.volumes import axes, axes_t, solid
+from scatc.codegen.triton.volumes.axes import Along, Begin, Box, First, Kept, Last
+from scatc.codegen.triton.volumes.axes_cost import plane_work, work
+from scatc.codegen.triton.volumes.axes_t import Finish, Gather, Turn
+from scatc.codegen.triton.volumes.edges import EDGE, Edge, edge
+from scatc.codegen.triton.volumes.walk import Volumes
 from scatc.ir.nodes import Fold
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from scatc.codegen.code import INDENT, Code, number
-from scatc.codegen.triton.harmonic import Harmonic, evaluate
+from scatc.codegen.triton.volumes.harmonic import Harmonic, evaluate
 
 BLOCK = 256
 """Voxels that a program has at a time."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.code import Code
-from scatc.codegen.triton.harmonic import Harmonic, evaluate
-from scatc.codegen.triton.solid import AXES, BLOCK, product, waves
+from scatc.codegen.triton.volumes.harmonic import Harmonic, evaluate
+from scatc.codegen.triton.volumes.solid import AXES, BLOCK, product, waves
 
 EDGE = {"X": "*i64", **{f"{axis}_waves": "*fp32" for axis in AXES}, "E": "*i64", "rows": "i32"}
 """Arguments, and their types."""

@@ -12,12 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import columns, image_tables, rows, tables
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import BLOCK, Emitter, power
-from scatc.codegen.triton.image_choices import ImageChoices, Product, Way, product
-from scatc.codegen.triton.image_cost import columns_work, rows_work, static_work
-from scatc.codegen.triton.image_kernels import ARGUMENTS, of_columns, of_rows
+from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import tables as image_tables
+from scatc.codegen.triton.images.choices import ImageChoices, Product, Way, product
+from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work
+from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.ir.nodes import Pad

@@ -1,6 +1,6 @@
 """Launches for pieces of transforms of lines: blocks of long signals, and leaves of several parents.
 
-`lines.py` walks the tree and says which signal takes which way; here is how the newer of these are written down.
+`walk.py` walks the tree and says which signal takes which way; here is how the newer of these are written down.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import blocks as cutting
-from scatc.codegen.triton import tables, wavelet
-from scatc.codegen.triton.blocks import Blocks, Cut, Thin
-from scatc.codegen.triton.choices import Choice, Line
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import USUAL
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.together import Group, Together, choose
-from scatc.codegen.triton.ways import MANY
+from scatc.codegen.triton.lines import blocks as cutting
+from scatc.codegen.triton.lines import wavelet
+from scatc.codegen.triton.lines.blocks import Blocks, Cut, Thin
+from scatc.codegen.triton.lines.choices import Choice, Line
+from scatc.codegen.triton.lines.together import Group, Together, choose
+from scatc.codegen.triton.lines.ways import MANY
 
 
 class Pieces(Emitter):

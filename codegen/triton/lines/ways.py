@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import blocks, matrix, tables, wavelet
-from scatc.codegen.triton.blocks import Blocks
-from scatc.codegen.triton.choices import Choice, Follow, Line, Spectrum, Tiles, Tuned, Way, held_bins
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import (
     COMPLEX,
     REAL,
@@ -27,7 +25,10 @@ from scatc.codegen.triton.cost import (
     wavelet_work,
 )
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.spans import Span, Thinning, reach, spans, thinning
+from scatc.codegen.triton.lines import blocks, matrix, wavelet
+from scatc.codegen.triton.lines.blocks import Blocks
+from scatc.codegen.triton.lines.choices import Choice, Follow, Line, Spectrum, Tiles, Tuned, Way, held_bins
+from scatc.codegen.triton.lines.spans import Span, Thinning, reach, spans, thinning
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.wavelet import PACKED_ROWS, WARPS
+from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS
 
 LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
 """Samples of a block, as there are to choose from."""

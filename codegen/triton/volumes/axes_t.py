@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.harmonic import slices
-from scatc.codegen.triton.solid import AXES, indented
-from scatc.codegen.triton.solid_t import derivatives, quotient, read_cotangents
+from scatc.codegen.triton.volumes.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
+from scatc.codegen.triton.volumes.harmonic import slices
+from scatc.codegen.triton.volumes.solid import AXES, indented
+from scatc.codegen.triton.volumes.solid_t import derivatives, quotient, read_cotangents
 
 TURN = {
     "Z": "*i64",

@@ -10,14 +10,15 @@ from collections.abc import Iterable
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import matrix, tables, wavelet
-from scatc.codegen.triton.blocks import Blocks, Cut, Thin
-from scatc.codegen.triton.choices import Line, Way, thin_weights
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, Work, cut_work, matrix_work, thin_work, wavelet_work
 from scatc.codegen.triton.emitter import BLOCK, power
 from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.pieces import Pieces
+from scatc.codegen.triton.lines import matrix, wavelet
+from scatc.codegen.triton.lines.blocks import Blocks, Cut, Thin
+from scatc.codegen.triton.lines.choices import Line, Way, thin_weights
+from scatc.codegen.triton.lines.pieces import Pieces
 from scatc.ir.nodes import Pad
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import wavelet
-from scatc.codegen.triton.choices import Tuned, Way
 from scatc.codegen.triton.cost import REAL, USUAL
-from scatc.codegen.triton.ways import MANY, Choices
+from scatc.codegen.triton.lines import wavelet
+from scatc.codegen.triton.lines.choices import Tuned, Way
+from scatc.codegen.triton.lines.ways import MANY, Choices
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.mixed import THREADS, Stages, mixed_fft, numbers_each, stages
+from scatc.codegen.triton.images.mixed import THREADS, Stages, mixed_fft, numbers_each, stages
 
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""

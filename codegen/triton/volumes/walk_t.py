@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import solid, solid_t
 from scatc.codegen.triton.cost import COMPLEX, Work
-from scatc.codegen.triton.harmonic import Harmonic
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.solid_cost import gather_work, slope_work
-from scatc.codegen.triton.volumes import Volumes
+from scatc.codegen.triton.volumes import solid, solid_t
+from scatc.codegen.triton.volumes.harmonic import Harmonic
+from scatc.codegen.triton.volumes.solid_cost import gather_work, slope_work
+from scatc.codegen.triton.volumes.walk import Volumes
 
 
 class ThereAndBack(Volumes):

@@ -1,4 +1,4 @@
-"""Gradients of transforms of volumes whose axes fit the registers; `volumes_t.py` has the equations.
+"""Gradients of transforms of volumes whose axes fit the registers; `walk_t.py` has the equations.
 
 What the kernels look like is in `axes.py` (there) and `axes_t.py` (back).
 """
@@ -6,12 +6,12 @@ What the kernels look like is in `axes.py` (there) and `axes_t.py` (back).
 from __future__ import annotations
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton import axes
-from scatc.codegen.triton.axes import Along, First, Kept
-from scatc.codegen.triton.axes_t import Finish, Gather, Turn
-from scatc.codegen.triton.axis_by_axis import AxisByAxis, possible, predicted
-from scatc.codegen.triton.volumes import Volumes
-from scatc.codegen.triton.volumes_t import ThereAndBack, VolumesT
+from scatc.codegen.triton.volumes import axes
+from scatc.codegen.triton.volumes.axes import Along, First, Kept
+from scatc.codegen.triton.volumes.axes_t import Finish, Gather, Turn
+from scatc.codegen.triton.volumes.axis_by_axis import AxisByAxis, possible, predicted
+from scatc.codegen.triton.volumes.walk import Volumes
+from scatc.codegen.triton.volumes.walk_t import ThereAndBack, VolumesT
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.wavelet import ROWS as TILES
-from scatc.codegen.triton.wavelet import WARPS
+from scatc.codegen.triton.lines.wavelet import ROWS as TILES
+from scatc.codegen.triton.lines.wavelet import WARPS
 
 LEAST, MOST = 1 << 14, 1 << 22
 """The lengths that this is for: shorter ones fit the registers, longer ones have columns that do not."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log2
 
-from scatc.codegen.triton import solid
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
-from scatc.codegen.triton.harmonic import Harmonic
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.solid_t import Slope
+from scatc.codegen.triton.volumes import solid
+from scatc.codegen.triton.volumes.harmonic import Harmonic
+from scatc.codegen.triton.volumes.solid_t import Slope
 
 PAIR = 2
 """Volumes that share one complex number."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import log2
 
-from scatc.codegen.triton.axes import Along, Begin, First, Last
-from scatc.codegen.triton.axes_t import Finish, Gather, Turn
 from scatc.codegen.triton.cost import COMPLEX, INSTRUCTIONS, REAL, Work
-from scatc.codegen.triton.edges import Edge
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.solid_cost import PAIR
+from scatc.codegen.triton.volumes.axes import Along, Begin, First, Last
+from scatc.codegen.triton.volumes.axes_t import Finish, Gather, Turn
+from scatc.codegen.triton.volumes.edges import Edge
+from scatc.codegen.triton.volumes.solid_cost import PAIR
 
 
 def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | Finish | Edge) -> Work:

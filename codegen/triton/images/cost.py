@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import prod
 
 from scatc.codegen.triton import cost
-from scatc.codegen.triton.columns import Columns
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.rows import Rows
 
 
 def static_work(step: Launch | Transform) -> Work:

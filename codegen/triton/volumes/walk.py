@@ -11,13 +11,14 @@ from math import prod
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import solid, tables
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.emitter import Emitter, power
-from scatc.codegen.triton.harmonic import MOST_GENERATED, Harmonic
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.solid_cost import PAIR, norm_work, product_work, static_work, transform_work
+from scatc.codegen.triton.volumes import solid
+from scatc.codegen.triton.volumes.harmonic import MOST_GENERATED, Harmonic
+from scatc.codegen.triton.volumes.solid_cost import PAIR, norm_work, product_work, static_work, transform_work
 from scatc.ir.filters import banks
 from scatc.ir.filters.solid_harmonic import SolidHarmonicBank
 from scatc.ir.nodes import Fold, Modulus

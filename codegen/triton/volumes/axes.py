@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.harmonic import Harmonic, slices
-from scatc.codegen.triton.solid import AXES, indented, raised
+from scatc.codegen.triton.volumes.harmonic import Harmonic, slices
+from scatc.codegen.triton.volumes.solid import AXES, indented, raised
 
 LEAST, MOST = 16, 512
 """Lengths of an axis."""

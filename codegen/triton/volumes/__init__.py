@@ -1,0 +1,1 @@
+"""Transforms of volumes by GPU kernels, and their gradients."""
