@@ -31,7 +31,7 @@ PLANS: MemoryCache[Plan] = MemoryCache(64)
 
 def find_plan(spec: Spec, target: Target, options: Options) -> Plan:
     """The plan of a spec: out of memory, from the disk, or compiled."""
-    key = _key(spec, target, options)
+    key = plan_key(spec, target, options)
     return PLANS.get_or_create(key, lambda: make_plan(_through_disk(key, spec, target, options)))
 
 
@@ -80,7 +80,8 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def _key(spec: Spec, target: Target, options: Options) -> str:
+def plan_key(spec: Spec, target: Target, options: Options) -> str:
+    """The name of a plan in the caches."""
     kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
     versions = {name: installed_version(name) for name in ("scatc", *target.requires)}
     versions |= {"code": _code_digest(), "layout": str(FORMAT)}

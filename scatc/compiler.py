@@ -20,6 +20,7 @@ from scatc.runtime.choice import find_cpu_plan
 from scatc.runtime.driver import build, find_plan, installed_version
 from scatc.runtime.plan import Plan, Record, make_plan
 from scatc.runtime.store import from_entry, read_entry
+from scatc.runtime.trials import tuned
 from scatc.runtime.workers import MOST_WORKERS, default_workers
 
 Select = Callable[[PathRow], bool] | Iterable[Path]
@@ -34,6 +35,7 @@ def compile(
     workers: int | None = None,
     select: Select | None = None,
     save: str | None = None,
+    tune: bool | int = False,
     cache: bool = True,
 ) -> Plan:
     """Compile a transform.
@@ -57,8 +59,12 @@ def compile(
         of all orders; the rest is computed again. By default nothing, unless keeping more is predicted to spare a tenth
         of the time, within a bound on memory. JAX and TensorFlow differentiate by themselves: they keep the input, and
         nothing else can be asked for.
+    tune : bool or int, optional
+        Whether to time alternatives on this machine and take the quickest, instead of what is predicted to be that;
+        an int is the number of signals of the calls that it is for. That takes seconds (on a GPU minutes) the first
+        time; the choice is kept in the disk cache, for this kind of CPU, or this GPU.
     cache : bool, optional
-        Whether plans may come from, and go to, the memory and disk caches.
+        Whether plans, and what was tuned, may come from, and go to, the memory and disk caches.
 
     Returns
     -------
@@ -68,9 +74,9 @@ def compile(
     ------
     CompileError
         If the options cannot be met: an unknown dtype or path, an empty selection, too small a memory limit, or a
-        memory limit or workers for a target whose framework sees to both.
+        memory limit or workers for a target whose framework sees to both, or `tune` for one that has no alternatives.
     TargetError
-        If there is no such target, or its framework is not installed.
+        If there is no such target, its framework is not installed, or `tune` is for a GPU that is not there.
     """
     if not isinstance(spec, Spec):
         raise TypeError(f"spec must be a scatc.Spec, got {type(spec).__name__}")
@@ -88,7 +94,11 @@ def compile(
         machine=emitter.machine(fft.provider()),
         save=save,
     )
-    return find_plan(spec, emitter, options) if cache else make_plan(build(spec, emitter, options))
+    batch = _positive("tune", None if isinstance(tune, bool | np.bool_) else tune)
+    if tune and emitter.scheduled:
+        options = tuned(spec, emitter, options, batch, keep=cache)
+    plan = find_plan(spec, emitter, options) if cache else make_plan(build(spec, emitter, options))
+    return _tuned_on_device(plan, tune, batch) if tune and not emitter.scheduled else plan
 
 
 def compile_for_arrays(spec: Spec, dtype: Any = "float32") -> Plan:
@@ -121,6 +131,17 @@ def load(path: str | os.PathLike[str]) -> Plan:
     entry = read_entry(path)
     record = Record(f"read from {os.fspath(path)}", time.perf_counter() - start)
     return make_plan(from_entry(entry, installed_version("scatc"), record))
+
+
+def _tuned_on_device(plan: Plan, tune: int, batch: int | None) -> Plan:
+    """A plan for GPUs whose kernels were timed there."""
+    device_tune: Callable[..., Plan] | None = getattr(plan, "tune", None)
+    if device_tune is None:
+        raise CompileError(
+            f"tune={tune!r} is not possible with target={plan.target!r}, whose framework runs what is emitted as it "
+            "likes; leave tune out, or use target='numpy', 'cpu', 'cuda' or 'hip'"
+        )
+    return device_tune() if batch is None else device_tune(batch)
 
 
 def _refuse(target: str, **given: Any) -> None:

@@ -18,6 +18,9 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
 
+MATRIX_FLOPS, DFT_FLOPS = 2.0, 1.2
+"""Of an operation on vectors: nearly all of a product with a matrix are fused, few of a transform."""
+
 
 class Coefficients:
     """The statements of results: from the signal at `v` to `out`.
@@ -100,8 +103,9 @@ class Coefficients:
         """Averages along columns by whatever is cheaper, and how many of them come before those that are kept."""
         n, kept, tolerance = grid.shape[axis], result.kept[axis], self.options.tolerance
         together, price = tables.group(grid, signal.level, axis, result.by, kept, self.spec, tolerance)
-        m = n >> result.by
-        if price <= fft.operations(n) / 2 + fft.operations(m) / 2 + n + 2 * m:
+        m, machine = n >> result.by, self.options.machine
+        transforms = fft.operations(n) / 2 + fft.operations(m) / 2 + n + 2 * m
+        if MATRIX_FLOPS * price / machine.matmul_rate <= DFT_FLOPS * transforms / machine.fft_rate:
             image, width, stride = source.split(", ")
             name = self.functions.average_columns(together)
             matrix = self._average(signal, grid, result, axis, together)

@@ -16,8 +16,8 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
 
-GROUP_BYTES = 192 << 10
-"""Moduli that are computed before their children: so many that they stay in the L2 cache."""
+GROUP_SHARE = 3 / 16
+"""Of the cache, for moduli that are computed before their children: so many that they stay there."""
 
 MOST_GROUPED = 16
 
@@ -126,7 +126,9 @@ class Emitter:
         assert isinstance(weights, Modulus)
         filters = self._filters if grid.kind != "volume" else self._terms
         apply = filters(fold, signal.fold, grid, parent, weights.weights)
-        group = max(1, min(MOST_GROUPED, GROUP_BYTES // (self.itemsize * grid.size)))
+        group = max(
+            1, min(MOST_GROUPED, int(GROUP_SHARE * self.options.machine.cache_bytes) // (self.itemsize * grid.size))
+        )
         if signal.children:
             group += group % 2
         node = SimpleNamespace(
