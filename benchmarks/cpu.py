@@ -3,6 +3,7 @@
     python benchmarks/cpu.py                                  # everything; a quarter of an hour on two cores
     python benchmarks/cpu.py --cases 2d --rounds 5 --threads 1 --json result.json
     python benchmarks/cpu.py --target numpy cpu               # both of our targets, beside the incumbent
+    python benchmarks/cpu.py --plot ratios.svg                # draws the ratios, too
 
 The incumbent needs old packages and gets an environment of its own, made at the first run in
 ``benchmarks/.venv-kymatio``. Per case: the medians, the median of the ratios of neighbouring runs, the rate of Fourier
@@ -16,7 +17,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
+import pictures
 import turns
 from cases import Case
 from turns import Remote, Row
@@ -42,7 +45,8 @@ def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) ->
         row["ratio"] = {name: turns.ratio(seconds, name) for name in ours}
         row["ratio_of_best"] = {name: turns.ratio_of_best(seconds, name) for name in ours}
         row["relative_difference"] = turns.differences(case, sides)
-    row["peak_bytes"] = turns.peaks(case, list(seconds), "forward", options)
+    if not options.no_memory:
+        row["peak_bytes"] = turns.peaks(case, list(seconds), "forward", options)
     return row
 
 
@@ -53,8 +57,8 @@ def printed(row: Row) -> str:
 
 
 def _printed(row: Row, name: str) -> str:
-    memory = {side: peak["forward"] for side, peak in row["peak_bytes"].items()}
-    saved = memory["kymatio"] / max(memory[name], 1) if "ratio" in row else math.nan
+    memory = {side: peak["forward"] for side, peak in row.get("peak_bytes", {}).items()}
+    saved = memory["kymatio"] / max(memory[name], 1) if "ratio" in row and memory else math.nan
     rate = share = math.nan
     if name:
         took, alone = row["median_seconds"][name], row["transforms"]
@@ -99,9 +103,16 @@ def main() -> None:
     parser.add_argument(
         "--target", nargs="+", choices=SIDES, default=["auto"], help="ours (default: auto, what the classes choose)"
     )
+    parser.add_argument("--no-memory", action="store_true", help="measure no memory, which takes longer than the rest")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios there (.svg, .png or .pdf)")
     options = parser.parse_args()
     ours = [SIDES[target] for target in dict.fromkeys(options.target)]
-    turns.compare(ours, options, measure, printed, turns.line(HEADER, WIDTHS), total)
+
+    def draw(rows: Sequence[Row]) -> None:
+        if options.plot and "ratio" in rows[0]:
+            pictures.ratios(rows, options.plot)
+
+    turns.compare(ours, options, measure, printed, turns.line(HEADER, WIDTHS), total, draw)
 
 
 if __name__ == "__main__":

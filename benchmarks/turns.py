@@ -226,8 +226,9 @@ def compare(
     report: Callable[[Row], str],
     header: str,
     total: Callable[[Sequence[Row]], tuple[Any, str]],
+    draw: Callable[[Sequence[Row]], None] | None = None,
 ) -> None:
-    """Measure the chosen cases, print the table and what holds over all of it, and write the figures down."""
+    """Measure the chosen cases, print the table and what holds over all of it, write the figures down, and draw."""
     names = {None: [*ours, "kymatio"], "scatc": list(ours), "kymatio": ["kymatio"]}[options.only]
     chosen = [case for case in CASES if any(text in case.name for text in options.cases)]
     rows: list[Row] = []
@@ -259,5 +260,7 @@ def compare(
             {**figures, "versions": about, "cases": rows, "failed": failed, "summary": found}, indent=1
         )
         options.json.write_text(written + "\n", encoding="utf-8")
+    if draw and rows:
+        draw(rows)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

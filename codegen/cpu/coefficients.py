@@ -13,6 +13,7 @@ from scatc.codegen.cpu.functions import Functions
 from scatc.codegen.cpu.layout import Grid, padded
 from scatc.codegen.signals import Result, Signal
 from scatc.ir.filters import banks
+from scatc.ir.lowpass import taps
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -20,6 +21,9 @@ from scatc.ir.text import print_node
 
 MATRIX_FLOPS, DFT_FLOPS = 2.0, 1.2
 """Of an operation on vectors: nearly all of a product with a matrix are fused, few of a transform."""
+
+TRANSPOSED = 6
+"""Operations on vectors that add up the lanes of a sum, when many are transposed together."""
 
 
 class Coefficients:
@@ -70,9 +74,19 @@ class Coefficients:
         if result.kind == "raw":
             return [*before, *self._raw(result, source, stride)]
         if len(shape) == 1:
-            line = self._average(signal, grid, result, 0, self.functions.lanes)
-            return [*before, f"average_line({source}, {columns}, {line}, {result.kept[0]}, out);"]
+            return [*before, self._line(signal, grid, result, f"{source}, {columns}")]
         return [*before, *self._image(signal, grid, result, scratch, f"{source}, {{}}, {stride}")]
+
+    def _line(self, signal: Signal, grid: Grid, result: Result, source: str) -> str:
+        """Averages of a line by whatever is cheaper: window by window, or a matrix for as many as a vector has."""
+        (n,), lanes, kept = grid.shape, self.functions.lanes, result.kept[0]
+        reach = min(taps(self.spec, signal.level, 0, self.options.tolerance), n)
+        windows = kept * (padded(reach, lanes) // lanes + TRANSPOSED)
+        matrix = -(-kept // lanes) * min(((lanes - 1) << result.by) + reach, n)
+        if windows >= matrix:
+            return f"average_line({source}, {self._average(signal, grid, result, 0, lanes)}, {kept}, out);"
+        # whole vectors of weights, with zeros at the end
+        return f"average_windows({source}, {self._average(signal, grid, result, 0, 1, lanes)}, {kept}, out);"
 
     def _image(self, signal: Signal, grid: Grid, result: Result, scratch: int, source: str) -> list[str]:
         """Along columns, flipped, and along columns again."""
@@ -125,7 +139,7 @@ class Coefficients:
             f"    memcpy(out + p * {wide}, {source} + (p + {top}) * {stride} + {left}, {wide} * sizeof(real));",
         ]
 
-    def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int) -> str:
+    def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int, multiple: int = 1) -> str:
         """The arguments that say how an axis is averaged: where windows begin, how far they move, matrix, length."""
         found = tables.average(
             self.spec,
@@ -137,6 +151,6 @@ class Coefficients:
             together,
             self.options.tolerance,
         )
-        name = f"phi{signal.level}_{axis}_{together}"
-        self.tables[name] = np.ascontiguousarray(found.a.astype(self.options.dtype))
-        return f"{found.start}, {found.step}, c->tables[{name}], {found.a.shape[0]}"
+        name, a = f"phi{signal.level}_{axis}_{together}", np.pad(found.a, ((0, -len(found.a) % multiple), (0, 0)))
+        self.tables[name] = np.ascontiguousarray(a.astype(self.options.dtype))
+        return f"{found.start}, {found.step}, c->tables[{name}], {len(a)}"

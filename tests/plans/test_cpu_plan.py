@@ -24,6 +24,7 @@ from samples import ALL, FEW, SPEC, SPECS, assert_identical, noise
 from strategies import selections, signal, signals, specs
 from support import GoldenCase, python
 
+from scatc.codegen.cpu import coefficients
 from scatc.compiler import compile as compile_plan
 from scatc.compiler import load
 from scatc.ir.errors import CompileError, TargetError
@@ -338,3 +339,17 @@ def test_without_a_compiler_there_is_one_line(monkeypatch: pytest.MonkeyPatch, t
             with pytest.raises(TargetError, match=r"^target='cpu' needs a C compiler, and there is none: [^\n]*$"):
                 compile_plan(spec, "cpu", cache=cached)
     assert_agrees(compile_plan(spec, "cpu"), noise(spec))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "J", "stride"), [(1000, 5, None), (77, 6, None), (300, 4, 2), (64, 6, None)])
+def test_averages_window_by_window_and_by_matrix(
+    shape: int, J: int, stride: int | None, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Spec(dim=1, shape=shape, J=J, Q=2, stride=stride)
+    for price, name in ((-1e9, "average_windows"), (1e9, "average_line")):
+        monkeypatch.setattr(coefficients, "TRANSPOSED", price)
+        plan = fresh(spec, target="cpu", dtype=dtype)
+        calls = re.findall(r"(average_windows|average_line)\(v,", plan.source())
+        assert set(calls) == {name}
+        assert_agrees(plan, noise(spec, 3))
