@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu import fft, tables
@@ -13,6 +16,7 @@ from scatc.codegen.cpu.functions import Functions
 from scatc.codegen.cpu.layout import Grid, padded
 from scatc.codegen.signals import Result, Signal
 from scatc.ir.filters import banks
+from scatc.ir.lowpass import impulse_response, taps
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -28,12 +32,16 @@ class Coefficients:
     options : Options
     functions : Functions
         To which what is called is added.
-    known : dict of str to array
+    made : dict of str to array
         To which matrices are added.
+    known : dict of str to array
+        Which may have them already.
     """
 
-    def __init__(self, program: Program, options: Options, functions: Functions, known: Tables) -> None:
-        self.program, self.options, self.functions, self.tables = program, options, functions, known
+    def __init__(
+        self, program: Program, options: Options, functions: Functions, made: Tables, known: Tables
+    ) -> None:
+        self.program, self.options, self.functions, self.tables, self.known = program, options, functions, made, known
         self.graph, self.spec = program.graph, program.graph.spec
 
     def of(self, signal: Signal, grid: Grid, result: Result, scratch: int) -> SimpleNamespace:
@@ -108,8 +116,7 @@ class Coefficients:
             return f"{name}({image}, {n}, {width}, {stride}, {into}, {matrix}, {kept});", 0
         name = self.functions.average_spectra(n, m)
         table = f"phi{signal.level}_{axis}"
-        response = banks(self.spec)["phi"].axis_response(axis, signal.level) / n
-        self.tables[table] = np.ascontiguousarray(response.astype(self.options.dtype))
+        self._keep(table, lambda: banks(self.spec)["phi"].axis_response(axis, signal.level) / n)
         return f"{name}(c, {source}, {into}, c->tables[{table}]);", result.first[axis]
 
     def _raw(self, result: Result, source: str, stride: int) -> list[str]:
@@ -123,16 +130,18 @@ class Coefficients:
 
     def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int) -> str:
         """The arguments that say how an axis is averaged: where windows begin, how far they move, matrix, length."""
-        found = tables.average(
-            self.spec,
-            grid,
-            signal.level,
-            axis,
-            result.by,
-            result.first[axis],
-            together,
-            self.options.tolerance,
-        )
-        name = f"phi{signal.level}_{axis}_{together}"
-        self.tables[name] = np.ascontiguousarray(found.a.astype(self.options.dtype))
-        return f"{found.start}, {found.step}, c->tables[{name}], {found.a.shape[0]}"
+        n, level = grid.shape[axis], signal.level
+        name = f"phi{level}_{axis}_{together}"
+        if name in self.known:
+            reach = len(self.known[name]) - ((together - 1) << result.by)
+        else:
+            reach = min(taps(self.spec, level, axis, self.options.tolerance), n)
+        average = tables.Average(n, result.by, result.first[axis], together, reach)
+        self._keep(name, lambda: average.matrix(impulse_response(self.spec, level, axis)))
+        return f"{average.start}, {average.step}, c->tables[{name}], {average.length}"
+
+    def _keep(self, name: str, make: Callable[[], NDArray[Any]]) -> None:
+        """A table, made if it is not known."""
+        if name not in self.tables:
+            known = self.known.get(name)
+            self.tables[name] = np.ascontiguousarray(make().astype(self.options.dtype)) if known is None else known

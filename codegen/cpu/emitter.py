@@ -46,8 +46,8 @@ class Emitter:
         self.root = self._root()
         self.tables: Tables = {}
         self.known = known or {}
-        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or ())
-        self.coefficients = Coefficients(program, options, self.functions, self.tables)
+        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or (), self.known)
+        self.coefficients = Coefficients(program, options, self.functions, self.tables, self.known)
         self.nodes: list[SimpleNamespace] = []
         every = list(self.root.all())
         self.scratch = max(self.grid(signal).turned for signal in every)
@@ -118,7 +118,7 @@ class Emitter:
     # Signals.
 
     def _signal(self, signal: Signal, free: int) -> SimpleNamespace:
-        """A function; what it holds begins where the arena is free."""
+        """A function; what it holds begins where the arena is free: spectra, and samples, which end with them."""
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
         fold, _, modulus = signal.nodes
@@ -132,7 +132,8 @@ class Emitter:
         node = SimpleNamespace(
             name=modulus,
             notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            u=free,
+            x=free,
+            u=free + (group * spectrum(signal, grid).size if signal.children else 0),
             size=grid.size,
             w=f"{fold}_w",
             start=f"{fold}_start",
@@ -142,25 +143,24 @@ class Emitter:
             inverse=apply,
             results=self._results(signal, grid),
         )
-        node.x = free + group * grid.size
-        self._below(node, signal, grid, group)
+        node.stop = node.u + group * grid.size
+        self._below(node, signal, grid)
         self.nodes.append(node)
         return node
 
     def _results(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
         return [self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results]
 
-    def _below(self, node: SimpleNamespace, signal: Signal, grid: Grid, group: int) -> None:
-        """The spectra of a signal and its children."""
-        node.spectrum, node.children, node.stop = None, [], node.x
+    def _below(self, node: SimpleNamespace, signal: Signal, grid: Grid) -> None:
+        """The spectra of a signal and its children, whose samples may lie where its own were."""
+        node.spectrum, node.children = None, []
         if signal.children:
             own = spectrum(signal, grid)
             node.spectrum = SimpleNamespace(
                 note=print_node(signal.spectrum, self.graph[signal.spectrum]),
-                lines=self._spectra(grid, own, f"c->arena + {node.x} + k * {own.size}", f"+ {own.size}", node.size),
+                lines=self._spectra(grid, own, f"c->arena + {node.x} + k * {own.size}", node.size),
             )
-            node.stop = node.x + group * own.size
-            node.children = [self._signal(child, node.stop) for child in signal.children]
+            node.children = [self._signal(child, node.u) for child in signal.children]
 
     # From a window of the parent's spectrum, at `at`, to moduli, number k.
 
@@ -192,19 +192,21 @@ class Emitter:
             f"c->arena + {self.scratch}, u + k * {grid.size});",
         ]
 
-    def _spectra(self, grid: Grid, own: Spectrum, first: str, second: str, size: int) -> list[str]:
-        """The spectra of signals k and k + 1, at `first` and so many numbers further."""
+    def _spectra(self, grid: Grid, own: Spectrum, first: str, size: int) -> list[str]:
+        """The spectra of signals k and k + 1, at `first` and behind it; one without another is its own partner."""
         name = self.functions.forward(grid)
         room = grid.transform
         lines = [
             f"real *const z = c->arena + {self.scratch + self.lanes};",
-            f"const real *const a = u + k * {size}, *const b = u + least(k + 1, count - 1) * {size};",
+            f"const ptrdiff_t next = least(k + 1, count - 1) - k;",
+            f"const real *const a = u + k * {size}, *const b = a + next * {size};",
+            f"real *const at = {first}, *const beside = at + next * {own.size};",
         ]
         if grid.kind == "line":
             low, high = own.axes[0]
             (n,) = grid.shape
             lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
-            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
+            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, at, beside, {own.part});")
             return lines
         volume = grid.kind == "volume"
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
@@ -214,7 +216,7 @@ class Emitter:
         for what, numbers in (("n", shape), ("low", lows), ("high", highs)):
             lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
         lines.append(
-            f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, {first}, {first} {second}, {own.part}, "
+            f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, at, beside, {own.part}, "
             f"{own.stride}, {own.plane if volume else 0});"
         )
         return lines
@@ -245,12 +247,8 @@ class Emitter:
                     f"for (ptrdiff_t i = 0; i < {rows * grid.stride}; i++)",
                     "    v[i] -= mean;",
                 ]
-            # the second of a pair that is not there: its spectrum goes where nobody reads
-            spare = node.stop
-            node.stop += own.size
             first = f"(real *)spectrum + (row + k) * {own.size}"
-            second = f"+ (count > 1 ? {own.size} : c->arena + {spare} - ({first}))"
-            lines = self._spectra(grid, own, first, second, grid.size)
+            lines = self._spectra(grid, own, first, grid.size)
             node.spectrum = SimpleNamespace(note=print_node(root.spectrum, fft), lines=lines)
         return node
 
@@ -268,7 +266,8 @@ class Emitter:
         indices = []
         for axis, (side, width) in enumerate(zip(self.spec.input_shape, pad.widths, strict=True)):
             indices.append(f"{self.root.name}_index{axis}")
-            self.tables[indices[-1]] = tables.pad_index(side, width, pad)
+            known = self.known.get(indices[-1])
+            self.tables[indices[-1]] = tables.pad_index(side, width, pad) if known is None else known
         if not rows:
             return [f"pad_line(from, c->tables[{indices[0]}], {grid.shape[0]}, to);"]
         sizes = f"{n}, {grid.shape[0]}, {grid.shape[1]}, {grid.stride}"

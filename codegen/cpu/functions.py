@@ -27,8 +27,8 @@ class Functions:
         The twiddles that functions read.
     """
 
-    def __init__(self, dtype: str, line: int, powers: tuple[float, ...]) -> None:
-        self.dtype, self.lanes, self.powers = dtype, line, powers
+    def __init__(self, dtype: str, line: int, powers: tuple[float, ...], known: Tables) -> None:
+        self.dtype, self.lanes, self.powers, self.known = dtype, line, powers, known
         self.tables: Tables = {}
         self._texts: dict[str, str] = {}
 
@@ -84,7 +84,10 @@ class Functions:
         self.dft(first)
         self.dft(second)
         if kind == "line" and first > 1:
-            self.tables[f"turns_{first}x{second}"] = tables.turns(first, second, self.dtype)
+            name = f"turns_{first}x{second}"
+            if name not in self.tables:
+                known = self.known.get(name)
+                self.tables[name] = tables.turns(first, second, self.dtype) if known is None else known
 
     def average_columns(self, together: int) -> str:
         """Averages along the columns of an image."""

@@ -113,7 +113,7 @@ class GradientEmitter(Emitter):
             note=print_node(signal.spectrum, self.graph[signal.spectrum]),
             blank=blank,
             size=own.size,
-            lines=self._spectra(grid, own, first, f"+ {own.size}", grid.size),
+            lines=self._spectra(grid, own, first, grid.size),
             samples_note=back,
             samples=self._samples(grid, own, total, g),
         )
