@@ -53,6 +53,7 @@ class Coefficients:
         source = self.graph[result.nodes[0]].x
         direct = source != signal.name and isinstance(self.graph[source], Input)  # what comes before padding
         return SimpleNamespace(
+            name=output,
             notes=[print_node(name, self.graph[name]) for name in result.nodes],
             rows=f"{output}_rows",
             group=result.group,
