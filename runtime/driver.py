@@ -23,6 +23,9 @@ from scatc.runtime.entry import FORMAT
 from scatc.runtime.plan import Compiled, Plan, Record, make_plan
 from scatc.runtime.store import EntryError, from_entry, to_entry
 
+LARGEST_SMALL_TABLES = 1 << 23
+"""Bytes up to which tables are kept on disk even if their filters are quick to compute."""
+
 LARGEST_TABLES = 1 << 27
 """Bytes beyond which tables are not kept on disk: to read them back takes about as long as to make them."""
 
@@ -65,8 +68,9 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
 
 def _keeps_tables(compiled: Compiled) -> bool:
     """Whether to read the tables of a plan is quicker than to make them again."""
-    quick = any(bank.quick for bank in banks(compiled.program.graph.spec).values())
-    return not quick and table_bytes(compiled.tables) <= LARGEST_TABLES
+    size = table_bytes(compiled.tables)
+    quick = any(bank.quick for bank in banks(compiled.program.graph.spec).values()) and size > LARGEST_SMALL_TABLES
+    return not quick and size <= LARGEST_TABLES
 
 
 @lru_cache(maxsize=1)

@@ -302,12 +302,19 @@ def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
     return x.copy(order="C")
 
 
-def _aligned(tables: Tables) -> tuple[list[Buffer], ctypes.Array[ctypes.c_void_p]]:
-    """Copies of tables at aligned addresses, in the order of their names, and pointers to them."""
-    held = []
+def _aligned(tables: Tables) -> tuple[list[object], ctypes.Array[ctypes.c_void_p]]:
+    """Tables at aligned addresses, copied where they are not, in the order of their names, and pointers to them."""
+    held: list[object] = []
+    addresses: list[int] = []
     for name in sorted(tables):
         table = np.ascontiguousarray(tables[name])
-        buffer = Buffer(table.nbytes)
-        ctypes.memmove(buffer.address, table.ctypes.data, table.nbytes)
-        held.append(buffer)
-    return held, (ctypes.c_void_p * len(held))(*(buffer.address for buffer in held))
+        address = table.__array_interface__["data"][0]
+        if address % ALIGNMENT:
+            buffer = Buffer(table.nbytes)
+            ctypes.memmove(buffer.address, address, table.nbytes)
+            held.append(buffer)
+            addresses.append(buffer.address)
+        else:
+            held.append(table)
+            addresses.append(address)
+    return held, (ctypes.c_void_p * len(held))(*addresses)

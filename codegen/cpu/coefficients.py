@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu import fft, tables
@@ -13,7 +16,7 @@ from scatc.codegen.cpu.functions import Functions
 from scatc.codegen.cpu.layout import Grid, padded
 from scatc.codegen.signals import Result, Signal
 from scatc.ir.filters import banks
-from scatc.ir.lowpass import taps
+from scatc.ir.lowpass import impulse_response, taps
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
@@ -35,12 +38,14 @@ class Coefficients:
     options : Options
     functions : Functions
         To which what is called is added.
-    known : dict of str to array
+    made : dict of str to array
         To which matrices are added.
+    known : dict of str to array
+        Which may have them already.
     """
 
-    def __init__(self, program: Program, options: Options, functions: Functions, known: Tables) -> None:
-        self.program, self.options, self.functions, self.tables = program, options, functions, known
+    def __init__(self, program: Program, options: Options, functions: Functions, made: Tables, known: Tables) -> None:
+        self.program, self.options, self.functions, self.tables, self.known = program, options, functions, made, known
         self.graph, self.spec = program.graph, program.graph.spec
 
     def of(self, signal: Signal, grid: Grid, result: Result, scratch: int) -> SimpleNamespace:
@@ -52,6 +57,7 @@ class Coefficients:
         source = self.graph[result.nodes[0]].x
         direct = source != signal.name and isinstance(self.graph[source], Input)  # what comes before padding
         return SimpleNamespace(
+            name=output,
             notes=[print_node(name, self.graph[name]) for name in result.nodes],
             rows=f"{output}_rows",
             group=result.group,
@@ -79,14 +85,18 @@ class Coefficients:
 
     def _line(self, signal: Signal, grid: Grid, result: Result, source: str) -> str:
         """Averages of a line by whatever is cheaper: window by window, or a matrix for as many as a vector has."""
+        kept = result.kept[0]
+        if self._by_windows(signal, grid, result):
+            return f"average_windows({source}, {self._average(signal, grid, result, 0, 1)}, {kept}, out);"
+        return f"average_line({source}, {self._average(signal, grid, result, 0, self.functions.lanes)}, {kept}, out);"
+
+    def _by_windows(self, signal: Signal, grid: Grid, result: Result) -> bool:
         (n,), lanes, kept = grid.shape, self.functions.lanes, result.kept[0]
+        if self.known:
+            return f"phi{signal.level}_0_1" in self.known
         reach = min(taps(self.spec, signal.level, 0, self.options.tolerance), n)
         windows = kept * (padded(reach, lanes) // lanes + TRANSPOSED)
-        matrix = -(-kept // lanes) * min(((lanes - 1) << result.by) + reach, n)
-        if windows >= matrix:
-            return f"average_line({source}, {self._average(signal, grid, result, 0, lanes)}, {kept}, out);"
-        # whole vectors of weights, with zeros at the end
-        return f"average_windows({source}, {self._average(signal, grid, result, 0, 1, lanes)}, {kept}, out);"
+        return n >= lanes and windows < -(-kept // lanes) * min(((lanes - 1) << result.by) + reach, n)
 
     def _image(self, signal: Signal, grid: Grid, result: Result, scratch: int, source: str) -> list[str]:
         """Along columns, flipped, and along columns again."""
@@ -126,8 +136,7 @@ class Coefficients:
             return f"{name}({image}, {n}, {width}, {stride}, {into}, {matrix}, {kept});", 0
         name = self.functions.average_spectra(n, m)
         table = f"phi{signal.level}_{axis}"
-        response = banks(self.spec)["phi"].axis_response(axis, signal.level) / n
-        self.tables[table] = np.ascontiguousarray(response.astype(self.options.dtype))
+        self._keep(table, lambda: banks(self.spec)["phi"].axis_response(axis, signal.level) / n)
         return f"{name}(c, {source}, {into}, c->tables[{table}]);", result.first[axis]
 
     def _raw(self, result: Result, source: str, stride: int) -> list[str]:
@@ -139,18 +148,23 @@ class Coefficients:
             f"    memcpy(out + p * {wide}, {source} + (p + {top}) * {stride} + {left}, {wide} * sizeof(real));",
         ]
 
-    def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int, multiple: int = 1) -> str:
+    def _average(self, signal: Signal, grid: Grid, result: Result, axis: int, together: int) -> str:
         """The arguments that say how an axis is averaged: where windows begin, how far they move, matrix, length."""
-        found = tables.average(
-            self.spec,
-            grid,
-            signal.level,
-            axis,
-            result.by,
-            result.first[axis],
-            together,
-            self.options.tolerance,
-        )
-        name, a = f"phi{signal.level}_{axis}_{together}", np.pad(found.a, ((0, -len(found.a) % multiple), (0, 0)))
-        self.tables[name] = np.ascontiguousarray(a.astype(self.options.dtype))
-        return f"{found.start}, {found.step}, c->tables[{name}], {len(a)}"
+        n, level = grid.shape[axis], signal.level
+        name = f"phi{level}_{axis}_{together}"
+        if name in self.known:
+            reach = len(self.known[name]) - ((together - 1) << result.by)
+        else:
+            reach = taps(self.spec, level, axis, self.options.tolerance)
+            if self.spec.dim == 1 and together == 1:  # windows of whole vectors
+                reach = padded(reach, self.functions.lanes)
+            reach = min(reach, n)
+        average = tables.Average(n, result.by, result.first[axis], together, reach)
+        self._keep(name, lambda: average.matrix(impulse_response(self.spec, level, axis)))
+        return f"{average.start}, {average.step}, c->tables[{name}], {average.length}"
+
+    def _keep(self, name: str, make: Callable[[], NDArray[Any]]) -> None:
+        """A table, made if it is not known."""
+        if name not in self.tables:
+            known = self.known.get(name)
+            self.tables[name] = np.ascontiguousarray(make().astype(self.options.dtype)) if known is None else known

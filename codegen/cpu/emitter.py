@@ -46,8 +46,8 @@ class Emitter:
         self.root = self._root()
         self.tables: Tables = {}
         self.known = known or {}
-        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or ())
-        self.coefficients = Coefficients(program, options, self.functions, self.tables)
+        self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or (), self.known)
+        self.coefficients = Coefficients(program, options, self.functions, self.tables, self.known)
         self.nodes: list[SimpleNamespace] = []
         every = list(self.root.all())
         self.scratch = max(self.grid(signal).turned for signal in every)
@@ -72,6 +72,8 @@ class Emitter:
     def _module(self, version: str) -> str:
         trunk = self._trunk()
         branches = [self._signal(child, self.arena) for child in self.root.children]
+        if branches:
+            self.functions.walk(self.grid(self.root).kind)
         arena = max(node.stop for node in [trunk, *self.nodes])
         held = spectrum(self.root, self.grid(self.root)).size if self.root.children else 0
         return self._written("module.c.j2", version, trunk, branches, arena, held)
@@ -105,6 +107,9 @@ class Emitter:
                 lanes=self.lanes,
                 exchanges=exchanges,
                 functions=self.functions.texts(),
+                longest=self.functions.longest,
+                most_grouped=MOST_GROUPED,
+                scratch=self.scratch,
                 nodes=self.nodes,
                 layout=layout,
                 trunk=trunk,
@@ -118,7 +123,7 @@ class Emitter:
     # Signals.
 
     def _signal(self, signal: Signal, free: int) -> SimpleNamespace:
-        """A function; what it holds begins where the arena is free."""
+        """Its data; what it holds begins where the arena is free: spectra, and samples, which end with them."""
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
         fold, _, modulus = signal.nodes
@@ -126,56 +131,60 @@ class Emitter:
         assert isinstance(weights, Modulus)
         filters = self._filters if grid.kind != "volume" else self._terms
         apply = filters(fold, signal.fold, grid, parent, weights.weights)
-        group = max(
-            1, min(MOST_GROUPED, int(GROUP_SHARE * self.options.machine.cache_bytes) // (self.itemsize * grid.size))
-        )
+        room = int(GROUP_SHARE * self.options.machine.cache_bytes)
+        group, own = max(1, min(MOST_GROUPED, room // (self.itemsize * grid.size))), 0
         if signal.children:
             group += group % 2
+            own = spectrum(signal, grid).size
+        u = free + group * own
         node = SimpleNamespace(
             name=modulus,
             notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            u=free,
-            size=grid.size,
-            w=f"{fold}_w",
-            start=f"{fold}_start",
-            group=group,
-            parent=parent.size,
+            stop=u + group * grid.size,
             filters=len(signal.fold.indices),
-            inverse=apply,
-            results=self._results(signal, grid),
         )
-        node.x = free + group * grid.size
-        self._below(node, signal, grid, group)
+        node.fields = [
+            f".filters = {node.filters}, .group = {group}, .x = {free}, .own = {own}, .u = {u}, .size = {grid.size}",
+            f".parent = {parent.size}, .part = {parent.part}, .stride = {parent.stride}, "
+            f".plane = {parent.plane if grid.kind == 'volume' else 0}",
+            f".w = {fold}_w, .start = {fold}_start{f', .a = {fold}_a' if grid.kind == 'volume' else ''}",
+            *apply,
+            *self._following(signal, grid, u),
+        ]
         self.nodes.append(node)
         return node
 
     def _results(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
         return [self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results]
 
-    def _below(self, node: SimpleNamespace, signal: Signal, grid: Grid, group: int) -> None:
-        """The spectra of a signal and its children."""
-        node.spectrum, node.children, node.stop = None, [], node.x
+    def _following(self, signal: Signal, grid: Grid, free: int) -> list[str]:
+        """What becomes of a signal; what is below it may lie where its samples were."""
+        rows = []
+        for result in self._results(signal, grid):
+            write = self.functions.statements("write", f"write_{result.name}", result.lines)
+            rows += [f"/* {note} */" for note in result.notes]
+            rows.append(f"{{{write}, {result.rows}, {result.group}, {result.paths}, {result.samples}}},")
+        lines = [".results = (const result[]){\n        " + "\n        ".join([*rows, "{0}}"])]
         if signal.children:
-            own = spectrum(signal, grid)
-            node.spectrum = SimpleNamespace(
-                note=print_node(signal.spectrum, self.graph[signal.spectrum]),
-                lines=self._spectra(grid, own, f"c->arena + {node.x} + k * {own.size}", f"+ {own.size}", node.size),
-            )
-            node.stop = node.x + group * own.size
-            node.children = [self._signal(child, node.stop) for child in signal.children]
+            own, name = spectrum(signal, grid), signal.spectrum
+            room = f"real *const z = c->arena + {self.scratch + self.lanes};"
+            spectra = self.functions.statements("spectra", f"spectra_{name}", [room, *self._transform(grid, own)])
+            lines.append(f"/* {print_node(name, self.graph[name])} */\n    .spectra = {spectra}")
+            children = "".join(f"&{self._signal(child, free).name}, " for child in signal.children)
+            lines.append(f".children = (const signal *const[]){{{children}NULL}}")
+        return lines
 
-    # From a window of the parent's spectrum, at `at`, to moduli, number k.
+    # From a window of the parent's spectrum to moduli.
 
     def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
         """Of lines and images."""
         bank = tables.filters(self.spec, fold, parent, self.options.dtype, self.known.get(f"{name}_w"))
         self.tables |= {f"{name}_w": bank.w, f"{name}_start": bank.start}
-        function, u, w = self.functions.inverse(grid), f"u + k * {grid.size}", f"w + f * {bank.w[0].size}"
-        if grid.kind == "line":
-            return [f"{function}(c, at, {parent.part}, {w}, {bank.widths[0]}, {u});"]
-        high, wide = bank.widths
-        row = bank.w.shape[-1]
-        return [f"{function}(c, at, {parent.part}, {parent.stride}, {w}, {row}, {high}, {wide}, {u});"]
+        high = f", .high = {bank.widths[0]}" if grid.kind == "image" else ""
+        return [
+            f".filter = {bank.w[0].size}, .row = {bank.w.shape[-1]}, .wide = {bank.widths[-1]}{high}",
+            f".inverse = &{self.functions.inverse(grid)}",
+        ]
 
     def _terms(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
         """Of volumes, component by component."""
@@ -183,40 +192,42 @@ class Emitter:
         bank = volumes.terms(self.spec, fold, parent, weights, self.options.dtype, known)
         self.tables |= {f"{name}_a": bank.a, f"{name}_w": bank.b, f"{name}_start": bank.start}
         components, terms, parts = bank.b.shape[1:4]
-        function = self.functions.inverse_volume(grid, terms, parts)
         deep, high, wide = bank.widths
         return [
-            f"const real *const a = c->tables[{name}_a];",
-            f"for (int m = 0; m < {components}; m++)",
-            f"    {function}(c, at, {parent.part}, {parent.stride}, {parent.plane}, "
-            f"a + (f * {components} + m) * {terms * deep}, w + (f * {components} + m) * {bank.b[0, 0].size}, "
-            f"{bank.b.shape[-1]}, {deep}, {high}, {wide}, m == 0, m == {components - 1}, "
-            f"c->arena + {self.scratch}, u + k * {grid.size});",
+            f".filter = {bank.b[0, 0].size}, .row = {bank.b.shape[-1]}, .wide = {wide}, .high = {high}, .deep = {deep}, "
+            f".components = {components}, .along = {terms * deep}",
+            f".inverse = {self.functions.inverse_volume(grid, terms, parts)}",
         ]
 
-    def _spectra(self, grid: Grid, own: Spectrum, first: str, second: str, size: int) -> list[str]:
-        """The spectra of signals k and k + 1, at `first` and so many numbers further."""
-        name = self.functions.forward(grid)
-        room = grid.transform
-        lines = [
+    def _spectra(self, grid: Grid, own: Spectrum, first: str, size: int) -> list[str]:
+        """The spectra of signals k and k + 1, at `first` and behind it; one without another is its own partner."""
+        return [
             f"real *const z = c->arena + {self.scratch + self.lanes};",
-            f"const real *const a = u + k * {size}, *const b = u + least(k + 1, count - 1) * {size};",
+            "const ptrdiff_t next = least(k + 1, count - 1) - k;",
+            f"const real *const a = u + k * {size}, *const b = a + next * {size};",
+            f"real *const at = {first}, *const beside = at + next * {own.size};",
+            *self._transform(grid, own),
         ]
+
+    def _transform(self, grid: Grid, own: Spectrum) -> list[str]:
+        """The spectra of signals a and b, by way of z, to where they begin."""
+        call, room = self.functions.forward(grid), grid.transform
         if grid.kind == "line":
             low, high = own.axes[0]
             (n,) = grid.shape
-            lines.append(f"{name}(c, a, b, z, {room}, {grid.forward[0]});")
-            lines.append(f"spectra_line(z, {room}, {n}, {low}, {high}, {first}, {first} {second}, {own.part});")
-            return lines
+            return [
+                f"{call}, a, b, z, {room}, {grid.forward[0]});",
+                f"spectra_line(z, {room}, {n}, {low}, {high}, at, beside, {own.part});",
+            ]
         volume = grid.kind == "volume"
         shape = (1, *grid.rows, grid.shape[-2])[-3:]
         lows, highs = zip(*([(0, 1), *own.axes][-3:]), strict=True)
         plane = grid.plane if volume else 0
-        lines.append(f"{name}(c, a, b, z, {room}, {grid.row}{f', {plane}' * volume});")
+        lines = [f"{call}, a, b, z, {room}, {grid.row}{f', {plane}' * volume});"]
         for what, numbers in (("n", shape), ("low", lows), ("high", highs)):
             lines.append(f"const ptrdiff_t {what}[3] = {{{', '.join(map(str, numbers))}}};")
         lines.append(
-            f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, {first}, {first} {second}, {own.part}, "
+            f"spectra_volume(z, {room}, {grid.row}, {plane}, n, low, high, at, beside, {own.part}, "
             f"{own.stride}, {own.plane if volume else 0});"
         )
         return lines
@@ -247,12 +258,8 @@ class Emitter:
                     f"for (ptrdiff_t i = 0; i < {rows * grid.stride}; i++)",
                     "    v[i] -= mean;",
                 ]
-            # the second of a pair that is not there: its spectrum goes where nobody reads
-            spare = node.stop
-            node.stop += own.size
             first = f"(real *)spectrum + (row + k) * {own.size}"
-            second = f"+ (count > 1 ? {own.size} : c->arena + {spare} - ({first}))"
-            lines = self._spectra(grid, own, first, second, grid.size)
+            lines = self._spectra(grid, own, first, grid.size)
             node.spectrum = SimpleNamespace(note=print_node(root.spectrum, fft), lines=lines)
         return node
 
@@ -270,7 +277,8 @@ class Emitter:
         indices = []
         for axis, (side, width) in enumerate(zip(self.spec.input_shape, pad.widths, strict=True)):
             indices.append(f"{self.root.name}_index{axis}")
-            self.tables[indices[-1]] = tables.pad_index(side, width, pad)
+            known = self.known.get(indices[-1])
+            self.tables[indices[-1]] = tables.pad_index(side, width, pad) if known is None else known
         if not rows:
             return [f"pad_line(from, c->tables[{indices[0]}], {grid.shape[0]}, to);"]
         sizes = f"{n}, {grid.shape[0]}, {grid.shape[1]}, {grid.stride}"

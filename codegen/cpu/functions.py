@@ -25,12 +25,16 @@ class Functions:
     ----------
     tables : dict of str to array
         The twiddles that functions read.
+    longest : int
+        Vectors of the longest column that is transformed on its way from rows to rows.
     """
 
-    def __init__(self, dtype: str, line: int, powers: tuple[float, ...]) -> None:
-        self.dtype, self.lanes, self.powers = dtype, line, powers
+    def __init__(self, dtype: str, line: int, powers: tuple[float, ...], known: Tables) -> None:
+        self.dtype, self.lanes, self.powers, self.known = dtype, line, powers, known
         self.tables: Tables = {}
+        self.longest = 1
         self._texts: dict[str, str] = {}
+        self._named: dict[str, str] = {}
 
     def texts(self) -> list[str]:
         """All functions."""
@@ -54,37 +58,45 @@ class Functions:
         self._texts[f"dft_{n}"] = "\n".join(fft.column_dft(n, self.dtype))
 
     def inverse(self, grid: Grid) -> str:
-        """From a spectrum to the moduli of a line or an image."""
-        return self._plane(grid.kind, *grid.inverse)
+        """From a spectrum to the moduli of a line or an image: the sizes for `inverse_line` or `inverse_image`."""
+        return self._plane(grid.kind, grid.inverse)
 
     def inverse_volume(self, grid: Grid, terms: int, parts: int) -> str:
         """From a spectrum to one component of the moduli of a volume."""
         name = f"inverse_volume_{'x'.join(map(str, grid.shape))}_{terms}{'c' if parts == 2 else 'r'}"
-        self._plane("plane", *grid.inverse)
+        self._plane("plane", grid.inverse)
         self.dft(grid.shape[0])
         return self._add(name, "volumes.c.j2", "inverse", *grid.shape, terms, parts)
 
-    def _plane(self, kind: str, first: int, second: int) -> str:
-        self._steps(kind, first, second)
-        return self._add(f"inverse_{kind}_{first}x{second}", "planes.c.j2", "inverse", kind, first, second)
+    def _plane(self, kind: str, lengths: tuple[int, int]) -> str:
+        self._add(f"inverse_{kind}", "planes.c.j2", "inverse", kind)
+        return self._sizes(kind, *lengths)
 
     def forward(self, grid: Grid) -> str:
-        """From samples to the spectrum of a pair."""
-        first, second = grid.forward
+        """From samples to the spectrum of a pair: a function, and what it is given first."""
         kind = "line" if grid.kind == "line" else "image"
-        self._steps(kind, first, second)
-        name = self._add(f"forward_{kind}_{first}x{second}", "planes.c.j2", "forward", kind, first, second)
+        self._add(f"forward_{kind}", "planes.c.j2", "forward", kind)
+        sizes = self._sizes(kind, *grid.forward)
         if grid.kind == "volume":
             self.dft(grid.shape[0])
-            sizes = "x".join(map(str, grid.shape))
-            return self._add(f"forward_volume_{sizes}", "volumes.c.j2", "forward", *grid.shape)
-        return name
+            shape = "x".join(map(str, grid.shape))
+            return self._add(f"forward_volume_{shape}", "volumes.c.j2", "forward", *grid.shape) + "(c"
+        return f"forward_{kind}(c, &{sizes}"
+
+    def _sizes(self, kind: str, first: int, second: int) -> str:
+        self._steps(kind, first, second)
+        self.longest = max(self.longest, padded(first, self.lanes), second)
+        turns = f"turns_{first}x{second}" if kind == "line" and first > 1 else "-1"
+        return self._add(f"sizes_{first}x{second}", "planes.c.j2", "sizes", first, second, turns)
 
     def _steps(self, kind: str, first: int, second: int) -> None:
         self.dft(first)
         self.dft(second)
         if kind == "line" and first > 1:
-            self.tables[f"turns_{first}x{second}"] = tables.turns(first, second, self.dtype)
+            name = f"turns_{first}x{second}"
+            if name not in self.tables:
+                known = self.known.get(name)
+                self.tables[name] = tables.turns(first, second, self.dtype) if known is None else known
 
     def average_columns(self, together: int) -> str:
         """Averages along the columns of an image."""
@@ -100,6 +112,17 @@ class Functions:
         """Sums of powers."""
         return self._add("integrals", "volumes.c.j2", "integrals", self.powers)
 
+    def walk(self, kind: str) -> None:
+        """What goes through signals, which are data."""
+        self._add("walk", "walk.c.j2", "walk", kind)
+
+    def statements(self, macro: str, name: str, lines: list[str]) -> str:
+        """A function of `walk.c.j2` around statements; there is one for all signals that need the same."""
+        key = "\n".join([macro, *lines])
+        if key not in self._named:
+            self._named[key] = self._add(name, "walk.c.j2", macro, name, lines)
+        return self._named[key]
+
     def _add(self, name: str, template: str, macro: str, *arguments: object) -> str:
         if name not in self._texts:
             self._texts[name] = self._render(template, macro, *arguments)
@@ -113,6 +136,7 @@ class Functions:
                 {
                     "pad": lambda n: padded(n, self.lanes),
                     "spread": lambda n: spread(n, self.lanes),
+                    "index_of": lambda n: f"turns_{n}" if f"turns_{n}" in self.tables else -1,
                     "turns_of": lambda n: f"c->tables[turns_{n}]" if f"turns_{n}" in self.tables else "NULL",
                     "number": lambda value: constant(value, self.dtype),
                     "slope": lambda power: self._vector_power(power - 1),

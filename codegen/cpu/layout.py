@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
+from functools import lru_cache
+from math import isqrt, prod
 
 from scatc.codegen.signals import Signal
 from scatc.ir.nodes import Box, Fold
@@ -45,12 +45,10 @@ class Grid:
         """What it is called."""
         return ("line", "image", "volume")[len(self.shape) - 1]
 
-    @cached_property
+    @property
     def matrix(self) -> tuple[int, int]:
         """Of a line: rows and columns, these a whole number of vectors if that is possible."""
-        (n,) = self.shape
-        columns = next((c for c in _divisors(n) if c % self.lanes == 0 and c * c >= n), n)
-        return n // columns, columns
+        return _matrix(*self.shape, self.lanes)
 
     @property
     def inverse(self) -> tuple[int, int]:
@@ -162,17 +160,25 @@ class Spectrum:
 
 def spectrum(signal: Signal, grid: Grid) -> Spectrum:
     """The spectrum of a signal with children."""
-    boxes = [box for child in signal.children if child.fold for box in windows(child.fold, grid.shape)]
+    boxes = [box for child in signal.children if child.fold for box in windows(child.fold, grid)]
     return Spectrum(
         grid, tuple((min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True))
     )
 
 
-def windows(fold: Fold, shape: tuple[int, ...]) -> list[Box]:
-    """The windows of a fold's filters on their parent's grid."""
-    widths = fold.widths or shape
-    starts = fold.starts or ((0,) * len(shape),) * len(fold.indices)
-    return [tuple((s, s + w) for s, w in zip(start, widths, strict=True)) for start in starts]
+def windows(fold: Fold, grid: Grid) -> list[Box]:
+    """The windows of a fold's filters on their parent's grid.
+
+    Where one is as wide as the grid it begins at any bin, for moduli do not see phases: it has bin 0 in its middle, as
+    narrow ones do, so that one box has all of them.
+    """
+    widths = fold.widths or grid.shape
+    middle = tuple(-(n // 2 // grid.lanes * grid.lanes) for n in grid.shape)
+    found = []
+    for start in fold.starts or (middle,) * len(fold.indices):
+        begins = (m if w == n else s for s, w, n, m in zip(start, widths, grid.shape, middle, strict=True))
+        found.append(tuple((s, s + w) for s, w in zip(begins, widths, strict=True)))
+    return found
 
 
 def turned(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -180,5 +186,7 @@ def turned(axes: tuple[int, ...]) -> tuple[int, ...]:
     return axes if len(axes) == 1 else (*axes[:-2], axes[-1], axes[-2])
 
 
-def _divisors(n: int) -> list[int]:
-    return [d for d in range(1, n + 1) if n % d == 0]
+@lru_cache(maxsize=1024)
+def _matrix(n: int, lanes: int) -> tuple[int, int]:
+    columns = next((c for c in range(-(-isqrt(n) // lanes) * lanes, n, lanes) if n % c == 0 and c * c >= n), n)
+    return n // columns, columns

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scatc.codegen.cpu.layout import Grid, Spectrum, padded, turned, windows
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import Padding, extension_index
-from scatc.ir.lowpass import impulse_response, taps
+from scatc.ir.lowpass import taps
 from scatc.ir.nodes import Fold, Pad
 from scatc.ir.spec import Spec
 
@@ -42,7 +42,7 @@ class Filters:
 def filters(spec: Spec, fold: Fold, parent: Spectrum, dtype: str, known: Array | None) -> Filters:
     """The filters of a fold, scaled so that no DFT needs to be; `known` may have the array already."""
     bank, lanes = banks(spec)[fold.bank], parent.grid.lanes
-    boxes = windows(fold, parent.grid.shape)
+    boxes = windows(fold, parent.grid)
     places = [parent.at(turned(tuple(a for a, _ in box))) for box in boxes]
     before = max(shift for _, shift in places)
     *rows, row = turned(tuple(b - a for a, b in boxes[0]))
@@ -70,37 +70,44 @@ def turns(rows: int, columns: int, dtype: str) -> Array:
 
 @dataclass(frozen=True)
 class Average:
-    """Averages along an axis, some at a time.
+    """Averages along an axis of n samples, `together` at a time, from `first` on; one has `reach` samples.
 
-    Attributes
-    ----------
-    a : array, shape ``(length, together)``
-        From a window of samples to averages; the next ones are those of a window `step` samples further.
-    start : int
-        The first window's first sample; windows go round the signal's end.
-    step : int
+    They are a matrix of `length` samples by `together`; the next ones are those of a window `step` samples further.
+    Windows go round the signal's end.
     """
 
-    a: Array
-    start: int
-    step: int
+    n: int
+    by: int
+    first: int
+    together: int
+    reach: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether a window holds all samples."""
+        return ((self.together - 1) << self.by) + self.reach >= self.n
 
-def average(
-    spec: Spec, grid: Grid, level: int, axis: int, by: int, first: int, together: int, tolerance: float
-) -> Average:
-    """The matrix of phi along one axis."""
-    h, n = impulse_response(spec, level, axis), grid.shape[axis]
-    reach = min(taps(spec, level, axis, tolerance), n)
-    length = min(((together - 1) << by) + reach, n)
-    whole = ((together - 1) << by) + reach >= n
-    start = 0 if whole else (first << by) - reach // 2
-    t, j = np.arange(together)[None, :], np.arange(length)[:, None]
-    distance = ((first + t) << by) - start - j
-    a = h[distance % n]
-    if not whole:
-        a = np.where(np.abs(distance) <= reach // 2, a, 0)
-    return Average(a, start, together << by)
+    @property
+    def length(self) -> int:
+        """Samples of a window."""
+        return min(((self.together - 1) << self.by) + self.reach, self.n)
+
+    @property
+    def start(self) -> int:
+        """The first window's first sample."""
+        return 0 if self.whole else (self.first << self.by) - self.reach // 2
+
+    @property
+    def step(self) -> int:
+        """Samples from one window to the next."""
+        return self.together << self.by
+
+    def matrix(self, h: Array) -> Array:
+        """The averages, h being phi's impulse response."""
+        t, j = np.arange(self.together)[None, :], np.arange(self.length)[:, None]
+        distance = ((self.first + t) << self.by) - self.start - j
+        a = h[distance % self.n]
+        return a if self.whole else np.where(np.abs(distance) <= self.reach // 2, a, 0)
 
 
 def group(grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float) -> tuple[int, float]:

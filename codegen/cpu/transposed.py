@@ -113,7 +113,7 @@ class GradientEmitter(Emitter):
             note=print_node(signal.spectrum, self.graph[signal.spectrum]),
             blank=blank,
             size=own.size,
-            lines=self._spectra(grid, own, first, f"+ {own.size}", grid.size),
+            lines=self._spectra(grid, own, first, grid.size),
             samples_note=back,
             samples=self._samples(grid, own, total, g),
         )
@@ -163,7 +163,7 @@ class GradientEmitter(Emitter):
         else:
             back.append(f"phases({size}, g, z, z + {size});")
         n, rows, ys = grid.shape[0], grid.shape[-1], grid.forward[0] if line else grid.row
-        back.append(f"{self.forms.forward(grid)}(c, z, z + {size}, y, {room}, {ys});")
+        back.append(f"{self.forms.forward(grid)}, z, z + {size}, y, {room}, {ys});")
         if n % self.lanes:
             back.append(f"zero_ends(y, {room}, {grid.row}, {1 if line else rows}, {n});")
         if line:

@@ -55,7 +55,7 @@ def terms(
 
     `known` may have both arrays already.
     """
-    boxes = windows(fold, parent.grid.shape)
+    boxes = windows(fold, parent.grid)
     deep, wide, high = (b - a for a, b in boxes[0])  # of each plane, rows are those of the last axis
     start = np.array([parent.at(turned(tuple(low for low, _ in box)))[0] for box in boxes], np.int64)
     if known:

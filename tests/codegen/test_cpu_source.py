@@ -66,7 +66,7 @@ def test_stages_multiply_to_the_length(n: int) -> None:
 
 def library(dtype: str, folder: Path) -> tuple[ctypes.CDLL, dict[str, NDArray[Any]]]:
     """All transforms of `SIZES`, each behind a function that can be called from outside."""
-    functions = Functions(dtype, lanes(np.dtype(dtype).itemsize), ())
+    functions = Functions(dtype, lanes(np.dtype(dtype).itemsize), (), {})
     for n in SIZES:
         functions.dft(n)
     environment = templates()
@@ -98,7 +98,7 @@ def test_transforms_along_columns(dtype: str, tmp_path: Path) -> None:
 
 def test_lengths_that_do_not_fit_the_stack_are_refused() -> None:
     with pytest.raises(TargetError, match=r"transforms of 65536 samples along one axis .* compile with target='numpy'"):
-        Functions("float32", 16, ()).dft(1 << 16)
+        Functions("float32", 16, (), {}).dft(1 << 16)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (7, 5, 6), (1, 2, 3), (12, 10, 16)])
