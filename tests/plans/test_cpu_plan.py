@@ -351,5 +351,5 @@ def test_averages_window_by_window_and_by_matrix(
         monkeypatch.setattr(coefficients, "TRANSPOSED", price)
         plan = fresh(spec, target="cpu", dtype=dtype)
         calls = re.findall(r"(average_windows|average_line)\(v,", plan.source())
-        assert set(calls) == {name}
+        assert name in calls
         assert_agrees(plan, noise(spec, 3))
