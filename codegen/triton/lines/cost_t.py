@@ -6,14 +6,35 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines.wavelet_t import Turn
 
 
 def loudest(outputs: Sequence[tuple[tuple[int, ...], Sequence[Any]]]) -> Work:
     """What finding the largest cotangents takes, by the library."""
     numbers = sum(len(paths) * prod(samples) for samples, paths in outputs)
     return Work("loudest", REAL * numbers, 3.0 * numbers, launches=2 * len(outputs) - 1)
+
+
+TURNED = 12
+"""Instructions for each complex number besides two transforms: the phase, and what is read and written."""
+
+
+def turn_work(paths: int, shape: Turn) -> Work:
+    """What a kernel does for one signal that goes there and back in registers."""
+    there = shape.there
+    numbers = paths * there.length
+    instructions = numbers * (2 * INSTRUCTIONS[there.length] + TURNED)
+    moved, matrix = float(COMPLEX * paths * (there.width + there.length)), 0.0
+    if shape.source == "local":
+        instructions += numbers * AVERAGED
+        matrix = 3 * 2.0 * numbers * there.columns
+        moved += REAL * paths * there.outputs
+    elif shape.source != "total":
+        moved += REAL * (numbers if shape.source == "memory" else paths * there.kept)
+        instructions += 3.0 * numbers
+    return Work(f"returns {there.length}", moved, instructions, matrix)
 
 
 def _weights(launch: Launch, c: dict[str, int]) -> Work:

@@ -13,7 +13,7 @@ nothing is added by several programs at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -22,9 +22,9 @@ from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
-from scatc.codegen.triton.kernels import ARGUMENTS
+from scatc.codegen.triton.kernels import ARGUMENTS, Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines import cost_t, tables_t
+from scatc.codegen.triton.lines import cost_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.choices import Way
 from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.lines.ways_t import Back, Returns
@@ -61,12 +61,20 @@ class LinesT(Lines):
         self.coefficients: dict[str, list[Result]] = {}
         for signal in self.root.all():
             self.coefficients[signal.name], signal.results = signal.results, []
-        self.returns = Returns(self.spec, self.options, self.root, self.coefficients, self.tuned)
+        self.returns = Returns(self.spec, self.options, self.root, self.coefficients)
         self.choices, self.together = self.returns.there, None
         self.cuts, self.matrices = {}, {}
+        self.turns: dict[str, wavelet_t.Turn] = {}
+
+    def generated(self) -> Iterable[Written]:
+        """Besides the kernels of the way there, those that go there and back in registers."""
+        yield from super().generated()
+        yield from (wavelet_t.written(shape, name) for name, shape in self.turns.items())
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
+        if isinstance(step, Launch) and step.kernel in self.turns:
+            return cost_t.turn_work(step.paths, self.turns[step.kernel])
         if isinstance(step, Launch) and step.kernel in cost_t.STATIC:
             return cost_t.STATIC[step.kernel](step, step.constants)
         return super().work(step)
@@ -142,9 +150,10 @@ class LinesT(Lines):
         """All that is launched for a signal and what is below it, there and back."""
         self.note(*signal.nodes)
         waves = self._below(signal) if signal.spectrum else ""
-        if not signal.spectrum:
+        registers = self.returns.ways[signal.name] is Back.REGISTERS
+        if not (signal.spectrum or (registers and self.returns.source(signal))):
             self._cotangent(signal, "weight", known=False)
-        product = self._slopes(signal, waves)
+        product = self._turn(signal) if registers else self._slopes(signal, waves)
         self._gather(signal, product)
         self.write(f"del {product}")
 
@@ -258,6 +267,40 @@ class LinesT(Lines):
     def _weights(self, signal: Signal, width: int) -> str:
         """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
         return f"{signal.nodes[0]}_w{width}"
+
+    def _turn(self, signal: Signal) -> str:
+        """The spectrum of a signal's cotangent, by a kernel in registers; yields its name."""
+        fold, parent, result = signal.fold, signal.parent, self.returns.source(signal)
+        assert fold is not None and parent is not None
+        shape = self.returns.shape(signal)
+        there, product = shape.there, f"g{signal.nodes[1]}"
+        known = {other: name for name, other in self.turns.items()}
+        kernel = known.get(shape, f"returns_{there.length}_{len(self.turns)}")
+        self.turns[kernel] = shape
+        self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self._filters(signal, there.width)]
+        arguments += self.named(f"twiddles_{there.length}")
+        paths = 1
+        if result is None:
+            arguments.append(f"g{signal.name}.view(torch.float32)")
+        else:
+            arguments += self._incoming(signal, result, "weight")
+            paths = len(self.program.outputs[result.group][1])
+            if result.kind == "local":
+                averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first[0], there)
+                products, warps, columns, depth = shape.matrix
+                turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
+                arguments += self.split(f"leaf{signal.level}_{warps}_t", turned)
+        room = f"({signal.paths}, 2 * pairs, {there.length})"
+        self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        arguments += [f"{product}.view(torch.int64)", str(self.choices.spectrum_bins(parent)), str(len(fold.indices))]
+        grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(signal.paths))
+        types = wavelet_t.parameters(shape)
+        numbers = [str(paths), "n", "pairs"]
+        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, there.warps, signal.paths))
+        if result is None:
+            self.write(f"del g{signal.name}")
+        return product
 
     def _slopes(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, short as the signal is; yields its name."""

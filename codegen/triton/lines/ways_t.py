@@ -11,8 +11,8 @@ from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, static_work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines import cost_t, tables_t
-from scatc.codegen.triton.lines.choices import Follow, Line, Tuned, Way, held_bins
+from scatc.codegen.triton.lines import cost_t, tables_t, wavelet, wavelet_t
+from scatc.codegen.triton.lines.choices import MOST_FUSED, Follow, Line, Way, held_bins
 from scatc.codegen.triton.lines.ways import MANY, Choices
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -27,9 +27,14 @@ ROWS = 16
 """Of a program with a matrix product."""
 
 
+MOST = 2048
+"""Longest signal that goes there and back in registers."""
+
+
 class Back(enum.Enum):
     """How the spectrum of a signal's cotangent comes about."""
 
+    REGISTERS = "one kernel, which goes to the waves and back in registers"
     STAGED = "waves by the library, a kernel that turns them into their cotangents, the library again"
 
 
@@ -57,10 +62,9 @@ class Returns:
         options: Options,
         root: Signal,
         coefficients: Mapping[str, list[Result]],
-        tuned: Tuned | None = None,
     ) -> None:
         self.spec, self.options, self.root, self.coefficients = spec, options, root, coefficients
-        self.there = There(spec, options, root, tuned)
+        self.there = There(spec, options, root)
         self.ways: dict[str, Back] = {}
         self.seconds: dict[str, dict[Back, float]] = {}
         for signal in root.all():
@@ -71,7 +75,28 @@ class Returns:
 
     def legal(self, signal: Signal) -> list[Back]:
         """The ways that a signal may take."""
-        return [Back.STAGED]
+        m = signal.length
+        fits = m & (m - 1) == 0 and wavelet.LEAST <= m <= MOST
+        return [Back.REGISTERS, Back.STAGED] if fits else [Back.STAGED]
+
+    def source(self, signal: Signal) -> Result | None:
+        """The coefficients whose cotangents a kernel in registers takes as they are; None: those of samples in memory."""
+        results = self.coefficients[signal.name]
+        if signal.spectrum or len(results) != 1 or (results[0].kind == "local" and results[0].kept[0] > MOST_FUSED):
+            return None
+        return results[0]
+
+    def shape(self, signal: Signal) -> wavelet_t.Turn:
+        """The kernel in registers."""
+        fold, parent, result = signal.fold, signal.parent, self.source(signal)
+        assert fold is not None and parent is not None
+        bins, (_, width) = self.there.spectrum_bins(parent), tables.windows(fold, parent.length)
+        if result is None:
+            return wavelet_t.default(bins, signal.length, width, "memory")
+        more = {"outputs": result.kept[0]} if result.kind == "local" else {}
+        if result.kind == "raw":
+            more = {"first": result.first[0], "kept": result.kept[0]}
+        return wavelet_t.default(bins, signal.length, width, result.kind, **more)
 
     def from_bins(self, signal: Signal, result: Result) -> bool:
         """Whether the cotangent of an average comes in at the few bins that the average comes from."""
@@ -138,16 +163,26 @@ class Returns:
     def _works(self, signal: Signal, way: Back) -> list[Work]:
         """What is done from the cotangent of a signal's spectrum, if it has one, to the spectrum of its cotangent."""
         m, paths = signal.length, signal.paths
+        if way is Back.REGISTERS:
+            works = [cost_t.turn_work(paths, self.shape(signal))]
+            return works if self.source(signal) else works + self._incoming(signal)
         constants = {"WIDTH": self.gather(signal)["WIDTH"], "LENGTH": m}
         transform = static_work(Transform(m, paths, packed=False))
         works = [transform, cost_t.STATIC["slope"](Launch("slope", {}, (), [], paths=paths), constants)]
         if not signal.spectrum or self.there.signals[signal.name].way is not Way.STAGED:
             works += [static_work(Launch("fold", {}, (), [], constants, paths=paths)), transform]
+        return works + self._incoming(signal)
+
+    def _incoming(self, signal: Signal) -> list[Work]:
+        """What brings the cotangents of coefficients to samples in memory."""
+        works = []
         for result in self.coefficients[signal.name]:
             if not self.from_bins(signal, result):
                 kernel = "spread" if result.kind == "local" else "given"
-                constants = self.spread(signal, result) if result.kind == "local" else {"KEPT": 1, "LENGTH": m}
-                launch = Launch(kernel, {}, (), [], paths=paths)
+                constants = {"KEPT": 1, "LENGTH": signal.length}
+                if result.kind == "local":
+                    constants = self.spread(signal, result)
+                launch = Launch(kernel, {}, (), [], paths=signal.paths)
                 works.append(cost_t.STATIC[kernel](launch, constants | {"ADD": bool(signal.spectrum)}))
         return works
 
@@ -177,7 +212,10 @@ class Returns:
     def live_bytes(self, signal: Signal) -> int:
         """Bytes in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
         waves, packed = COMPLEX * signal.length * signal.paths, REAL * signal.length * signal.paths
-        during = 0 if signal.parent is None else 2 * waves + packed
+        during = 0
+        if signal.parent is not None:
+            registers = self.ways[signal.name] is Back.REGISTERS
+            during = waves * (1 if registers else 2) + (0 if registers and self.source(signal) else packed)
         if not signal.children and signal.parent is not None:
             return during
         spectrum = self.there.signals[signal.name].follow.spectrum
