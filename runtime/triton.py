@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -21,6 +23,7 @@ from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import GRADIENTS, TritonTarget
 from scatc.ir.errors import TargetError
+from scatc.ir.paths import Path
 from scatc.runtime import kernels
 from scatc.runtime.cache import DiskCache
 from scatc.runtime.load import load_source
@@ -38,19 +41,18 @@ class _Differentiable(torch.autograd.Function):
     """A call whose derivative is `TritonPlan.vjp`; that has none of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plan: TritonPlan) -> Tensor:
-        """The transform."""
+    def forward(ctx: Any, x: Tensor, plan: TritonPlan) -> tuple[Tensor, ...]:
+        """The transform: one array for each shape of coefficients."""
         ctx.save_for_backward(x)
         ctx.plan = plan
-        y: Tensor = plan(x.detach())
-        return y
+        return tuple(plan.run_groups(x.detach()))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor, None]:
         """The gradient."""
         (x,) = ctx.saved_tensors
-        return ctx.plan.vjp(x, g).to(x.dtype), None
+        return ctx.plan.vjp_groups(x, gs).to(x.dtype), None
 
 
 class TritonPlan(Plan):
@@ -65,7 +67,7 @@ class TritonPlan(Plan):
             compiled = replace(compiled, source=emitted.source, tables=emitted.tables)
         super().__init__(compiled)
         self._vendor = target
-        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+        self._on_device: dict[tuple[torch.device, str], dict[str, Tensor]] = {}
         self._measured: dict[int, tuple[str, float]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -137,8 +139,7 @@ class TritonPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         TargetError
-            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have:
-            volumes have one, lines have none.
+            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have.
         """
         batch = self._checked("x", x)
         if x.requires_grad and torch.is_grad_enabled():
@@ -147,20 +148,20 @@ class TritonPlan(Plan):
                     f"x requires a gradient, which target={self.target!r} does not compute for dim={self.spec.dim}: "
                     "compile with target='torch', or call under torch.no_grad()"
                 )
-            return _Differentiable.apply(x, self)  # type: ignore[no-untyped-call]
-        outs = self.run_groups(x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1)))
-        return self._from_groups(outs, batch)
+            return self._from_groups(_Differentiable.apply(x, self), batch)  # type: ignore[no-untyped-call]
+        return self._from_groups(self.run_groups(x), batch)
 
-    def vjp(self, x: Tensor, g: Tensor) -> Tensor:
-        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x, for volumes.
+    def vjp(self, x: Tensor, g: Tensor | Mapping[Path, Tensor]) -> Tensor:
+        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x, where kernels have one.
 
-        The derivative of a norm, and of a power of one, counts as 0 where it is 0. Nothing of a forward call is needed.
+        The derivative of a modulus, and of a power of one, counts as 0 where it is 0. Nothing of a forward call is
+        needed.
 
         Parameters
         ----------
         x : Tensor, shape ``batch + spec.input_shape``
-        g : Tensor, shape ``batch + (paths, powers)``
-            On the same device.
+        g : Tensor, or dict of path to Tensor
+            Shaped as what a call returns, on the same device.
 
         Returns
         -------
@@ -174,20 +175,41 @@ class TritonPlan(Plan):
         TargetError
             If these kernels have no gradient, or x is not on a GPU.
         """
-        module = self._gradient_module
         batch = self._checked("x", x)
-        (samples, paths) = self.groups[0]
-        self._checked("g", g)
-        if tuple(g.shape) != (expected := (*batch, len(paths), *samples)):
-            raise ValueError(f"g has shape {tuple(g.shape)}: it must be that of the output, {expected}")
+        return self.vjp_groups(x, self._grouped(g, batch))
+
+    def _grouped(self, g: Tensor | Mapping[Path, Tensor], batch: tuple[int, ...]) -> list[Tensor]:
+        """Cotangents as tensors, one for each shape of coefficients."""
+        if self.spec.average != "none":
+            (samples, paths) = self.groups[0]
+            return [self._cotangent("g", g, (*batch, len(paths), *samples))]
+        if not isinstance(g, Mapping) or set(g) != set(self.paths):
+            raise ValueError("g must be a dict with the paths of the output, which plan.paths lists")
+        return [
+            torch.stack([self._cotangent(f"g[{path}]", g[path], (*batch, *samples)) for path in paths], len(batch))
+            for samples, paths in self.groups
+        ]
+
+    def _cotangent(self, name: str, g: Any, expected: tuple[int, ...]) -> Tensor:
+        self._checked(name, g)
+        if tuple(g.shape) != expected:
+            raise ValueError(f"{name} has shape {tuple(g.shape)}: it must be that of the output, {expected}")
+        return g.to(torch.float32)
+
+    def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
+        """The gradient for cotangents of the arrays of `run_groups`; see `vjp`."""
+        module = self._gradient_module
         with torch.no_grad():
             gradient = torch.zeros(x.shape, device=x.device)
-            if x.numel() and g.numel():
+            if x.numel() and any(g.numel() for g in gs):
                 with torch.cuda.device_of(x):
-                    volumes = x.to(torch.float32).reshape(-1, *self.spec.input_shape).contiguous()
-                    gs = [g.to(torch.float32).reshape(-1, len(paths), *samples).contiguous()]
-                    tables = self._tables(x.device, self._gradient.tables)
-                    module.run(volumes, gs, tables, gradient.view(-1, *self.spec.input_shape))
+                    each = gradient.view(-1, *self.spec.input_shape)
+                    inputs = x.to(torch.float32).reshape(each.shape).contiguous()
+                    given = [
+                        g.to(torch.float32).reshape(len(each), len(paths), *samples).contiguous()
+                        for g, (samples, paths) in zip(gs, self.groups, strict=True)
+                    ]
+                    module.run(inputs, given, self._tables(x.device, self._gradient.tables), each)
             return gradient
 
     @cached_property
@@ -203,7 +225,8 @@ class TritonPlan(Plan):
         return self._gradient.source if of == "vjp" and self.spec.dim in GRADIENTS else super().source(of)
 
     def run_groups(self, x: Tensor) -> list[Tensor]:
-        """The output arrays for x of shape ``(n, *spec.input_shape)``, one for each shape of coefficients."""
+        """The output arrays for x, one for each shape of coefficients; all axes of batch are one of theirs."""
+        x = x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1))
         n = len(x)
         outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
         if n and any(out.numel() for out in outs):
@@ -211,7 +234,7 @@ class TritonPlan(Plan):
                 self._module.run(x.to(torch.float32).contiguous(), self._tables(x.device), outs)
         return outs
 
-    def _from_groups(self, outs: list[Tensor], batch: tuple[int, ...]) -> Any:
+    def _from_groups(self, outs: Sequence[Tensor], batch: tuple[int, ...]) -> Any:
         if self.spec.average != "none":
             return outs[0].reshape(batch + outs[0].shape[1:])
         found = {
@@ -251,11 +274,16 @@ class TritonPlan(Plan):
         )
 
     def _tables(self, device: torch.device, tables: Tables | None = None) -> dict[str, Tensor]:
-        """What kernels read, on a device; tables of one name are the same there and back."""
-        known = self._on_device.setdefault(device, {})
-        for name, table in (self._compiled.tables if tables is None else tables).items():
+        """What kernels read, on a device; what is the same there and back is there once."""
+        forward = self._on_device.setdefault((device, "forward"), {})
+        if tables is None:
+            known, tables = forward, self._compiled.tables
+        else:
+            known = self._on_device.setdefault((device, "vjp"), {})
+        for name, table in tables.items():
             if name not in known:
-                known[name] = torch.from_numpy(table.copy()).to(device)
+                same = name in forward and np.array_equal(table, self._compiled.tables[name])
+                known[name] = forward[name] if same else torch.from_numpy(table.copy()).to(device)
         return known
 
     @cached_property
