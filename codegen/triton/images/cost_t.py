@@ -1,0 +1,81 @@
+"""What launches of the kernels of gradients of images cost."""
+
+from __future__ import annotations
+
+from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.launch import Launch
+
+PAIR = 2
+"""Images that a complex number stands for."""
+
+
+def static_work(launch: Launch) -> Work:
+    """What a kernel of `templates/kernels/` does for one image."""
+    return _STATIC[launch.kernel](launch, launch.constants)
+
+
+def slope_work(paths: int, samples: int) -> Work:
+    """What `slope_image` does: waves are read, and written over."""
+    numbers = float(paths * samples)
+    return Work(f"slopes {samples}", numbers * (2 * COMPLEX + COMPLEX / PAIR), 16 * numbers)
+
+
+def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, add: bool) -> Work:
+    """What spreads averages along columns."""
+    rows, columns = shape
+    numbers = paths * padded * columns * -(-rows // 64)
+    moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
+    return Work("spread columns", moved, 12.0 * numbers + 4.0 * paths * rows * columns, 6.0 * numbers * min(rows, 64))
+
+
+def _spread_rows(launch: Launch, c: dict[str, int]) -> Work:
+    numbers = launch.paths * -(-c["COLUMNS"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
+    moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
+    return Work("spread rows", moved, 8.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
+
+
+def _spread_columns(launch: Launch, c: dict[str, int]) -> Work:
+    return spread_work(launch.paths, (c["ROWS"], c["COLUMNS"]), c["HEIGHT"], c["PADDED"], add=bool(c["ADD"]))
+
+
+def _spread_raw(launch: Launch, c: dict[str, int]) -> Work:
+    numbers, kept = launch.paths * c["ROWS"] * c["COLUMNS"], launch.paths * c["KEPT_ROWS"] * c["KEPT_COLUMNS"]
+    return Work("spread raw", REAL * float(kept + numbers * (2 if c["ADD"] else 1)), 12.0 * numbers)
+
+
+def _slopes(launch: Launch, c: dict[str, int]) -> Work:
+    return slope_work(launch.paths, c["SAMPLES"])
+
+
+def _gather(launch: Launch, c: dict[str, int]) -> Work:
+    return gather_work(
+        launch.paths, c["FILTERS"], (c["PARENT_ROWS"], c["PARENT_COLUMNS"]), (c["ROWS"], c["COLUMNS"]), 1.0
+    )
+
+
+def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[int, ...], weighty: float) -> Work:
+    """What `gather_image` does, of whose windows so many bins, as a share of the parent's, have a weight.
+
+    The spectra of children are read once for each of their aliases, from the cache but for the first time.
+    """
+    bins, samples = float(parent[0] * parent[1]), float(child[0] * child[1])
+    reads = COMPLEX * paths * weighty * bins
+    first = min(reads, COMPLEX * paths * samples)
+    moved = first + 2 * COMPLEX / PAIR * bins * paths / filters
+    return Work("gather", moved, paths * bins * (4.0 + 14.0 * weighty), again=reads - first)
+
+
+def _unpad(launch: Launch, c: dict[str, int]) -> Work:
+    padded, samples = c["ROWS"] * c["COLUMNS"], c["HEIGHT"] * c["WIDTH"]
+    times = c["ROW_TIMES"] * c["COLUMN_TIMES"]
+    return Work("unpad", REAL * float(padded + samples), (8.0 + 4 * times) * samples)
+
+
+_STATIC = {
+    "spread_rows": _spread_rows,
+    "spread_columns": _spread_columns,
+    "spread_raw": _spread_raw,
+    "slope_image": _slopes,
+    "gather_image": _gather,
+    "unpad_image": _unpad,
+}
