@@ -14,7 +14,15 @@ from compiled import fresh
 from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like, mapped
 
+from scatc.codegen.code import Code, Plane
+from scatc.codegen.triton import kernels
+from scatc.codegen.triton.images import rows
+from scatc.codegen.triton.images.choices import Way
+from scatc.codegen.triton.images.mixed import mixed_fft, mixed_fft_back, stages
+from scatc.codegen.triton.images.walk_t import ImagesT
+from scatc.codegen.triton.tables import twiddles
 from scatc.ir.spec import Spec
+from scatc.runtime.load import load_source
 
 assert os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -33,6 +41,11 @@ SPECS = {
     "narrow_windows": Spec(dim=2, shape=(64, 40), J=4, L=1),
     "one_sample_kept": Spec(dim=2, shape=(9, 8), J=3, L=1, stride=8),
 }
+LONG = {
+    "leaves": Spec(dim=2, shape=(44, 28), J=2, L=1, order=1),
+    "sums": Spec(dim=2, shape=(68, 20), J=2, L=1, order=1, T="global"),
+}
+"""Images whose columns take two stages."""
 SMALL = Spec(dim=2, shape=(9, 12), J=2, L=1)
 
 
@@ -133,3 +146,50 @@ def test_what_gradients_cost_is_predicted() -> None:
     assert plan.predict(8, "H100").seconds < back.seconds < 1
     assert {"gather", "spread rows", "unpad"} <= {row.title for row in back.rows}
     assert "def gather_image(" in plan.source("vjp")
+
+
+@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize("name", ["usual", "odd_sides", "none", "global"])
+def test_every_way_leads_there(name: str, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImagesT, "only", way)
+    plan = fresh(SPECS[name], target="cuda")
+    choices = plan._gradient.choices
+    assert way in {choices.way(signal) for signal in plan._gradient.root.all() if signal.parent is not None}
+    check(plan, noise(SPECS[name], 3))
+
+
+@pytest.mark.parametrize("spec", LONG.values(), ids=list(LONG))
+def test_long_columns(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImagesT, "only", Way.FUSED)
+    plan = fresh(spec, target="cuda")
+    assert any(shape.split.second > 1 for shape in plan._gradient.of_slopes.values())
+    check(plan, noise(spec, 2))
+
+
+@pytest.mark.parametrize("along", ["rows", "columns"])
+@pytest.mark.parametrize("length", [20, 52, 132])
+def test_transforms_go_back_the_same_way(length: int, along: str) -> None:
+    """Forward and back, of which either leaves digits in an order of its own."""
+    of_columns, others = along == "columns", 8
+    split = stages(length) if of_columns else rows.stages_of(length)
+    assert split is not None
+    code, step = Code(), others if of_columns else 1
+    code.write(f"lane = tl.arange(0, {others}){'[None, :]' if of_columns else f'[:, None] * {length}'}")
+    code.write(f"p = tl.arange(0, {split.second}){'[:, None]' if of_columns else '[None, :]'} * {step}")
+    planes: list[Plane] = []
+    for j in range(split.first):
+        z = code.let("z", f"tl.load(X + lane + p + {j * split.second * step})")
+        planes.append(code.pair(f"low({z})", f"high({z})"))
+    there = mixed_fft(code, planes, split, others, 1, "twiddles", columns=of_columns)
+    for j, plane in enumerate(mixed_fft_back(code, there, split, others, -1, "twiddles", columns=of_columns)):
+        assert plane is not None
+        code.write(f"tl.store(X + lane + p + {j * split.second * step}, both({plane[0]}, {plane[1]}))")
+    bits = kernels.templates().get_template("kernels/bits.py.j2").render(tensor_cores=True)
+    head = "import triton\nimport triton.language as tl\n"
+    module = load_source(f"{head}{bits}\n@triton.jit\ndef kernel(X, twiddles):\n{code}\n", "triton")
+    rng = np.random.default_rng(length)
+    shape = (length, others) if of_columns else (others, length)
+    x = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+    y = torch.from_numpy(x.copy())
+    module.kernel[(1,)](y.view(torch.int64), torch.from_numpy(twiddles(length)))
+    assert np.linalg.norm(y.numpy() - length * x) <= 1e-6 * length * np.linalg.norm(x)

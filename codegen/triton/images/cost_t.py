@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
-from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.cost import largest_prime
+from scatc.codegen.triton.launch import Launch, Transform
 
 PAIR = 2
 """Images that a complex number stands for."""
 
 
-def static_work(launch: Launch) -> Work:
-    """What a kernel of `templates/kernels/` does for one image."""
-    return _STATIC[launch.kernel](launch, launch.constants)
+def static_work(launch: Launch, weighty: float) -> Work:
+    """What a kernel of `templates/kernels/` does for one image; `weighty` is a gather's share of bins with a weight."""
+    c = launch.constants
+    if launch.kernel == "gather_image":
+        sizes = (c["PARENT_ROWS"], c["PARENT_COLUMNS"]), (c["ROWS"], c["COLUMNS"])
+        return gather_work(launch.paths, c["FILTERS"], *sizes, weighty)
+    return _STATIC[launch.kernel](launch, c)
+
+
+def columns_work(paths: int, columns: Columns) -> Work:
+    """What the kernel for columns there and back does for one image."""
+    samples, first = columns.split.length * columns.width, columns.split.first
+    instructions = (30 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
+    moved = 2.0 * COMPLEX * samples
+    if columns.weights:
+        instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)
+    if "pack" in columns.sinks:
+        moved += REAL * samples
+    if {"local", "total"} & set(columns.sinks):
+        moved += REAL * columns.width * max(columns.outputs, 1)
+    return Work(f"slopes {columns.split.length}", paths * moved, paths * instructions)
+
+
+def lines_work(paths: int, shape: tuple[int, ...]) -> Work:
+    """What the library's transform along rows does."""
+    return cost.static_work(Transform(shape[1], paths * shape[0], packed=False))
 
 
 def slope_work(paths: int, samples: int) -> Work:
@@ -47,12 +73,6 @@ def _slopes(launch: Launch, c: dict[str, int]) -> Work:
     return slope_work(launch.paths, c["SAMPLES"])
 
 
-def _gather(launch: Launch, c: dict[str, int]) -> Work:
-    return gather_work(
-        launch.paths, c["FILTERS"], (c["PARENT_ROWS"], c["PARENT_COLUMNS"]), (c["ROWS"], c["COLUMNS"]), 1.0
-    )
-
-
 def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[int, ...], weighty: float) -> Work:
     """What `gather_image` does, of whose windows so many bins, as a share of the parent's, have a weight.
 
@@ -76,6 +96,5 @@ _STATIC = {
     "spread_columns": _spread_columns,
     "spread_raw": _spread_raw,
     "slope_image": _slopes,
-    "gather_image": _gather,
     "unpad_image": _unpad,
 }

@@ -213,7 +213,7 @@ class Images(Emitter):
         fold, parent, shape = signal.fold, signal.parent, self.choices.rows(signal)
         assert fold is not None and parent is not None and shape is not None
         name, length = signal.nodes[0], shape.split.length
-        kernel = _name(self.of_rows, shape, f"rows_{length}")
+        kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
         filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
         self.table(f"twiddles_{length}", tables.twiddles(length))
         self.room(name, signal, "2 * pairs")
@@ -240,7 +240,7 @@ class Images(Emitter):
         shape = self.choices.columns(signal, paired=paired)
         assert shape is not None
         length, modulus = shape.split.length, signal.nodes[2]
-        kernel = _name(self.of_columns, shape, f"columns_{length}")
+        kernel = kernel_name(self.of_columns, shape, f"columns_{length}")
         self.table(f"twiddles_{length}", tables.twiddles(length))
         arguments = [f"{source}.view(torch.int64)", *self.named(f"twiddles_{length}")]
         kinds = {result.kind: result for result in signal.results}
@@ -354,7 +354,7 @@ class Images(Emitter):
             self.static_launch("moduli_image", signal.paths, grid, arguments, constants)
 
 
-def _name(known: dict[str, Any], shape: Any, stem: str) -> str:
+def kernel_name(known: dict[str, Any], shape: Any, stem: str) -> str:
     """The name of the kernel of a shape, entered if it is new."""
     name = next((name for name, other in known.items() if other == shape), f"{stem}_{len(known)}")
     known[name] = shape

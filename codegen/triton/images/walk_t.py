@@ -6,24 +6,28 @@ Of a filter's product with the spectrum X of a pair of images, which more may be
     gV = gU V / U,  gX += unfold(w fft2 gV)
 
 `gather_image` does the last for all filters of a signal and both images of a pair: it adds up, bin by bin, what the
-signal's children put there, so that no two programs write to the same place.
+signal's children put there, so that no two programs write to the same place. What happens along columns is one kernel
+where sizes allow (`columns_t.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton import tables
+from scatc.codegen.triton.cost import REAL, Work
 from scatc.codegen.triton.emitter import BLOCK, power
+from scatc.codegen.triton.images import columns, columns_t
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import product
-from scatc.codegen.triton.images.cost_t import static_work
-from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED
-from scatc.codegen.triton.images.walk import Images
+from scatc.codegen.triton.images.choices import Way, product
+from scatc.codegen.triton.images.choices_t import ImageChoicesT
+from scatc.codegen.triton.images.cost_t import columns_work, static_work
+from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED, of_slopes
+from scatc.codegen.triton.images.walk import Images, kernel_name
+from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.ir.nodes import Pad
 
@@ -41,6 +45,18 @@ class ImagesT(Images):
     template = "images_t.py.j2"
     arguments = ARGUMENTS | TRANSPOSED
 
+    def prepare(self) -> None:
+        """What the walk gathers."""
+        super().prepare()
+        self.choices: ImageChoicesT = ImageChoicesT(self.spec, self.options, self.only)
+        self.of_slopes: dict[str, columns.Columns] = {}
+        self._weighty: dict[int, float] = {}  # of windows, by the launches of `gather_image`
+
+    def generated(self) -> Iterable[Written]:
+        """The kernels for rows, for columns, and for columns there and back."""
+        yield from super().generated()
+        yield from (of_slopes(shape, name) for name, shape in self.of_slopes.items())
+
     def before(self) -> list[Work]:
         """What finds the sizes of cotangents."""
         outputs = sum(len(paths) * prod(shape) for shape, paths in self.program.outputs)
@@ -48,28 +64,15 @@ class ImagesT(Images):
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one image."""
+        if isinstance(step, Launch) and step.kernel in self.of_slopes:
+            return columns_work(step.paths, self.of_slopes[step.kernel])
         if isinstance(step, Launch) and step.kernel in TRANSPOSED:
-            return static_work(step)
+            return static_work(step, self._weighty.get(id(step), 1.0))
         return super().work(step)
 
     def transforms(self, signal: Signal) -> float:
         """How many complex transforms lead to a signal and back from it, for each image of the batch."""
         return 2 * super().transforms(signal)
-
-    @property
-    def live_bytes(self) -> int:
-        """Bytes that are in use at a time, at most, for one image of the batch."""
-        return self._live(self.root)
-
-    def _live(self, signal: Signal) -> int:
-        """Waves that wait for what is below, a spectrum and its cotangent, and what is made of them meanwhile."""
-        numbers = COMPLEX * prod(signal.shape) * signal.paths
-        held = numbers if signal.parent is not None else 0
-        during = 2 * numbers
-        if signal.spectrum or signal.parent is None:
-            during = max(during, held + numbers + numbers // 2)
-            held += numbers
-        return max([during, *(held + self._live(child) for child in signal.children)])
 
     # There and back.
 
@@ -93,23 +96,79 @@ class ImagesT(Images):
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it, there and back."""
         self.note(*signal.nodes)
-        waves = self.library_waves(signal)
-        if signal.spectrum:
-            self.forward(signal, self.pack(signal, waves))
+        way = self.choices.way(signal)
+        if way is Way.STAGED:
+            waves = self.library_waves(signal)
+        else:
+            waves = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
+        if signal.children:
+            self.forward(signal, self.pack(signal, waves) if way is Way.STAGED else self._columns_packed(signal, waves))
             for child in signal.children:
                 self.branch(child)
             self.write(f"del {self.spectrum(signal)}")
-        cotangent = self.cotangent(signal, "live")
-        samples = prod(signal.shape)
+        products = self._staged_slopes(signal, waves) if way is Way.STAGED else self._slopes(signal, waves)
+        self.gather(signal, products)
+
+    def _columns_packed(self, signal: Signal, waves: str) -> str:
+        """Moduli in pairs, from transformed rows."""
+        shape, modulus = self.choices.columns(signal, paired=self._paired(signal)), signal.nodes[2]
+        assert shape is not None
+        self.room(modulus, signal, "pairs")
+        arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape), f"{modulus}.view(torch.float32)", "1"]
+        self._along_columns(signal, shape, self.of_columns, "columns", columns.parameters(shape), arguments)
+        return modulus
+
+    def _slopes(self, signal: Signal, waves: str) -> str:
+        """The cotangents of products with filters, from transformed rows: columns there and back, and rows back."""
+        shape = self.choices.slopes(signal, paired=self._paired(signal))
+        assert shape is not None
+        arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape)]
+        used = [self.spread_rows(signal, result, "live") for result in signal.results if result.kind in shape.sinks]
+        arguments += used
+        if "pack" in shape.sinks:
+            used.append(self.cotangent(signal, "live", shape.sinks))
+            arguments.append(f"{used[-1]}.view(torch.float32)")
+        self._along_columns(signal, shape, self.of_slopes, "slopes", columns_t.parameters(shape), arguments)
+        products = f"g{signal.nodes[0]}"
+        self.write(f"del {', '.join(used)}", f"{products} = torch.fft.fft({waves})", f"del {waves}")
+        self.steps.append(Transform(signal.shape[1], signal.paths * signal.shape[0], packed=False))
+        return products
+
+    def _along_columns(
+        self,
+        signal: Signal,
+        shape: columns.Columns,
+        known: dict[str, columns.Columns],
+        stem: str,
+        types: dict[str, str],
+        arguments: list[str],
+    ) -> None:
+        """Launch a kernel for columns."""
+        kernel = kernel_name(known, shape, f"{stem}_{shape.split.length}")
+        grid = (f"triton.cdiv(2 * pairs * {shape.width}, {shape.tile})", str(signal.paths))
+        self.launch(Launch(kernel, types, grid, [*arguments, "n", "pairs"], {}, shape.warps, signal.paths))
+
+    def _twiddles(self, shape: columns.Columns) -> str:
+        """The table of a transform along columns."""
+        length = shape.split.length
+        self.table(f"twiddles_{length}", tables.twiddles(length))
+        return self.named(f"twiddles_{length}")[0]
+
+    def _staged_slopes(self, signal: Signal, waves: str) -> str:
+        """The cotangents of products with filters, from what the library transformed."""
+        cotangent, samples, products = self.cotangent(signal, "live"), prod(signal.shape), f"g{signal.nodes[0]}"
         block = min(BLOCK, power(samples))
         arguments = [f"{waves}.view(torch.int64)", f"{cotangent}.view(torch.int64)"]
         grid = (f"{signal.paths} * pairs * {-(-samples // block)}",)
         self._used.add("phase")
         self.static_launch("slope_image", signal.paths, grid, arguments, {"SAMPLES": samples, "BLOCK": block})
-        self.write(f"del {cotangent}")
-        self.write(f"g{waves} = torch.fft.fft2({waves})", f"del {waves}")
+        self.write(f"del {cotangent}", f"{products} = torch.fft.fft2({waves})", f"del {waves}")
         self.steps.append(Transform(samples, signal.paths, packed=False, axes=2))
-        self.gather(signal, f"g{waves}", turned=False)
+        return products
+
+    def _paired(self, signal: Signal) -> bool:
+        """Whether waves are sums and differences of the images of a pair."""
+        return self.choices.way(signal) is Way.FUSED
 
     def end(self) -> str:
         """The gradient of the input from that of its spectrum, and that of order 0."""
@@ -147,8 +206,11 @@ class ImagesT(Images):
 
     # Cotangents of moduli.
 
-    def cotangent(self, signal: Signal, inverse: str) -> str:
-        """The cotangents of a signal, in pairs: from that of its spectrum, and from those of its coefficients."""
+    def cotangent(self, signal: Signal, inverse: str, done: Sequence[str] = ()) -> str:
+        """The cotangents of a signal, in pairs: from that of its spectrum, and from those of its coefficients.
+
+        Kinds of coefficients that are `done` come in elsewhere.
+        """
         name, there = f"g{signal.name}", False
         if signal.children:
             before = f"g{self.spectrum(signal)}"
@@ -156,7 +218,7 @@ class ImagesT(Images):
             self.steps.append(Transform(prod(signal.shape), signal.paths, packed=True, axes=2))
             there = True
         for result in signal.results:
-            if signal.parent is None and result.kind == "raw":
+            if result.kind in done or (signal.parent is None and result.kind == "raw"):
                 continue
             if not there:
                 self.room(name, signal, "pairs")
@@ -222,26 +284,26 @@ class ImagesT(Images):
 
     # Cotangents of spectra.
 
-    def gather(self, signal: Signal, products: str, *, turned: bool) -> None:
+    def gather(self, signal: Signal, products: str) -> None:
         """Add what all filters of a signal make of the cotangents of their products."""
-        fold, parent = signal.fold, signal.parent
+        fold, parent, paired = signal.fold, signal.parent, self._paired(signal)
         assert fold is not None and parent is not None
-        start, w = self.windows(signal)
-        filters = self._filters(signal, "fold", start, w)
+        shape = self.choices.rows(signal) if paired else None
+        if shape is None:
+            start, w = image_tables.filters(self.spec, fold, parent.shape)
+        else:
+            start, w = self.choices.filters(signal, shape)
+        filters = self._filters(signal, "rows" if paired else "fold", start, w)
         constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
         constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
         half = (parent.shape[0] // 2 + 1) * parent.shape[1]
         block = min(BINS, power(half))
-        constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER, "TURNED": turned}
+        constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER, "TURNED": paired}
         grid = (f"triton.cdiv({half}, {block})", str(parent.paths), f"triton.cdiv(pairs, {TOGETHER})")
         arguments = [f"{products}.view(torch.int64)", *filters, f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
         self.static_launch("gather_image", signal.paths, grid, arguments, constants)
+        self._weighty[id(self.steps[-1])] = self.choices.weighty(signal, self.choices.way(signal))
         self.write(f"del {products}")
-
-    def windows(self, signal: Signal) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Where the windows of a signal's filters begin, and their weights."""
-        assert signal.fold is not None and signal.parent is not None
-        return image_tables.filters(self.spec, signal.fold, signal.parent.shape)
 
 
 def _phi(signal: Signal, result: Result) -> str:
