@@ -5,18 +5,23 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, Work
 from scatc.codegen.triton.images import columns, cost, cost_t
+from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import ImageChoices, Way, product
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import stages
+from scatc.ir.options import Options
+from scatc.ir.spec import Spec
 
 
 class ImageChoicesT(ImageChoices):
     """Choices for the signals of one program."""
+
+    def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
+        super().__init__(spec, options, only)
+        self._shares: dict[tuple[str, Way], cost_t.Share] = {}
 
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns on the way there, which does nothing but pack; None if their length has no stages."""
@@ -46,7 +51,7 @@ class ImageChoicesT(ImageChoices):
         paths, samples, filters = signal.paths, prod(signal.shape), len(signal.fold.indices)
         parent = signal.parent.shape
         fold = cost.fold_work(paths, prod(signal.fold.widths or parent), samples)
-        gather = cost_t.gather_work(paths, filters, parent, signal.shape, self.weighty(signal, way))
+        gather = cost_t.gather_work(paths, filters, parent, signal.shape, self.share(signal, way))
         if way is Way.STAGED:
             transform = cost.transform_work(samples, paths, 2)
             found = [fold, transform, cost_t.slope_work(paths, samples), transform, gather]
@@ -65,12 +70,18 @@ class ImageChoicesT(ImageChoices):
         found += [self._spread(signal, result) for result in signal.results if result.kind not in slopes.sinks]
         return found + ([fold, line] if rows is None else 2 * [cost.rows_work(paths, rows, self.bins(signal, rows))])
 
-    def weighty(self, signal: Signal, way: Way) -> float:
-        """Bins of the windows with a weight, as a share of the parent's."""
+    def share(self, signal: Signal, way: Way) -> cost_t.Share:
+        """What of a parent's spectrum the windows of a signal hold."""
         assert signal.fold is not None and signal.parent is not None
-        rows = self.rows(signal) if way is Way.FUSED else None
-        bins = prod(signal.fold.widths or signal.parent.shape) if rows is None else self.bins(signal, rows)
-        return float(bins / np.prod(signal.parent.shape))
+        key = signal.name, way
+        if key not in self._shares:
+            rows = self.rows(signal) if way is Way.FUSED else None
+            if rows is None:
+                start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape)
+            else:
+                start, w = self.filters(signal, rows)
+            self._shares[key] = cost_t.share(start, w, signal.parent.shape)
+        return self._shares[key]
 
     def _spread(self, signal: Signal, result: Result) -> Work:
         outputs = result.kept[0] if result.kind == "local" else 1

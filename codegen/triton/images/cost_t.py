@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.cost import largest_prime
+from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.launch import Launch, Transform
 
 PAIR = 2
 """Images that a complex number stands for."""
 
 
-def static_work(launch: Launch, weighty: float) -> Work:
-    """What a kernel of `templates/kernels/` does for one image; `weighty` is a gather's share of bins with a weight."""
+def static_work(launch: Launch, held: Share | None) -> Work:
+    """What a kernel of `templates/kernels/` does for one image; a gather's windows hold a share of a spectrum."""
     c = launch.constants
-    if launch.kernel == "gather_image":
+    if held is not None:
         sizes = (c["PARENT_ROWS"], c["PARENT_COLUMNS"]), (c["ROWS"], c["COLUMNS"])
-        return gather_work(launch.paths, c["FILTERS"], *sizes, weighty)
+        return gather_work(launch.paths, c["FILTERS"], *sizes, held)
     return _STATIC[launch.kernel](launch, c)
 
 
@@ -73,16 +78,42 @@ def _slopes(launch: Launch, c: dict[str, int]) -> Work:
     return slope_work(launch.paths, c["SAMPLES"])
 
 
-def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[int, ...], weighty: float) -> Work:
-    """What `gather_image` does, of whose windows so many bins, as a share of the parent's, have a weight.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a spectrum the windows of some filters hold, as shares of all its bins.
+
+    Attributes
+    ----------
+    weighty : float
+        Bins of a window that have a weight.
+    touched : float
+        Bins that have one in any window, or whose opposites have.
+    """
+
+    weighty: float = 1.0
+    touched: float = 1.0
+
+
+def share(start: Array, w: Array, parent: tuple[int, ...]) -> Share:
+    """The shares of windows that begin at `start`, of a spectrum of such a size."""
+    touched = np.zeros(parent, bool)
+    for (top, left), weights in zip(start, w, strict=True):
+        rows, columns = np.nonzero(weights)
+        touched[(top + rows) % parent[0], (left + columns) % parent[1]] = True
+        touched[-(top + rows) % parent[0], -(left + columns) % parent[1]] = True
+    return Share(float(np.count_nonzero(w) / len(w) / touched.size), float(touched.mean()))
+
+
+def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[int, ...], held: Share) -> Work:
+    """What `gather_image` does.
 
     The spectra of children are read once for each of their aliases, from the cache but for the first time.
     """
     bins, samples = float(parent[0] * parent[1]), float(child[0] * child[1])
-    reads = COMPLEX * paths * weighty * bins
+    reads = COMPLEX * paths * held.weighty * bins
     first = min(reads, COMPLEX * paths * samples)
-    moved = first + 2 * COMPLEX / PAIR * bins * paths / filters
-    return Work("gather", moved, paths * bins * (4.0 + 14.0 * weighty), again=reads - first)
+    moved = first + 2 * COMPLEX / PAIR * held.touched * bins * paths / filters
+    return Work("gather", moved, paths * bins * (4.0 + 14.0 * held.weighty), again=reads - first)
 
 
 def _unpad(launch: Launch, c: dict[str, int]) -> Work:

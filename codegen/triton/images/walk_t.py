@@ -24,7 +24,7 @@ from scatc.codegen.triton.images import columns, columns_t
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import Way, product
 from scatc.codegen.triton.images.choices_t import ImageChoicesT
-from scatc.codegen.triton.images.cost_t import columns_work, static_work
+from scatc.codegen.triton.images.cost_t import Share, columns_work, static_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED, of_slopes
 from scatc.codegen.triton.images.walk import Images, kernel_name
 from scatc.codegen.triton.kernels import Written
@@ -50,7 +50,7 @@ class ImagesT(Images):
         super().prepare()
         self.choices: ImageChoicesT = ImageChoicesT(self.spec, self.options, self.only)
         self.of_slopes: dict[str, columns.Columns] = {}
-        self._weighty: dict[int, float] = {}  # of windows, by the launches of `gather_image`
+        self._shares: dict[int, Share] = {}  # of windows, by the launches of `gather_image`
 
     def generated(self) -> Iterable[Written]:
         """The kernels for rows, for columns, and for columns there and back."""
@@ -58,16 +58,19 @@ class ImagesT(Images):
         yield from (of_slopes(shape, name) for name, shape in self.of_slopes.items())
 
     def before(self) -> list[Work]:
-        """What finds the sizes of cotangents."""
+        """What finds the sizes of cotangents, and zeros for those of spectra."""
         outputs = sum(len(paths) * prod(shape) for shape, paths in self.program.outputs)
-        return [Work("sizes", REAL * float(prod(self.spec.input_shape) + outputs), launches=SIZES)]
+        sizes = Work("sizes", REAL * float(prod(self.spec.input_shape) + outputs), launches=SIZES)
+        parents = [signal for signal in self.root.all() if signal.children]
+        spectra = sum(signal.paths * prod(signal.shape) for signal in parents)
+        return [sizes, Work("zeros", REAL * float(spectra), launches=len(parents))]
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one image."""
         if isinstance(step, Launch) and step.kernel in self.of_slopes:
             return columns_work(step.paths, self.of_slopes[step.kernel])
         if isinstance(step, Launch) and step.kernel in TRANSPOSED:
-            return static_work(step, self._weighty.get(id(step), 1.0))
+            return static_work(step, self._shares.get(id(step)))
         return super().work(step)
 
     def transforms(self, signal: Signal) -> float:
@@ -302,7 +305,7 @@ class ImagesT(Images):
         grid = (f"triton.cdiv({half}, {block})", str(parent.paths), f"triton.cdiv(pairs, {TOGETHER})")
         arguments = [f"{products}.view(torch.int64)", *filters, f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
         self.static_launch("gather_image", signal.paths, grid, arguments, constants)
-        self._weighty[id(self.steps[-1])] = self.choices.weighty(signal, self.choices.way(signal))
+        self._shares[id(self.steps[-1])] = self.choices.share(signal, self.choices.way(signal))
         self.write(f"del {products}")
 
 
