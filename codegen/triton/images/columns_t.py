@@ -10,6 +10,7 @@ What is written are the two images of a pair, whatever was read: of sums and dif
 from __future__ import annotations
 
 from scatc.codegen.code import Code
+from scatc.codegen.triton.fused import FusedCode
 from scatc.codegen.triton.images.columns import Columns, inside, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
 
@@ -29,7 +30,7 @@ def parameters(columns: Columns) -> dict[str, str]:
 
 def body(columns: Columns) -> str:
     """The statements of the kernel."""
-    code, split, width = Code(), columns.split, columns.width
+    code, split, width = FusedCode(), columns.split, columns.width
     planes = read(code, columns)
     found = mixed_fft(code, planes, split, columns.tile, 1, "twiddles", columns=True)
     code.write("# cotangents, with the phase of what they are of")
