@@ -10,6 +10,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -66,7 +67,7 @@ class TritonPlan(Plan):
             compiled = replace(compiled, source=emitted.source, tables=emitted.tables)
         super().__init__(compiled)
         self._vendor = target
-        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+        self._on_device: dict[tuple[torch.device, str], dict[str, Tensor]] = {}
         self._measured: dict[int, tuple[str, float]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -273,11 +274,16 @@ class TritonPlan(Plan):
         )
 
     def _tables(self, device: torch.device, tables: Tables | None = None) -> dict[str, Tensor]:
-        """What kernels read, on a device; tables of one name are the same there and back."""
-        known = self._on_device.setdefault(device, {})
-        for name, table in (self._compiled.tables if tables is None else tables).items():
+        """What kernels read, on a device; what is the same there and back is there once."""
+        forward = self._on_device.setdefault((device, "forward"), {})
+        if tables is None:
+            known, tables = forward, self._compiled.tables
+        else:
+            known = self._on_device.setdefault((device, "vjp"), {})
+        for name, table in tables.items():
             if name not in known:
-                known[name] = torch.from_numpy(table.copy()).to(device)
+                same = name in forward and np.array_equal(table, self._compiled.tables[name])
+                known[name] = forward[name] if same else torch.from_numpy(table.copy()).to(device)
         return known
 
     @cached_property
