@@ -96,8 +96,7 @@ class Code:
             r, t = ("" if s > 0 else "-"), ("+" if c > 0 else "-")
             k = self.number(abs(c))
             return self.pair(f"{k} * ({p}{a[0]} {q} {a[1]})", f"{k} * ({r}{a[0]} {t} {a[1]})")
-        c_, s_ = self.number(c), self.number(s)
-        return self.pair(f"{a[0]} * {c_} - {a[1]} * {s_}", f"{a[0]} * {s_} + {a[1]} * {c_}")
+        return self.times(a, (self.number(c), self.number(s)))
 
     def times(self, a: Complex, b: Complex, sign: int = 1) -> Complex:
         """A times b, or by `sign` -1 times its conjugate."""

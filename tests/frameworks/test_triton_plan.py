@@ -33,6 +33,7 @@ SUITES = [
     ("triton_kernels.py", "1"),
     ("triton_lines_gradient.py", "1"),
     ("triton_images.py", "1"),
+    ("triton_images_gradient.py", "1"),
     ("triton_machine_code.py", "0"),
     ("triton_volumes.py", "1"),
     ("triton_volumes_gradient.py", "1"),

@@ -95,7 +95,7 @@ def parameters(columns: Columns) -> dict[str, str]:
 def body(columns: Columns) -> str:
     """The statements of the kernel."""
     code = Code()
-    planes = _read(code, columns)
+    planes = read(code, columns)
     found = mixed_fft(code, planes, columns.split, columns.tile, 1, "twiddles", columns=True)
     code.write("# modulus")
     moduli = []
@@ -108,7 +108,7 @@ def body(columns: Columns) -> str:
     return str(code)
 
 
-def _read(code: Code, columns: Columns) -> list[Plane]:
+def read(code: Code, columns: Columns) -> list[Plane]:
     """The columns of a tile, as planes of the first stage."""
     split, width = columns.split, columns.width
     size = split.length * width
@@ -146,12 +146,12 @@ def _read(code: Code, columns: Columns) -> list[Plane]:
 Moduli = list[tuple[Group, list[str]]]
 
 
-def _places(code: Code, group: Group) -> str:
+def places(code: Code, group: Group) -> str:
     """Where a group's first plane lies along the column, as a name of ``[size, 1]``."""
     return code.let("e", f"{group.start} + tl.arange(0, {group.size})[:, None]")
 
 
-def _inside(group: Group, e: str) -> str:
+def inside(group: Group, e: str) -> str:
     """A mask of what is no padding, to be appended."""
     return "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
 
@@ -217,7 +217,7 @@ def _total(code: Code, columns: Columns, moduli: Moduli) -> None:
     for group, us in moduli:
         total = code.let("total", code.add_up(us))
         if group.count < group.size:
-            e = _places(code, group)
+            e = places(code, group)
             total = code.let("total", f"tl.where({e} < {group.start + group.count}, {total}, 0.0)")
         sums.append(code.let("total", f"tl.sum({total}, 0)"))
     place = f"(child * n + signal) * {columns.width} + x"
@@ -230,11 +230,11 @@ def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
     size = columns.split.length * width
     code.write(f"packed = U + (2 * ((child * pairs + pair) * {size} + x) + second)[None, :]")
     for group, us in moduli:
-        e = _places(code, group)
+        e = places(code, group)
         for q, u in enumerate(us):
             value = f"tl.where(live[None, :], {u}, 0.0)"
             at = f"packed + ({e} + {group.stride * q}) * {2 * width}"
-            code.write(f"tl.store({at}, {value}, mask=there[None, :]{_inside(group, e)})")
+            code.write(f"tl.store({at}, {value}, mask=there[None, :]{inside(group, e)})")
 
 
 def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
@@ -246,10 +246,10 @@ def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
         f"image = out + (place + x - {left})[None, :]",
     )
     for group, us in moduli:
-        e = _places(code, group)
+        e = places(code, group)
         for q, u in enumerate(us):
             y = code.let("y", f"{e} + {group.stride * q - first}")
-            mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){_inside(group, e)}"
+            mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){inside(group, e)}"
             code.write(f"tl.store(image + {y} * {width}, {u} * size, mask={mask})")
 
 

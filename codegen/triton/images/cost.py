@@ -28,7 +28,7 @@ def rows_work(paths: int, rows: Rows, bins: float) -> Work:
     spectrum in the cache, once one of them has read it.
     """
     numbers = 0.5 * paths * rows.height * rows.split.length
-    instructions = max(28.0, 12 + 3.8 * _largest_prime(rows.split.first)) * numbers + 3.0 * paths * prod(rows.window)
+    instructions = max(28.0, 12 + 3.8 * largest_prime(rows.split.first)) * numbers + 3.0 * paths * prod(rows.window)
     return Work(f"rows {rows.split.length}", COMPLEX * numbers, instructions, again=0.5 * paths * COMPLEX * bins)
 
 
@@ -37,7 +37,7 @@ def columns_work(paths: int, columns: Columns) -> Work:
     length, width = columns.split.length, columns.width
     samples = length * width
     moved, matrix = float(COMPLEX * samples), 0.0
-    instructions = (16 + 1.8 * _largest_prime(columns.split.first) + 6 * (columns.split.second > 1)) * samples
+    instructions = (16 + 1.8 * largest_prime(columns.split.first) + 6 * (columns.split.second > 1)) * samples
     if columns.weights:
         instructions += width * sum(weight != 0 for row in columns.weights for weight in row)
     elif "local" in columns.sinks:
@@ -51,7 +51,7 @@ def columns_work(paths: int, columns: Columns) -> Work:
     return Work(f"columns {length}", paths * moved, paths * instructions, paths * matrix)
 
 
-def _largest_prime(n: int) -> int:
+def largest_prime(n: int) -> int:
     """The largest prime factor, on which a transform in a list costs most."""
     largest, p = 1, 2
     while n > 1:

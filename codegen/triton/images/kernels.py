@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scatc.codegen.triton import kernels
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, columns_t, rows
 from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {
@@ -20,6 +20,17 @@ ARGUMENTS = {
 }
 """Of the kernels that do not depend on sizes; some are those of lines, to which an image is one long line."""
 
+TRANSPOSED = {
+    "phase": ("z", "g"),  # kernels call it
+    "spread_rows": ("g", "inverse", "row", "phi_high", "phi_low", "T", "n"),
+    "spread_columns": ("T", "phi_high", "phi_low", "G", "n", "pairs"),
+    "spread_raw": ("g", "inverse", "row", "G", "n", "pairs"),
+    "slope_image": ("Z", "G"),
+    "gather_image": ("Y", "start", "w", "G", "pairs"),
+    "unpad_image": ("G", "row_index", "column_index", "size", "gradient", "n"),
+}
+"""Those that only gradients have."""
+
 
 def of_rows(shape: rows.Rows, name: str) -> Written:
     """The kernel of a shape."""
@@ -33,6 +44,13 @@ def of_columns(shape: columns.Columns, name: str) -> Written:
     samples = f"{shape.split.length}x{shape.width}"
     doc = f"{samples} samples, transformed along columns, and moduli: {', '.join(shape.sinks)}"
     return Written(name, doc, columns.parameters(shape), columns.body(shape))
+
+
+def of_slopes(shape: columns.Columns, name: str) -> Written:
+    """The kernel of a shape, there and back."""
+    samples = f"{shape.split.length}x{shape.width}"
+    doc = f"{samples} samples, transformed along columns, and their cotangents from {', '.join(shape.sinks)}, back"
+    return Written(name, doc, columns_t.parameters(shape), columns_t.body(shape))
 
 
 def kernel_source(kernel: Written, *, tensor_cores: bool) -> str:

@@ -138,13 +138,7 @@ def mixed_fft(
     if split.second == 1:
         return [Group(0, 1, 1, 1, tuple(_number(code, plane, done) for plane in done))]
     code.write(f"turn_at = tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'}")
-    turned = list(done[:1])
-    for k, plane in enumerate(done[1:], 1):
-        if plane is None:
-            turned.append(None)
-            continue
-        w = code.let("w", f"tl.load({twiddles} + {k} * turn_at)")
-        turned.append(code.times(plane, (code.let("c", f"low({w})"), code.let("s", f"high({w})")), sign))
+    turned = [_turned(code, plane, k, sign, twiddles) for k, plane in enumerate(done)]
     code.write(f"# {split.second} points")
     found = []
     for start, size, count in groups(split.first):
@@ -155,6 +149,51 @@ def mixed_fft(
         ordered = tuple(_number(code, plane, after) for plane in after)
         found.append(Group(start, split.first, size, count, ordered))
     return found
+
+
+def mixed_fft_back(
+    code: Code, found: Sequence[Group], split: Stages, others: int, sign: int, twiddles: str, *, columns: bool
+) -> list[Plane]:
+    """The DFT of what `mixed_fft` yields, as planes of what it takes: the same stages the other way round.
+
+    Parameters
+    ----------
+    code : Code
+    found : sequence of Group
+    split : Stages
+    others : int
+    sign : {1, -1}
+        Of the exponent.
+    twiddles : str
+    columns : bool
+
+    Returns
+    -------
+    list of planes, ``split.first`` of them
+    """
+    code.write(f"# back: {split.second} of {split.length} points")
+    if split.second == 1:
+        (group,) = found
+        return dft(code, group.planes, sign)
+    code.write(f"turn_at = tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'}")
+    listed: list[Plane] = []
+    for group in found:
+        done = [_number(code, plane, group.planes) for plane in dft(code, group.planes, sign)]
+        re, im = (
+            _exchange_back(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1)
+        )
+        some = list(zip(re, im, strict=True))[: group.count]
+        listed += [_turned(code, plane, k, sign, twiddles) for k, plane in enumerate(some, group.start)]
+    code.write(f"# back: {split.first} points")
+    return dft(code, listed, sign)
+
+
+def _turned(code: Code, plane: Plane, k: int, sign: int, twiddles: str) -> Plane:
+    """Plane k times its twiddles, ``exp(sign 2 pi i k p / length)``."""
+    if not k or plane is None:
+        return plane
+    w = code.let("w", f"tl.load({twiddles} + {k} * turn_at)")
+    return code.times(plane, (code.let("c", f"low({w})"), code.let("s", f"high({w})")), sign)
 
 
 def _number(code: Code, plane: Plane, others: Sequence[Plane]) -> Complex:
@@ -180,3 +219,19 @@ def _exchange(code: Code, planes: Sequence[str], second: int, others: int, *, co
         moved = code.let("t", f"tl.permute({split}, [0, 2, 1])")
         joined = code.let("t", f"tl.reshape({moved}, [{others}, {size}{twos}])")
     return code.unstack(joined, second)
+
+
+def _exchange_back(code: Code, planes: Sequence[str], size: int, others: int, *, columns: bool) -> list[str]:
+    """`_exchange`, undone."""
+    second = len(planes)
+    stacked = code.stack(planes)
+    twos = ", 2" * (size.bit_length() - 1)
+    if columns:
+        split = code.let("t", f"tl.reshape({stacked}, [{size}, {others}, {second}])")
+        moved = code.let("t", f"tl.permute({split}, [2, 1, 0])")
+        joined = code.let("t", f"tl.reshape({moved}, [{second}, {others}{twos}])")
+    else:
+        split = code.let("t", f"tl.reshape({stacked}, [{others}, {size}, {second}])")
+        moved = code.let("t", f"tl.permute({split}, [0, 2, 1])")
+        joined = code.let("t", f"tl.reshape({moved}, [{others}, {second}{twos}])")
+    return code.unstack(joined, size)

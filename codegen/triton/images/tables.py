@@ -25,6 +25,15 @@ def pad_index(length: int, node: Pad | None, axis: int) -> Array:
     return extension_index(length - left - right, left, right, cast(Padding, node.mode)).astype(np.int32)
 
 
+def repetitions(index: Array, length: int) -> Array:
+    """Of each row or column of an image, those of the padded one that repeat it, one a line; -1 is none."""
+    found = [np.flatnonzero(index == place) for place in range(length)]
+    lines = np.full((max(map(len, found)), length), -1, np.int32)
+    for place, padded in enumerate(found):
+        lines[: len(padded), place] = padded
+    return lines
+
+
 def filters(spec: Spec, fold: Fold, parent: tuple[int, ...], padded: tuple[int, int] = (0, 0)) -> tuple[Array, Array]:
     """Where each filter's window begins, from 0 on, and its weights there, with zeros up to `padded` bins.
 

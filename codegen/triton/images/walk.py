@@ -75,6 +75,17 @@ class Images(Emitter):
     def trunk(self) -> str:
         """The padded images in pairs, their spectrum, and order 0."""
         root, self.lines = self.root, []
+        self.padded()
+        for result in root.results:
+            if result.kind == "raw":
+                self.note(*result.nodes)
+                self._input(result)
+        self._packed_results(root, "U0")
+        return "\n".join(self.lines)
+
+    def padded(self) -> None:
+        """The padded images in pairs."""
+        root = self.root
         height, width = root.shape
         self.find_levels()
         pad = self.graph[root.nodes[0]] if root.nodes else None
@@ -87,12 +98,6 @@ class Images(Emitter):
         grid = (f"triton.cdiv({height * width}, {BLOCK})", "pairs")
         arguments = ["x", *self.named("pad_rows", "pad_columns"), "mean", "scale", "U0.view(torch.int64)", "n"]
         self.static_launch("pad_image", 1, grid, arguments, constants)
-        for result in root.results:
-            if result.kind == "raw":
-                self.note(*result.nodes)
-                self._input(result)
-        self._packed_results(root, "U0")
-        return "\n".join(self.lines)
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
@@ -128,13 +133,17 @@ class Images(Emitter):
                 self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
         totals = [result for result in signal.results if result.kind == "total"]
         if signal.spectrum or totals:
-            self.note(signal.spectrum)
-            self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
-            self.steps.append(Transform(prod(signal.shape), signal.paths, packed=True, axes=2))
+            self.transformed(signal, packed)
         self.write(f"del {packed}")
         for result in totals:
             self.note(*result.nodes)
             self._sum(signal, result)
+
+    def transformed(self, signal: Signal, packed: str) -> None:
+        """The spectrum of signals that are packed in pairs."""
+        self.note(signal.spectrum)
+        self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
+        self.steps.append(Transform(prod(signal.shape), signal.paths, packed=True, axes=2))
 
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
         """An average along columns, then along rows."""
@@ -204,10 +213,10 @@ class Images(Emitter):
         fold, parent, shape = signal.fold, signal.parent, self.choices.rows(signal)
         assert fold is not None and parent is not None and shape is not None
         name, length = signal.nodes[0], shape.split.length
-        kernel = _name(self.of_rows, shape, f"rows_{length}")
+        kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
         filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
         self.table(f"twiddles_{length}", tables.twiddles(length))
-        self._room(name, signal, "2 * pairs")
+        self.room(name, signal, "2 * pairs")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
         arguments += [*self.named(f"twiddles_{length}"), f"{name}.view(torch.int64)"]
         arguments.append("pairs")
@@ -231,7 +240,7 @@ class Images(Emitter):
         shape = self.choices.columns(signal, paired=paired)
         assert shape is not None
         length, modulus = shape.split.length, signal.nodes[2]
-        kernel = _name(self.of_columns, shape, f"columns_{length}")
+        kernel = kernel_name(self.of_columns, shape, f"columns_{length}")
         self.table(f"twiddles_{length}", tables.twiddles(length))
         arguments = [f"{source}.view(torch.int64)", *self.named(f"twiddles_{length}")]
         kinds = {result.kind: result for result in signal.results}
@@ -247,7 +256,7 @@ class Images(Emitter):
             self.write(f"{sums} = torch.empty({room}, dtype=torch.float32, device=x.device)")
             arguments.append(sums)
         if "pack" in shape.sinks:
-            self._room(modulus, signal, "pairs")
+            self.room(modulus, signal, "pairs")
             arguments.append(f"{modulus}.view(torch.float32)")
         if "raw" in shape.sinks:
             result = kinds["raw"]
@@ -272,7 +281,7 @@ class Images(Emitter):
         self.table(f"{name}_w", w)
         return self.named(f"{name}_start", f"{name}_w")
 
-    def _room(self, name: str, signal: Signal, images: str) -> None:
+    def room(self, name: str, signal: Signal, images: str) -> None:
         """Room for complex numbers of as many images of each path."""
         shape = f"({signal.paths}, {images}, {signal.shape[0]}, {signal.shape[1]})"
         self.write(f"{name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
@@ -286,7 +295,7 @@ class Images(Emitter):
         name, samples = signal.nodes[0], prod(signal.shape)
         start, w = image_tables.filters(self.spec, fold, parent.shape)
         filters = self._filters(signal, "fold", start, w)
-        self._room(name, signal, "2 * pairs")
+        self.room(name, signal, "2 * pairs")
         block = min(BLOCK, power(samples))
         constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
         constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
@@ -297,19 +306,29 @@ class Images(Emitter):
         self.static_launch("fold_image", signal.paths, grid, arguments, constants)
         return name
 
-    def _staged(self, signal: Signal) -> str:
-        name, inverse, modulus = signal.nodes
-        samples = prod(signal.shape)
+    def library_waves(self, signal: Signal) -> str:
+        """Products with filters, folded and transformed back."""
+        name, inverse, _ = signal.nodes
         self._fold(signal)
         self.write(f'{inverse} = torch.fft.ifft2({name}, norm="forward")', f"del {name}")
-        self.steps.append(Transform(samples, signal.paths, packed=False, axes=2))
+        self.steps.append(Transform(prod(signal.shape), signal.paths, packed=False, axes=2))
+        return inverse
+
+    def pack(self, signal: Signal, inverse: str) -> str:
+        """Moduli in pairs."""
+        samples, packed = prod(signal.shape), signal.nodes[2]
+        block = min(BLOCK, power(samples))
+        self.room(packed, signal, "pairs")
+        grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {block})")
+        arguments = [f"{inverse}.view(torch.int64)", f"{packed}.view(torch.int64)"]
+        self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": block})
+        return packed
+
+    def _staged(self, signal: Signal) -> str:
+        inverse = self.library_waves(signal)
         packed, source = "", f"{inverse}.view(torch.int64)"
         if signal.spectrum:
-            packed, block = modulus, min(BLOCK, power(samples))
-            self._room(packed, signal, "pairs")
-            grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {block})")
-            arguments = [source, f"{packed}.view(torch.int64)"]
-            self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": block})
+            packed = self.pack(signal, inverse)
         for result in signal.results:
             if not packed or result.kind == "raw":
                 self.note(*result.nodes)
@@ -335,7 +354,7 @@ class Images(Emitter):
             self.static_launch("moduli_image", signal.paths, grid, arguments, constants)
 
 
-def _name(known: dict[str, Any], shape: Any, stem: str) -> str:
+def kernel_name(known: dict[str, Any], shape: Any, stem: str) -> str:
     """The name of the kernel of a shape, entered if it is new."""
     name = next((name for name, other in known.items() if other == shape), f"{stem}_{len(known)}")
     known[name] = shape

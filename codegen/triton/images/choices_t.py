@@ -1,0 +1,99 @@
+"""Which way each signal of a gradient of images goes, there and back."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton.cost import COMPLEX, Work
+from scatc.codegen.triton.images import columns, cost, cost_t
+from scatc.codegen.triton.images import tables as image_tables
+from scatc.codegen.triton.images.choices import ImageChoices, Way, product
+from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.mixed import stages
+from scatc.ir.options import Options
+from scatc.ir.spec import Spec
+
+
+class ImageChoicesT(ImageChoices):
+    """Choices for the signals of one program."""
+
+    def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
+        super().__init__(spec, options, only)
+        self._shares: dict[tuple[str, Way], cost_t.Share] = {}
+
+    def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
+        """The kernel for columns on the way there, which does nothing but pack; None if their length has no stages."""
+        split = stages(signal.shape[0])
+        return split and columns.default(split, signal.shape[1], paired, ("pack",))
+
+    def slopes(self, signal: Signal, *, paired: bool) -> Columns | None:
+        """The kernel for columns there and back, whose sinks are sources."""
+        split = stages(signal.shape[0])
+        if split is None:
+            return None
+        sources: list[str] = []
+        more: dict[str, Any] = {}
+        for result in signal.results:
+            if result.kind == "local" and (weights := self._weights(signal, result, split.second)):
+                sources.append("local")
+                more = {"outputs": result.kept[0], "weights": weights}
+            elif result.kind == "total":
+                sources.append("total")
+        if signal.children or len(sources) < len(signal.results):
+            sources.append("pack")
+        return columns.default(split, signal.shape[1], paired, tuple(sources), **more)
+
+    def _works(self, signal: Signal, way: Way) -> list[Work]:
+        """What leads to the cotangents of a parent's spectrum, but for what all ways have in common."""
+        assert signal.fold is not None and signal.parent is not None
+        paths, samples, filters = signal.paths, prod(signal.shape), len(signal.fold.indices)
+        parent = signal.parent.shape
+        fold = cost.fold_work(paths, prod(signal.fold.widths or parent), samples)
+        gather = cost_t.gather_work(paths, filters, parent, signal.shape, self.share(signal, way))
+        if way is Way.STAGED:
+            transform = cost.transform_work(samples, paths, 2)
+            found = [fold, transform, cost_t.slope_work(paths, samples), transform, gather]
+            if signal.children:
+                found.append(Work("pack", paths * samples * 1.5 * COMPLEX))
+            return found + [self._spread(signal, result) for result in signal.results]
+        paired = way is Way.FUSED
+        slopes, pack = self.slopes(signal, paired=paired), self.columns(signal, paired=paired)
+        rows = self.rows(signal) if paired else None
+        if slopes is None or pack is None or (paired and rows is None):
+            return []
+        line = cost_t.lines_work(paths, signal.shape)
+        found = [cost_t.columns_work(paths, slopes), line, gather]
+        if signal.children:
+            found.append(cost.columns_work(paths, pack))
+        found += [self._spread(signal, result) for result in signal.results if result.kind not in slopes.sinks]
+        return found + ([fold, line] if rows is None else 2 * [cost.rows_work(paths, rows, self.bins(signal, rows))])
+
+    def share(self, signal: Signal, way: Way) -> cost_t.Share:
+        """What of a parent's spectrum the windows of a signal hold."""
+        assert signal.fold is not None and signal.parent is not None
+        key = signal.name, way
+        if key not in self._shares:
+            rows = self.rows(signal) if way is Way.FUSED else None
+            if rows is None:
+                start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape)
+            else:
+                start, w = self.filters(signal, rows)
+            self._shares[key] = cost_t.share(start, w, signal.parent.shape)
+        return self._shares[key]
+
+    def _spread(self, signal: Signal, result: Result) -> Work:
+        outputs = result.kept[0] if result.kind == "local" else 1
+        padded = product(outputs, signal.shape[0]).padded
+        return cost_t.spread_work(signal.paths, signal.shape, outputs, padded, add=bool(signal.children))
+
+    def live_bytes(self, signal: Signal) -> int:
+        """Waves that wait for what is below, a spectrum and its cotangent, and what is made of them meanwhile."""
+        numbers = COMPLEX * prod(signal.shape) * signal.paths
+        held = numbers if signal.parent is not None else 0
+        during = 2 * numbers
+        if signal.spectrum or signal.parent is None:
+            during = max(during, held + numbers + numbers // 2)
+            held += numbers
+        return max([during, *(held + self.live_bytes(child) for child in signal.children)])
