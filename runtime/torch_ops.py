@@ -65,6 +65,10 @@ class Programs:
         """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device."""
         raise NotImplementedError
 
+    def reads_tables(self, device: torch.device) -> bool:
+        """Whether `tables` are read on a device."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor, tables: Tensors, store: bool) -> list[Tensor]:
         """The outputs for a batch of signals and, if it is to `store`, what is kept."""
         raise NotImplementedError

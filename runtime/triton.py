@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -20,18 +22,25 @@ from scatc.codegen.triton.lines.choices import Tuned
 from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import GRADIENTS, TritonTarget
-from scatc.ir.errors import TargetError
+from scatc.ir.errors import CompileError, TargetError
 from scatc.runtime import kernels
 from scatc.runtime.cache import DiskCache
+from scatc.runtime.devices import placed
 from scatc.runtime.load import load_source
 from scatc.runtime.plan import Compiled, Plan
 from scatc.runtime.store import to_entry, write_entry
+from scatc.runtime.torch_ops import plainly
 from scatc.runtime.tuning import tune
 
 
 def interpreted() -> bool:
     """Whether Triton interprets kernels on the CPU: it looks at this when they are defined."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _plain(x: Tensor) -> Tensor:
+    """A tensor as kernels read it: float32, contiguous, nothing put off."""
+    return x.to(torch.float32).resolve_neg().contiguous()
 
 
 class _Differentiable(torch.autograd.Function):
@@ -66,6 +75,7 @@ class TritonPlan(Plan):
         super().__init__(compiled)
         self._vendor = target
         self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+        self._placing = threading.Lock()
         self._measured: dict[int, tuple[str, float]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -174,21 +184,35 @@ class TritonPlan(Plan):
         TargetError
             If these kernels have no gradient, or x is not on a GPU.
         """
-        module = self._gradient_module
+        _ = self._gradient  # raises if there is none
         batch = self._checked("x", x)
         (samples, paths) = self.groups[0]
         self._checked("g", g)
         if tuple(g.shape) != (expected := (*batch, len(paths), *samples)):
             raise ValueError(f"g has shape {tuple(g.shape)}: it must be that of the output, {expected}")
-        with torch.no_grad():
-            gradient = torch.zeros(x.shape, device=x.device)
-            if x.numel() and g.numel():
-                with torch.cuda.device_of(x):
-                    volumes = x.to(torch.float32).reshape(-1, *self.spec.input_shape).contiguous()
-                    gs = [g.to(torch.float32).reshape(-1, len(paths), *samples).contiguous()]
-                    tables = self._tables(x.device, self._gradient.tables)
-                    module.run(volumes, gs, tables, gradient.view(-1, *self.spec.input_shape))
-            return gradient
+        if not x.numel():
+            return torch.zeros(x.shape, device=x.device)
+        gs = [g.detach().reshape(-1, len(paths), *samples)]
+        return self.vjp_groups(x.detach().reshape(-1, *self.spec.input_shape), gs).reshape(x.shape)
+
+    def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
+        """The gradient for x of shape ``(n, *spec.input_shape)`` and cotangents of the output arrays."""
+        gradient = torch.zeros(x.shape, device=x.device)
+        if any(g.numel() for g in gs):
+            with plainly(), torch.no_grad(), torch.cuda.device_of(x):
+                tables = self._tables(x.device, self._gradient.tables)
+                self._gradient_module.run(_plain(x), [_plain(g) for g in gs], tables, gradient)
+        return gradient
+
+    @cached_property
+    def has_vjp(self) -> bool:
+        """Whether there are kernels for the gradient of this transform."""
+        if self.spec.dim not in GRADIENTS:
+            return False
+        try:
+            return bool(self._gradient.source)
+        except (CompileError, TargetError):
+            return False
 
     @cached_property
     def _gradient(self) -> Emitter:
@@ -207,8 +231,8 @@ class TritonPlan(Plan):
         n = len(x)
         outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
         if n and any(out.numel() for out in outs):
-            with torch.no_grad(), torch.cuda.device_of(x):
-                self._module.run(x.to(torch.float32).contiguous(), self._tables(x.device), outs)
+            with plainly(), torch.no_grad(), torch.cuda.device_of(x):
+                self._module.run(_plain(x), self._tables(x.device), outs)
         return outs
 
     def _from_groups(self, outs: list[Tensor], batch: tuple[int, ...]) -> Any:
@@ -253,9 +277,10 @@ class TritonPlan(Plan):
     def _tables(self, device: torch.device, tables: Tables | None = None) -> dict[str, Tensor]:
         """What kernels read, on a device; tables of one name are the same there and back."""
         known = self._on_device.setdefault(device, {})
-        for name, table in (self._compiled.tables if tables is None else tables).items():
-            if name not in known:
-                known[name] = torch.from_numpy(table.copy()).to(device)
+        wanted = self._compiled.tables if tables is None else tables
+        if not wanted.keys() <= known.keys():
+            with self._placing:
+                known.update(placed({name: wanted[name] for name in wanted.keys() - known.keys()}, device))
         return known
 
     @cached_property
