@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -23,6 +23,7 @@ from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import GRADIENTS, TritonTarget
 from scatc.ir.errors import CompileError, TargetError
+from scatc.ir.paths import Path
 from scatc.runtime import kernels
 from scatc.runtime.cache import DiskCache
 from scatc.runtime.devices import placed
@@ -47,19 +48,18 @@ class _Differentiable(torch.autograd.Function):
     """A call whose derivative is `TritonPlan.vjp`; that has none of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plan: TritonPlan) -> Tensor:
-        """The transform."""
+    def forward(ctx: Any, x: Tensor, plan: TritonPlan) -> tuple[Tensor, ...]:
+        """The transform: one array for each shape of coefficients."""
         ctx.save_for_backward(x)
         ctx.plan = plan
-        y: Tensor = plan(x.detach())
-        return y
+        return tuple(plan.run_groups(x.detach()))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor, None]:
         """The gradient."""
         (x,) = ctx.saved_tensors
-        return ctx.plan.vjp(x, g).to(x.dtype), None
+        return ctx.plan.vjp_groups(x, gs).to(x.dtype), None
 
 
 class TritonPlan(Plan):
@@ -147,8 +147,7 @@ class TritonPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         TargetError
-            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have:
-            volumes have one, lines have none.
+            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have.
         """
         batch = self._checked("x", x)
         if x.requires_grad and torch.is_grad_enabled():
@@ -157,20 +156,20 @@ class TritonPlan(Plan):
                     f"x requires a gradient, which target={self.target!r} does not compute for dim={self.spec.dim}: "
                     "compile with target='torch', or call under torch.no_grad()"
                 )
-            return _Differentiable.apply(x, self)  # type: ignore[no-untyped-call]
-        outs = self.run_groups(x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1)))
-        return self._from_groups(outs, batch)
+            return self._from_groups(_Differentiable.apply(x, self), batch)  # type: ignore[no-untyped-call]
+        return self._from_groups(self.run_groups(x), batch)
 
-    def vjp(self, x: Tensor, g: Tensor) -> Tensor:
-        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x, for volumes.
+    def vjp(self, x: Tensor, g: Tensor | Mapping[Path, Tensor]) -> Tensor:
+        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x, where kernels have one.
 
-        The derivative of a norm, and of a power of one, counts as 0 where it is 0. Nothing of a forward call is needed.
+        The derivative of a modulus, and of a power of one, counts as 0 where it is 0. Nothing of a forward call is
+        needed.
 
         Parameters
         ----------
         x : Tensor, shape ``batch + spec.input_shape``
-        g : Tensor, shape ``batch + (paths, powers)``
-            On the same device.
+        g : Tensor, or dict of path to Tensor
+            Shaped as what a call returns, on the same device.
 
         Returns
         -------
@@ -186,22 +185,38 @@ class TritonPlan(Plan):
         """
         _ = self._gradient  # raises if there is none
         batch = self._checked("x", x)
-        (samples, paths) = self.groups[0]
-        self._checked("g", g)
-        if tuple(g.shape) != (expected := (*batch, len(paths), *samples)):
-            raise ValueError(f"g has shape {tuple(g.shape)}: it must be that of the output, {expected}")
-        if not x.numel():
-            return torch.zeros(x.shape, device=x.device)
-        gs = [g.detach().reshape(-1, len(paths), *samples)]
-        return self.vjp_groups(x.detach().reshape(-1, *self.spec.input_shape), gs).reshape(x.shape)
+        return self.vjp_groups(x, self._grouped(g, batch))
+
+    def _grouped(self, g: Tensor | Mapping[Path, Tensor], batch: tuple[int, ...]) -> list[Tensor]:
+        """Cotangents as tensors, one for each shape of coefficients."""
+        if self.spec.average != "none":
+            (samples, paths) = self.groups[0]
+            return [self._cotangent("g", g, (*batch, len(paths), *samples))]
+        if not isinstance(g, Mapping) or set(g) != set(self.paths):
+            raise ValueError("g must be a dict with the paths of the output, which plan.paths lists")
+        return [
+            torch.stack([self._cotangent(f"g[{path}]", g[path], (*batch, *samples)) for path in paths], len(batch))
+            for samples, paths in self.groups
+        ]
+
+    def _cotangent(self, name: str, g: Any, expected: tuple[int, ...]) -> Tensor:
+        self._checked(name, g)
+        if tuple(g.shape) != expected:
+            raise ValueError(f"{name} has shape {tuple(g.shape)}: it must be that of the output, {expected}")
+        return g.to(torch.float32)
 
     def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
-        """The gradient for x of shape ``(n, *spec.input_shape)`` and cotangents of the output arrays."""
+        """The gradient for cotangents of the arrays of `run_groups`; see `vjp`."""
         gradient = torch.zeros(x.shape, device=x.device)
-        if any(g.numel() for g in gs):
+        if x.numel() and any(g.numel() for g in gs):
             with plainly(), torch.no_grad(), torch.cuda.device_of(x):
+                each = gradient.view(-1, *self.spec.input_shape)
+                given = [
+                    _plain(g.reshape(len(each), len(paths), *samples))
+                    for g, (samples, paths) in zip(gs, self.groups, strict=True)
+                ]
                 tables = self._tables(x.device, self._gradient.tables)
-                self._gradient_module.run(_plain(x), [_plain(g) for g in gs], tables, gradient)
+                self._gradient_module.run(_plain(x.reshape(each.shape)), given, tables, each)
         return gradient
 
     @cached_property
@@ -227,7 +242,8 @@ class TritonPlan(Plan):
         return self._gradient.source if of == "vjp" and self.spec.dim in GRADIENTS else super().source(of)
 
     def run_groups(self, x: Tensor) -> list[Tensor]:
-        """The output arrays for x of shape ``(n, *spec.input_shape)``, one for each shape of coefficients."""
+        """The output arrays for x, one for each shape of coefficients; all axes of batch are one of theirs."""
+        x = x.reshape(-1, *self.spec.input_shape) if x.numel() else x.new_empty((0, 1))
         n = len(x)
         outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
         if n and any(out.numel() for out in outs):
@@ -235,7 +251,7 @@ class TritonPlan(Plan):
                 self._module.run(_plain(x), self._tables(x.device), outs)
         return outs
 
-    def _from_groups(self, outs: list[Tensor], batch: tuple[int, ...]) -> Any:
+    def _from_groups(self, outs: Sequence[Tensor], batch: tuple[int, ...]) -> Any:
         if self.spec.average != "none":
             return outs[0].reshape(batch + outs[0].shape[1:])
         found = {

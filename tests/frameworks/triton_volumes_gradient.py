@@ -127,5 +127,10 @@ def test_what_is_wrong_is_refused() -> None:
         plan.vjp(x, torch.ones(2, 6, 3, dtype=torch.complex64))
     with pytest.raises(ValueError, match="x has shape"):
         plan.vjp(torch.ones(5), torch.ones(6, 3))
-    with pytest.raises(TargetError, match="dim=1 is not possible for gradients by GPU kernels"):
-        fresh(Spec(dim=1, shape=64, J=3), target="cuda").vjp(torch.ones(64), torch.ones(8))
+
+
+def test_what_has_no_gradient_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scatc.codegen.triton.target.GRADIENTS", {})
+    plan, x = fresh(SMALL, target="cuda"), torch.ones(2, *SMALL.shape)
+    with pytest.raises(TargetError, match="dim=3 is not possible for gradients by GPU kernels"):
+        plan.vjp(x, torch.ones_like(plan(x)))
