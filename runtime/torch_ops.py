@@ -129,8 +129,7 @@ def _vjp(x: Tensor, tables: Tensors, g: Tensors, saved: Tensors, key: str) -> Te
     programs = find(key)
     if not x.numel():
         return torch.empty_like(x)
-    slots = programs.slots(x.device) if saved else []
-    kept = [_flat(t, len(slot)) for t, slot in zip(saved, slots, strict=True)]
+    kept = [_flat(t, t.ndim - len(_batch(x, programs))) for t in saved]
     gradient = programs.vjp(_flat(x, programs.axes), tables, _grouped(g, programs), kept)
     return gradient.contiguous().reshape(x.shape)
 

@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import json
 import os
 import pickle
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 import torch
 from compiled import fresh
 from frameworks_support import BATCHES, as_arrays, signals_of
-from support import relative_error
+from support import ROOT, relative_error
 from torch import library
 
 import scatc
@@ -337,6 +340,18 @@ def test_kernels_that_a_gpu_cannot_run(of: str, monkeypatch: pytest.MonkeyPatch,
     energy(plan(x)).backward()
 
 
+def test_the_variable_may_change_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SPECS["3d"]
+    plan = scatc.compile(spec, target="torch", save="all", cache=False)
+    for there, back in (("torch", "triton"), ("triton", "torch")):
+        x = noise(spec).requires_grad_()
+        monkeypatch.setenv("SCATC_GPU_TARGET", there)
+        loss = energy(plan(x))
+        monkeypatch.setenv("SCATC_GPU_TARGET", back)
+        loss.backward()
+        assert relative_error(x.grad, wanted_gradient(spec, x)) < 1e-5
+
+
 def test_the_variable(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
     spec, x = SPECS["1d"], noise(SPECS["1d"])
     plan = scatc.compile(spec, target="torch", cache=False)
@@ -409,3 +424,71 @@ def test_programs_are_shared_with_plans_for_the_kernels_target() -> None:
     kernels = plan._programs.kernels.plan(torch.device("cpu"))
     assert kernels is scatc.compile(spec, target="cuda")
     assert isinstance(plan, plans.TorchPlan)
+
+
+class Clock:
+    """Stands for CUDA events."""
+
+    def __init__(self, enable_timing: bool) -> None:
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+    def elapsed_time(self, other: Clock) -> float:
+        return 1e3 * (other.at - self.at)
+
+
+def test_the_benchmark_as_if_there_were_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """All of a run but CUDA graphs: figures both ways, of all who can; the peer has memory for half a batch."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    gpu, sides = importlib.import_module("gpu"), importlib.import_module("gpu_sides")
+    for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    for name in ("memory_allocated", "max_memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda: 7)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "NVIDIA H100 80GB")
+    monkeypatch.setattr(torch.cuda, "Event", Clock)
+    monkeypatch.setattr(sides, "FLUSHED", 1)
+    monkeypatch.setattr(sides, "WARM", 1)
+    monkeypatch.setattr(gpu, "find_device", lambda options: torch.device("cpu"))
+    gradient_of = gpu.gradient_of
+    monkeypatch.setattr(gpu, "gradient_of", lambda plan, interpreted: gradient_of(plan, interpreted=False))
+    volumes = sides.PEERS[3]
+
+    def poor(spec: Spec, device: Any) -> Any:
+        def call(x: Any) -> Any:
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("there is no more")
+            return volumes(spec, device)(x)
+
+        return call
+
+    monkeypatch.setitem(sides.PEERS, 3, poor)
+    cases = (
+        gpu.Case("1d-32", 1, (32,), J=2, Q=1, batch=3),
+        gpu.Case("3d-4", 3, (4, 4, 4), J=0, L=1, batch=3),
+    )
+    monkeypatch.setattr(gpu, "CASES", cases)
+    written = tmp_path / "result.json"
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--rounds", "1", "--json", str(written)])
+    assert gpu.main() == 0, capsys.readouterr()
+    rows = json.loads(written.read_text(encoding="utf-8"))["cases"]
+    assert [(row["case"]["name"], row["pass"]) for row in rows] == [
+        (case.name, of) for case in cases for of in sides.PASSES
+    ]
+    for row in rows:
+        assert set(row["median_seconds"]) == set(row["peak_bytes"]) == {"eager", "torch", "peer"}, row["absent"]
+        assert set(row["absent"]) == {"graph", "kymatio"}
+        assert row["parts"]["eager"] == 1 and row["parts"]["peer"] == (2 if row["case"]["dim"] == 3 else 1)
+        assert not row["wrong"] and max(max(found.values()) for found in row["errors_timed"].values()) <= 1e-5
+        has_kernels = row["pass"] == "forward" or row["case"]["dim"] in GRADIENTS
+        assert ("predicted_seconds" in row) == has_kernels
+    printed = capsys.readouterr().out
+    assert "peer: in 2 parts, for want of memory" in printed
+    assert [line.split()[2] for line in printed.splitlines() if line.startswith(("1d", "3d"))] == 2 * list(sides.PASSES)
