@@ -11,6 +11,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -74,7 +75,7 @@ class TritonPlan(Plan):
             compiled = replace(compiled, source=emitted.source, tables=emitted.tables)
         super().__init__(compiled)
         self._vendor = target
-        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+        self._on_device: dict[tuple[torch.device, str], dict[str, Tensor]] = {}
         self._placing = threading.Lock()
         self._measured: dict[int, tuple[str, float]] = {}
 
@@ -291,13 +292,23 @@ class TritonPlan(Plan):
         )
 
     def _tables(self, device: torch.device, tables: Tables | None = None) -> dict[str, Tensor]:
-        """What kernels read, on a device; tables of one name are the same there and back."""
-        known = self._on_device.setdefault(device, {})
-        wanted = self._compiled.tables if tables is None else tables
-        if not wanted.keys() <= known.keys():
+        """What kernels read, on a device; what is the same there and back is there once."""
+        of = "forward" if tables is None else "vjp"
+        if (device, of) not in self._on_device:
             with self._placing:
-                known.update(placed({name: wanted[name] for name in wanted.keys() - known.keys()}, device))
-        return known
+                if (device, of) not in self._on_device:
+                    wanted = self._compiled.tables if tables is None else tables
+                    self._on_device[device, of] = self._placed(device, wanted)
+        return self._on_device[device, of]
+
+    def _placed(self, device: torch.device, wanted: Tables) -> dict[str, Tensor]:
+        """Tables on a device: those of the forward run that are there, where they are the same, and the others."""
+        same = {
+            name: table
+            for name, table in self._on_device.get((device, "forward"), {}).items()
+            if name in wanted and np.array_equal(wanted[name], self._compiled.tables[name])
+        }
+        return same | placed({name: table for name, table in wanted.items() if name not in same}, device)
 
     @cached_property
     def _emitted(self) -> Emitter:

@@ -10,6 +10,7 @@ from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images.walk import Images
 from scatc.codegen.triton.lines.choices import Tuned
 from scatc.codegen.triton.lines.walk import Lines
+from scatc.codegen.triton.lines.walk_t import LinesT
 from scatc.codegen.triton.volumes.axis_by_axis import quickest
 from scatc.codegen.triton.volumes.axis_by_axis_t import quickest_gradient
 from scatc.ir.cost import Machine
@@ -20,7 +21,7 @@ from scatc.ir.schedule import Program
 EMITTERS: dict[int, Callable[..., Emitter]] = {1: Lines, 2: Images, 3: quickest}
 """By the dimension of the transform."""
 
-GRADIENTS: dict[int, Callable[..., Emitter]] = {3: quickest_gradient}
+GRADIENTS: dict[int, Callable[..., Emitter]] = {1: LinesT, 3: quickest_gradient}
 """The same for gradients."""
 
 
@@ -82,7 +83,7 @@ class TritonTarget:
         dim = program.graph.spec.dim
         if dim not in GRADIENTS:
             raise TargetError(
-                f"dim={dim} is not possible for gradients by GPU kernels: they are for volumes (dim=3); compile with "
+                f"dim={dim} is not possible for gradients by GPU kernels: they are for lines and volumes; compile with "
                 "target='torch', whose plans have gradients on GPUs, too"
             )
         return GRADIENTS[dim](program, options, self.tensor_cores, version)

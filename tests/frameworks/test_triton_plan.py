@@ -31,6 +31,7 @@ TARGETS = pytest.mark.parametrize("target", ["cuda", "hip"])
 FOLDER = Path(__file__).parent
 SUITES = [
     ("triton_kernels.py", "1"),
+    ("triton_lines_gradient.py", "1"),
     ("triton_images.py", "1"),
     ("triton_machine_code.py", "0"),
     ("triton_volumes.py", "1"),
@@ -104,9 +105,10 @@ def test_reports_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @TARGETS
-def test_what_kernels_do_not_do_is_refused(target: str) -> None:
+def test_what_kernels_do_not_do_is_refused(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CompileError, match="dtype='float64' is not possible"):
         fresh(SPEC, target=target, dtype="float64")
+    monkeypatch.setattr("scatc.runtime.triton.GRADIENTS", {})
     with pytest.raises(TargetError, match="of='vjp' is not possible"):
         fresh(SPEC, target=target).source("vjp")
 

@@ -38,15 +38,15 @@ assert os.environ.get("TRITON_INTERPRET") == "1"
 
 OPS = torch.ops.scatc
 SPECS = {
-    "1d": Spec(dim=1, shape=40, J=3),
-    "1d_none": Spec(dim=1, shape=48, J=2, T=0),
+    "1d": Spec(dim=1, shape=20, J=2),
+    "1d_none": Spec(dim=1, shape=24, J=2, T=0),
     "2d": Spec(dim=2, shape=(8, 9), J=1, L=2),
     "3d": Spec(dim=3, shape=(4, 5, 6), J=1, L=1),
 }
 MODULES = {
-    "1d": lambda: Scattering1D(3, 40),
-    "1d_dict": lambda: Scattering1D(2, 48, T=0, out_type="dict"),
-    "1d_list": lambda: Scattering1D(3, 40, out_type="list"),
+    "1d": lambda: Scattering1D(2, 20),
+    "1d_dict": lambda: Scattering1D(2, 24, T=0, out_type="dict"),
+    "1d_list": lambda: Scattering1D(2, 20, out_type="list"),
     "2d": lambda: Scattering2D(1, (8, 9), L=2),
     "3d": lambda: HarmonicScattering3D(1, (4, 5, 6), L=1),
 }
@@ -138,7 +138,7 @@ def test_modules(name: str, calls: Calls) -> None:
     module = MODULES[name]()
     x = torch.randn(2, *module.shape, generator=torch.Generator().manual_seed(0))
     theirs = getattr(scatc.numpy, type(module).__name__)
-    arguments = {"2d": (1, (8, 9), 2), "3d": (1, (4, 5, 6), 1), "1d_dict": (2, 48)}.get(name, (3, 40))
+    arguments = {"2d": (1, (8, 9), 2), "3d": (1, (4, 5, 6), 1), "1d_dict": (2, 24)}.get(name, (2, 20))
     more = {"out_type": "dict", "T": 0} if name == "1d_dict" else {"out_type": "list"} if name == "1d_list" else {}
     y, wanted = module(x), theirs(*arguments, **more)(x.numpy())
     assert type(y) is (type(wanted) if name.startswith("1d_") else torch.Tensor)
@@ -241,7 +241,7 @@ def test_compile_and_export(name: str, calls: Calls, tmp_path: Path) -> None:
 
 
 def test_exported_programs_run_without_triton(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Calls) -> None:
-    module, x = Scattering1D(3, 40), noise(SPECS["1d"])
+    module, x = Scattering1D(2, 20), noise(SPECS["1d"])
     y = module(x)
     torch.export.save(torch.export.export(module, (x,)), tmp_path / "program.pt2")
     forget()
@@ -270,7 +270,7 @@ def test_double_precision(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None
     with pytest.raises(CompileError, match="dtype='float64' is not possible with target='cuda'"):
         scatc.compile(spec, target="torch", dtype="float64", cache=False)(noise(spec).double())
     monkeypatch.setenv("SCATC_GPU_TARGET", "auto")
-    module, x = Scattering1D(3, 40).double(), noise(spec).double().requires_grad_()
+    module, x = Scattering1D(2, 20).double(), noise(spec).double().requires_grad_()
     assert module.tables.numel() > 1  # what the source reads
     y = module(x)
     assert relative_error(y.detach(), fresh(spec, dtype="float64")(x.detach().numpy())) < 1e-12
@@ -307,7 +307,7 @@ def test_without_triton(how: str, reason: str, monkeypatch: pytest.MonkeyPatch, 
         y = plan(x)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # once is enough
-        module = Scattering1D(3, 40)
+        module = Scattering1D(2, 20)
         close(module(x), y)
         scatc.compile(SPECS["2d"], target="torch")(noise(SPECS["2d"]))
     assert module.tables.numel() > 1

@@ -68,16 +68,21 @@ class Pieces(Emitter):
         self.write(f"{signal.name} = torch.empty({shape}, dtype=torch.complex64, device=x.device)")
         return signal.name
 
-    def _filters(self, signal: Signal, padded: int = 0) -> int:
-        """The tables of a signal's filters, on windows of its parent's spectrum; yields how wide they are."""
+    def _filters(self, signal: Signal, padded: int = 0) -> list[str]:
+        """The tables of a signal's filters, on windows of its parent's spectrum, as arguments."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
         thinning = self._choice(parent).follow.thinning
         by, smooth = (thinning.by, thinning.response) if thinning else (0, None)
         start, w = tables.filters(self.spec, fold, parent.length, padded, thinned=by, smooth=smooth)
-        self.table(f"{signal.nodes[0]}_start", start)
-        self.table(f"{signal.nodes[0]}_w", w)
-        return int(w.shape[1])
+        names = f"{signal.nodes[0]}_start", self._weights(signal, w.shape[1])
+        self.table(names[0], start)
+        self.table(names[1], w)
+        return self.named(*names)
+
+    def _weights(self, signal: Signal, width: int) -> str:
+        """The name of the table of a signal's filters."""
+        return f"{signal.nodes[0]}_w"
 
     def _kernel(self, shape: wavelet.Shape) -> str:
         """The name of a kernel in registers."""

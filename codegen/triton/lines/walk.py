@@ -79,20 +79,7 @@ class Lines(Pieces):
     def trunk(self) -> str:
         """The padded signals in pairs, their spectrum, and order 0."""
         root, self.lines = self.root, []
-        length = root.length
-        pad = self.graph[root.nodes[0]] if root.nodes else None
-        samples = self.spec.input_shape[0]
-        self.find_levels()
-        self.note(*root.nodes)
-        self.table("pad_index", tables.pad_index(length, pad if isinstance(pad, Pad) else None))
-        self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")
-        self.static_launch(
-            "pad",
-            1,
-            (f"triton.cdiv({length}, {BLOCK})", "pairs"),
-            ["x", 't["pad_index"]', "mean", "scale", "U0.view(torch.int64)", "n"],
-            {"SAMPLES": samples, "LENGTH": length, "BLOCK": BLOCK},
-        )
+        self._pad()
         self._follow(root, "U0")
         if self.together:
             self.write(f"X1 = torch.empty({self.together.bins} * pairs, dtype=torch.complex64, device=x.device)")
@@ -101,6 +88,25 @@ class Lines(Pieces):
                 self.note(*result.nodes)
                 self.write(f"outs[{result.group}][:, {self.program.places[result.paths[0]][1]}] = x")
         return "\n".join(self.lines)
+
+    def _pad(self) -> None:
+        """The padded signals in pairs, of like size."""
+        root, length = self.root, self.root.length
+        self.find_levels()
+        self.note(*root.nodes)
+        self.table("pad_index", self._pad_index())
+        self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")
+        self.static_launch(
+            "pad",
+            1,
+            (f"triton.cdiv({length}, {BLOCK})", "pairs"),
+            ["x", 't["pad_index"]', "mean", "scale", "U0.view(torch.int64)", "n"],
+            {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": BLOCK},
+        )
+
+    def _pad_index(self) -> tables.Array:
+        pad = self.graph[self.root.nodes[0]] if self.root.nodes else None
+        return tables.pad_index(self.root.length, pad if isinstance(pad, Pad) else None)
 
     def _follow(self, signal: Signal, samples: str) -> dict[Blocks, str]:
         """What is made of a signal's samples: blocks, a spectrum, averages. Yields the names of what children share.
@@ -185,10 +191,10 @@ class Lines(Pieces):
         choice = self._choice(signal)
         shape = self.choices.shape(signal, choice.way, bins, averaged=choice.averaged)
         name, fold = self._kernel(shape), signal.nodes[0]
-        self._filters(signal, shape.width)
+        filters = self._filters(signal, shape.width)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         parent = self.spectrum(signal.parent)
-        arguments = [f"{parent}.view(torch.int64)", *self.named(f"{fold}_start", f"{fold}_w")]
+        arguments = [f"{parent}.view(torch.int64)", *filters]
         arguments += self.named(f"twiddles_{shape.length}")
         packed = self._packed(signal) if "pack" in shape.sinks else ""
         for result in signal.results:
@@ -213,13 +219,13 @@ class Lines(Pieces):
     def _matrix(self, signal: Signal) -> str:
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
-        name, inverse, _ = signal.nodes
+        _, inverse, _ = signal.nodes
         bins = self.choices.spectrum_bins(parent)
         shape = matrix.shape(bins, signal.length, tables.windows(fold, parent.length)[1])
         known = {other: kernel for kernel, other in self.matrices.items()}
         kernel = known.get(shape, f"columns_{shape.length}_{len(self.matrices)}")
         self.matrices[kernel] = shape
-        self._filters(signal, shape.width)
+        filters = self._filters(signal, shape.width)
         length, turns = shape.length, shape.turns
         self.table(f"twiddles_{shape.columns}", tables.twiddles(shape.columns))
         self.table(f"twiddles_{shape.rows}", tables.twiddles(shape.rows))
@@ -227,7 +233,7 @@ class Lines(Pieces):
         self.table(f"turns_{length}_large", tables.twiddles(length // turns))
         room = f"({signal.paths}, 2 * pairs, {length})"
         self.write(f"{inverse} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
-        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
         arguments += self.named(f"twiddles_{shape.columns}", f"turns_{length}_small", f"turns_{length}_large")
         arguments += [f"{inverse}.view(torch.int64)", str(bins), str(len(fold.indices)), "pairs"]
         grid = ("2 * pairs", str(signal.paths))
@@ -247,11 +253,20 @@ class Lines(Pieces):
     # Kernels with a library's transform between them.
 
     def _staged(self, signal: Signal) -> str:
+        inverse = self._waves(signal)
+        packed = self._pack(signal, inverse) if signal.spectrum else ""
+        for result in signal.results:
+            if not signal.spectrum or result.kind == "raw":
+                self._moduli(signal, result, inverse)
+        self.write(f"del {inverse}")
+        return packed
+
+    def _waves(self, signal: Signal) -> str:
+        """A signal before its modulus, by the library."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
-        name, inverse, modulus = signal.nodes
-        width = self._filters(signal)
-        m = signal.length
+        name, inverse, _ = signal.nodes
+        m, width = signal.length, tables.windows(fold, parent.length)[1]
         self.write(f"{name} = torch.empty(({signal.paths}, 2 * pairs, {m}), dtype=torch.complex64, device=x.device)")
         block, together = min(BLOCK, power(m)), 4
         self.static_launch(
@@ -260,7 +275,7 @@ class Lines(Pieces):
             (f"triton.cdiv({m}, {block})", str(signal.paths), f"triton.cdiv(pairs, {together})"),
             [
                 f"{self.spectrum(parent)}.view(torch.int64)",
-                *self.named(f"{name}_start", f"{name}_w"),
+                *self._filters(signal),
                 f"{name}.view(torch.int64)",
                 "pairs",
             ],
@@ -275,20 +290,18 @@ class Lines(Pieces):
         )
         self.write(f'{inverse} = torch.fft.ifft({name}, norm="forward")', f"del {name}")
         self.steps.append(Transform(m, signal.paths, packed=False))
-        packed = ""
-        if signal.spectrum:
-            packed = self._packed(signal)
-            self.static_launch(
-                "pack",
-                signal.paths,
-                (f"{signal.paths} * pairs", f"triton.cdiv({m}, {block})"),
-                [f"{inverse}.view(torch.int64)", f"{modulus}.view(torch.int64)"],
-                {"LENGTH": m, "BLOCK": block},
-            )
-        for result in signal.results:
-            if not signal.spectrum or result.kind == "raw":
-                self._moduli(signal, result, inverse)
-        self.write(f"del {inverse}")
+        return inverse
+
+    def _pack(self, signal: Signal, inverse: str) -> str:
+        """The moduli of a signal in pairs."""
+        packed, block = self._packed(signal), min(BLOCK, power(signal.length))
+        self.static_launch(
+            "pack",
+            signal.paths,
+            (f"{signal.paths} * pairs", f"triton.cdiv({signal.length}, {block})"),
+            [f"{inverse}.view(torch.int64)", f"{packed}.view(torch.int64)"],
+            {"LENGTH": signal.length, "BLOCK": block},
+        )
         return packed
 
     def _moduli(self, signal: Signal, result: Result, z: str) -> None:

@@ -1,0 +1,87 @@
+"""What the launches of gradients of lines cost; see `scatc.codegen.triton.cost`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.launch import Launch
+
+
+def loudest(outputs: Sequence[tuple[tuple[int, ...], Sequence[Any]]]) -> Work:
+    """What finding the largest cotangents takes, by the library."""
+    numbers = sum(len(paths) * prod(samples) for samples, paths in outputs)
+    return Work("loudest", REAL * numbers, 3.0 * numbers, launches=2 * len(outputs) - 1)
+
+
+def _weights(launch: Launch, c: dict[str, int]) -> Work:
+    return Work("weights", REAL * c["SAMPLES"], 5.0 * c["SAMPLES"])
+
+
+def _slope(launch: Launch, c: dict[str, int]) -> Work:
+    numbers = launch.paths * c["LENGTH"]
+    return Work(f"slope {c['LENGTH']}", (2 * COMPLEX + REAL) * numbers, 14.0 * numbers)
+
+
+def _gather(launch: Launch, c: dict[str, int]) -> Work:
+    """Each bin of a window is read for bin k and again for bin -k, and so is the cotangent; two signals share a row."""
+    windows = launch.paths * c["FILTERS"] * c["WIDTH"]
+    fresh = launch.paths * c["FILTERS"] * min(c["WIDTH"], c["LENGTH"])
+    bins = launch.paths * c["BINS"]
+    return Work(
+        f"gather {c['LENGTH']}",
+        COMPLEX * (fresh + bins),
+        22.0 * windows + 6.0 * bins,
+        again=COMPLEX * (2 * windows - fresh),
+    )
+
+
+def _spread(launch: Launch, c: dict[str, int]) -> Work:
+    blocks = -(-c["LENGTH"] // c["SAMPLES"])
+    frames, numbers = launch.paths * blocks * c["WINDOW"], launch.paths * c["LENGTH"]
+    moved = REAL * (launch.paths * c["KEPT"] + numbers * (2 if c["ADD"] else 1))
+    return Work(
+        f"spread {c['LENGTH']}",
+        moved,
+        12.0 * frames + 8.0 * numbers,
+        3 * 2.0 * frames * c["SAMPLES"],
+        again=REAL * frames,
+    )
+
+
+def _given(launch: Launch, c: dict[str, int]) -> Work:
+    numbers = launch.paths * c["LENGTH"]
+    return Work(
+        f"given {c['LENGTH']}",
+        REAL * (launch.paths * c["KEPT"] + numbers * (2 if c["ADD"] else 1)),
+        8.0 * numbers,
+    )
+
+
+def _average_t(launch: Launch, c: dict[str, int]) -> Work:
+    """Four products for two signals."""
+    numbers = launch.paths * c["COLUMNS"] * -(-c["BINS"] // c["FREQUENCIES"])
+    return Work(
+        "average_t",
+        launch.paths * (2 * COMPLEX * c["BINS"] + REAL * c["KEPT"]),
+        16.0 * numbers + 10.0 * launch.paths * c["BINS"],
+        12.0 * numbers * c["FREQUENCIES"],
+    )
+
+
+def _unpad(launch: Launch, c: dict[str, int]) -> Work:
+    return Work("unpad", REAL * (c["LENGTH"] + c["SAMPLES"]), 6.0 * c["COPIES"] * c["SAMPLES"])
+
+
+STATIC = {
+    "weights": _weights,
+    "slope": _slope,
+    "gather": _gather,
+    "spread": _spread,
+    "given": _given,
+    "average_t": _average_t,
+    "unpad": _unpad,
+}
+"""By the kernel of `templates/kernels/`."""

@@ -1,0 +1,297 @@
+"""Gradients of transforms of lines: there and back through each branch, the deepest first, keeping nothing of others.
+
+Of a signal's waves V and moduli U, of which more may be made,
+
+    V = ifft(fold(psi X)),  U = |V|,  X_U = fft U,  what is below adds up gX_U,  gU = ifft gX_U + what averages bring,
+    P = fft(gU V / |V|),  gX[k] += psi[k] P[k]
+
+with signals in pairs: of P, with A and B the two signals of a pair, bin k of the parent's cotangent gets
+``psi[k] (A[k] + i B[k]) / 2`` and bin -k ``psi[k] conj(A[k] - i B[k]) / 2``. Then one complex transform brings both
+back to samples. Each child writes its P, and a sum over the filters for each bin of the parent (`gather`) reads them:
+nothing is added by several programs at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton import tables
+from scatc.codegen.triton.cost import Work
+from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
+from scatc.codegen.triton.kernels import ARGUMENTS
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.lines import cost_t, tables_t
+from scatc.codegen.triton.lines.choices import Way
+from scatc.codegen.triton.lines.walk import Lines
+from scatc.codegen.triton.lines.ways_t import Back, Returns
+
+ARGUMENTS_T = {
+    "weights": ("x", "loud", "size", "plain", "weight"),
+    "slope": ("Z", "G"),
+    "gather": ("P", "start", "w", "G", "pairs"),
+    "spread": ("g", "weight", "row", "phi_high", "phi_low", "gU", "n", "pairs"),
+    "given": ("g", "weight", "row", "G", "n", "pairs"),
+    "average_t": ("g", "weight", "row", "even_high", "even_low", "odd_high", "odd_low", "G", "n", "pairs"),
+    "unpad": ("G", "places", "size", "gradient", "n"),
+}
+"""Of the kernels in `templates/kernels/` that only gradients have."""
+
+
+class LinesT(Lines):
+    """The walk over a program of lines, there and back.
+
+    Attributes
+    ----------
+    coefficients : dict of str to list of Result
+        Of each signal, whose cotangents come in; on the way there, signals have none.
+    returns : Returns
+        Which way back each signal takes.
+    """
+
+    title = "Gradient of 1D scattering"
+    template = "lines_t.py.j2"
+    arguments: ClassVar[Mapping[str, Sequence[str]]] = ARGUMENTS | ARGUMENTS_T
+
+    def prepare(self) -> None:
+        """What the walk gathers."""
+        self.coefficients: dict[str, list[Result]] = {}
+        for signal in self.root.all():
+            self.coefficients[signal.name], signal.results = signal.results, []
+        self.returns = Returns(self.spec, self.options, self.root, self.coefficients, self.tuned)
+        self.choices, self.together = self.returns.there, None
+        self.cuts, self.matrices = {}, {}
+
+    def work(self, step: Launch | Transform) -> Work:
+        """What a step does for one signal."""
+        if isinstance(step, Launch) and step.kernel in cost_t.STATIC:
+            return cost_t.STATIC[step.kernel](step, step.constants)
+        return super().work(step)
+
+    def before(self) -> Sequence[Work]:
+        """What a call does before the first step: it looks for the largest cotangents."""
+        return [cost_t.loudest(self.program.outputs)]
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes that are in use at a time, at most, for one signal of the batch."""
+        return self.returns.live_bytes(self.root)
+
+    def passed(self) -> str:
+        """What the trunk hands to branches: the input's spectrum and its cotangent."""
+        return f"{self.spectrum(self.root)}, g{self.spectrum(self.root)}"
+
+    def transforms(self, signal: Signal) -> float:
+        """How many complex transforms lead to a signal and back from it, for each of the batch."""
+        return 2 * super().transforms(signal)
+
+    def explain(self) -> str:
+        """Which way back each signal takes."""
+        return self.returns.explain()
+
+    # What is launched.
+
+    def trunk(self) -> str:
+        """The sizes of cotangents; the padded signals in pairs and their spectrum."""
+        root, self.lines = self.root, []
+        samples = self.spec.input_shape[0]
+        heard = [group for group, (kept, paths) in enumerate(self.program.outputs) if all(kept) and paths]
+        for group in heard:
+            loud = f'torch.linalg.vector_norm(gs[{group}].flatten(1), float("inf"), dim=1)'
+            self.write(f"loud = {loud}" if group == heard[0] else f"loud = torch.maximum(loud, {loud})")
+        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
+        self.static_launch("weights", 1, ("n",), ["x", "loud", "size", "plain", "weight"], sizes)
+        self._pad()
+        if root.children:
+            self._transform(root, "U0", {})
+        self.write(
+            "del U0",
+            f"g{self.spectrum(root)} = torch.zeros((1, pairs, {root.length}), dtype=torch.complex64, device=x.device)",
+        )
+        if not root.children:
+            self.write(f"{self.spectrum(root)} = None  # nobody reads it")
+        return "\n".join(self.lines)
+
+    def end(self) -> str:
+        """The gradient of the input from that of its spectrum and from the coefficients of order 0."""
+        self.lines = []
+        root, samples = self.root, self.spec.input_shape[0]
+        self.write(f"del {self.spectrum(root)}")
+        self._samples(root, "plain")
+        places = tables_t.places(self._pad_index(), samples)
+        self.table("places", places)
+        block = min(BLOCK, power(samples))
+        self.static_launch(
+            "unpad",
+            1,
+            (f"triton.cdiv({samples}, {block})", "pairs"),
+            [f"g{root.name}.view(torch.int64)", *self.named("places"), "size", "gradient", "n"],
+            {"SAMPLES": samples, "LENGTH": root.length, "COPIES": len(places), "BLOCK": block},
+        )
+        for result in self.coefficients[root.name]:
+            if result.kind == "raw":
+                self.note(*result.nodes)
+                row = self.program.places[result.paths[0]][1]
+                self.write(f"gradient += gs[{result.group}][:, {row}]")
+        return "\n".join(self.lines)
+
+    def branch(self, signal: Signal) -> None:
+        """All that is launched for a signal and what is below it, there and back."""
+        self.note(*signal.nodes)
+        waves = self._below(signal) if signal.spectrum else ""
+        if not signal.spectrum:
+            self._cotangent(signal, "weight", known=False)
+        product = self._slopes(signal, waves)
+        self._gather(signal, product)
+        self.write(f"del {product}")
+
+    def _below(self, signal: Signal) -> str:
+        """The cotangent of a signal by way of what is made of it; yields the name of its waves, if they are kept."""
+        way, kept = self._choice(signal).way, ""
+        if way is Way.STAGED:
+            kept = self._waves(signal)
+            samples = self._pack(signal, kept)
+            if self.returns.ways[signal.name] is not Back.STAGED:
+                self.write(f"del {kept}")
+                kept = ""
+        else:
+            samples = self._matrix(signal) if way is Way.MATRIX else self._registers(signal)
+        self._transform(signal, samples, {})
+        spectrum = self.spectrum(signal)
+        room = f"({signal.paths}, pairs, {signal.length})"
+        self.write(f"del {samples}", f"g{spectrum} = torch.zeros({room}, dtype=torch.complex64, device=x.device)")
+        for child in signal.children:
+            self.branch(child)
+        self.write(f"del {spectrum}")
+        self._samples(signal, "weight")
+        return kept
+
+    def _samples(self, signal: Signal, weight: str) -> None:
+        """The cotangent of a signal from that of its spectrum, and what its coefficients bring."""
+        spectrum = self.spectrum(signal)
+        for result in self.coefficients[signal.name]:
+            if self.returns.from_bins(signal, result):
+                self._bins(signal, result, weight)
+        self.write(f'g{signal.name} = torch.fft.ifft(g{spectrum}, norm="forward")', f"del g{spectrum}")
+        self.steps.append(Transform(signal.length, signal.paths, packed=True))
+        self._cotangent(signal, weight, known=True)
+
+    def _cotangent(self, signal: Signal, weight: str, *, known: bool) -> None:
+        """What coefficients bring to the samples of a signal, in pairs; added to what is known."""
+        if not known:
+            room = f"({signal.paths}, pairs, {signal.length})"
+            self.write(f"g{signal.name} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        for result in self.coefficients[signal.name]:
+            if (known and self.returns.from_bins(signal, result)) or (signal.parent is None and result.kind == "raw"):
+                continue
+            if result.kind == "local":
+                self._spread(signal, result, weight, known)
+            else:
+                self._given(signal, result, weight, known)
+            known = True
+
+    def _incoming(self, signal: Signal, result: Result, weight: str) -> list[str]:
+        """The arguments that say which cotangents come in."""
+        self.note(*result.nodes)
+        return [f"gs[{result.group}]", weight, self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
+
+    def _spread(self, signal: Signal, result: Result, weight: str, add: bool) -> None:
+        """Averages, brought to samples by phi transposed."""
+        arguments = self._incoming(signal, result, weight)
+        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
+        matrix = tables_t.spread_matrix(self.spec, signal.level, shape)
+        arguments += self.split(f"phi{signal.level}_t{shape.samples}", matrix)
+        constants = self.returns.spread(signal, result) | {"ADD": add}
+        paths = len(self.program.outputs[result.group][1])
+        grid = (
+            f"{-(-signal.length // shape.samples)}",
+            str(signal.paths),
+            f"triton.cdiv(2 * pairs, {constants['ROWS']})",
+        )
+        arguments += [f"g{signal.name}.view(torch.float32)", "n", "pairs"]
+        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants)
+
+    def _given(self, signal: Signal, result: Result, weight: str, add: bool) -> None:
+        """Samples that were output, or their sum."""
+        arguments = self._incoming(signal, result, weight)
+        block, total = min(BLOCK, power(signal.length)), result.kind == "total"
+        self.static_launch(
+            "given",
+            signal.paths,
+            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {block})"),
+            [*arguments, f"g{signal.name}.view(torch.int64)", "n", "pairs"],
+            {
+                "PATHS": len(self.program.outputs[result.group][1]),
+                "LENGTH": signal.length,
+                "FIRST": 0 if total else result.first[0],
+                "KEPT": 1 if total else result.kept[0],
+                "TOTAL": total,
+                "BLOCK": block,
+                "ADD": add,
+            },
+        )
+
+    def _bins(self, signal: Signal, result: Result, weight: str) -> None:
+        """Averages, or a sum, brought to the few bins that they come from."""
+        arguments = self._incoming(signal, result, weight)
+        constants = self.returns.average(signal, result)
+        if result.kind == "total":
+            even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
+        else:
+            outputs = (result.first[0], result.first[0] + result.kept[0])
+            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
+            name = f"bins{signal.level}"
+        pads = ((0, constants["PADDED"] - even.shape[0]), (0, constants["COLUMNS"] - even.shape[1]))
+        arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
+        grid = (
+            str(constants.pop("PADDED") // constants["FREQUENCIES"]),
+            str(signal.paths),
+            f"triton.cdiv(pairs, {constants['ROWS']})",
+        )
+        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": signal.length, "BINS": len(even)}
+        arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
+        self.static_launch("average_t", signal.paths, grid, arguments, sizes | constants)
+
+    def _weights(self, signal: Signal, width: int) -> str:
+        """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
+        return f"{signal.nodes[0]}_w{width}"
+
+    def _slopes(self, signal: Signal, waves: str) -> str:
+        """The spectrum of a signal's cotangent, short as the signal is; yields its name."""
+        name = waves or self._waves(signal)
+        block = min(BLOCK, power(signal.length))
+        self.static_launch(
+            "slope",
+            signal.paths,
+            (f"{signal.paths} * pairs", f"triton.cdiv({signal.length}, {block})"),
+            [f"{name}.view(torch.int64)", f"g{signal.name}.view(torch.int64)"],
+            {"LENGTH": signal.length, "BLOCK": block},
+        )
+        self.write(f"g{name} = torch.fft.fft({name})", f"del {name}, g{signal.name}")
+        self.steps.append(Transform(signal.length, signal.paths, packed=False))
+        return f"g{name}"
+
+    def _gather(self, signal: Signal, product: str) -> None:
+        """The sum over filters, added to the cotangent of the parent's spectrum."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        constants = self.returns.gather(signal)
+        self.static_launch(
+            "gather",
+            parent.paths,
+            (
+                f"triton.cdiv({constants['BINS']}, {constants['BLOCK']})",
+                str(parent.paths),
+                f"triton.cdiv(pairs, {constants['PAIRS']})",
+            ),
+            [
+                f"{product}.view(torch.int64)",
+                *self._filters(signal),
+                f"g{self.spectrum(parent)}.view(torch.int64)",
+                "pairs",
+            ],
+            constants,
+        )
