@@ -6,10 +6,11 @@
     python benchmarks/gpu.py --predict                            # what the cost model says; no GPU needed
     TRITON_INTERPRET=1 python benchmarks/gpu.py --check-only --small  # the checks on small cases, on the CPU
 
-Per case: the medians, in milliseconds between two CUDA events, of the plan called eagerly, of the same call as a CUDA
-graph, of plans for target="torch", of the incumbent's operators (`peer_lines*.py`), and of Kymatio itself where it can
-be imported; the medians of the ratios of neighbouring runs; what was predicted, and what bounds it; peak memory. A case
-whose plan is wrong is not timed, and the exit status is then 1.
+Per case, forward and then forward and backward: the medians, in milliseconds between two CUDA events, of the plan
+called eagerly, of the same call as a CUDA graph, of the source of target="torch", of the incumbent's operators
+(`peer_*.py`), and of Kymatio itself where it can be imported; the medians of the ratios of neighbouring runs; what was
+predicted, and what bounds it; peak memory. Ours backward is what a plan for target="torch" runs on a GPU. A case whose
+results or gradients are wrong is not timed, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import turns
 from cases import Case
-from gpu_checks import Reference, beyond, checked
-from peers import PEERS
-from predictions import launches, predict, spec_of
+from gpu_checks import Reference, beyond, checked, checked_gradient
+from gpu_sides import BACK, FORWARD, OURS, PASSES, Sides, on_gpus, peaks, there_and_back, timed
+from predictions import predict, predicted, spec_of
 from torch import Tensor
 
 import scatc
@@ -66,150 +67,9 @@ SMALL = (
 
 INPUTS = 4
 """Different inputs, in rotation."""
-WARM = 3
-"""Calls before any is timed."""
-OURS = ("eager", "graph")
-"""Two ways of calling the same plan."""
-FLUSHED = 256 << 20
-"""Bytes that are overwritten before each timed call: more than any L2 cache holds."""
 
 Row = dict[str, Any]
-"""The figures of one case."""
-
-
-# What takes turns.
-
-
-class Contestant(Protocol):
-    """Something that is timed: it is given an input, then told to run."""
-
-    def feed(self, x: Tensor) -> None:
-        """Take the input of the next run."""
-        ...
-
-    def run(self) -> Tensor:
-        """Do what is timed."""
-        ...
-
-
-class Eager:
-    """Calls."""
-
-    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
-        self.call, self.x = call, torch.empty(0)
-
-    def feed(self, x: Tensor) -> None:
-        self.x = x
-
-    def run(self) -> Tensor:
-        return self.call(self.x)
-
-
-class Graphed:
-    """One call, captured as a CUDA graph: launches then take no time on the host."""
-
-    def __init__(self, call: Callable[[Tensor], Tensor], x: Tensor) -> None:
-        self.x, self.graph = x.clone(), torch.cuda.CUDAGraph()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # plans of the library's transforms must be there before the capture
-            for _ in range(WARM):
-                call(self.x)
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(self.graph):
-            self.y = call(self.x)
-
-    def feed(self, x: Tensor) -> None:
-        self.x.copy_(x)
-
-    def run(self) -> Tensor:
-        self.graph.replay()
-        return self.y
-
-
-def kymatio(case: Case, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Kymatio's own torch frontend."""
-    from kymatio import torch as frontend
-
-    made: Callable[[Tensor], Tensor]
-    if case.T is not None:
-        raise ValueError("its images have no global averages")
-    if case.dim == 1:
-        made = frontend.Scattering1D(J=case.J, shape=case.shape[0], Q=case.Q).to(device)
-    elif case.dim == 2:
-        made = frontend.Scattering2D(J=case.J, shape=case.shape, L=case.L).to(device)
-    else:
-        made = frontend.HarmonicScattering3D(J=case.J, shape=case.shape, L=case.L).to(device)
-    return made
-
-
-def contestants(
-    case: Case, spec: scatc.Spec, plan: Any, reference: Reference, inputs: Sequence[Tensor]
-) -> tuple[dict[str, Contestant], dict[str, dict[str, float]], dict[str, str]]:
-    """All that can run and runs right, warm; their errors; and why the others are missing."""
-    x = inputs[0]
-    makers: dict[str, Callable[[], Contestant]] = {
-        "eager": lambda: Eager(plan),
-        "graph": lambda: Graphed(plan, x),
-        "torch": lambda: Eager(scatc.compile(spec, target="torch", cache=False)),
-        "peer": lambda: Eager(PEERS[case.dim](spec, x.device)),
-        "kymatio": lambda: Eager(kymatio(case, x.device)),
-    }
-    found: dict[str, Contestant] = {}
-    errors: dict[str, dict[str, float]] = {}
-    absent: dict[str, str] = {}
-    for name, make in makers.items():
-        try:
-            one = make()
-            for n in range(WARM):
-                one.feed(inputs[n % len(inputs)])
-                one.run()
-            one.feed(inputs[-1])
-            y = one.run()
-            torch.cuda.synchronize()
-            if name != "kymatio":  # some of its versions scale coefficients otherwise
-                errors[name] = reference.errors(y, inputs[-1], [0, case.batch - 1])
-                if wrong := beyond({name: errors[name]}):
-                    raise RuntimeError(f"its result is wrong: {'; '.join(wrong)}")
-            found[name] = one
-        except Exception as error:  # one that cannot run, for want of memory say, must not cost the others' figures
-            absent[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        torch.cuda.empty_cache()
-    return found, errors, absent
-
-
-def timed(sides: dict[str, Contestant], inputs: Sequence[Tensor], rounds: int) -> turns.Seconds:
-    """Seconds on the device, from the start of one call on an idle device to its end; everyone in turn."""
-    seconds: turns.Seconds = {name: [] for name in sides}
-    cache = torch.empty(FLUSHED, dtype=torch.uint8, device=inputs[0].device)
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    for n in range(rounds):
-        for name, side in sides.items():
-            side.feed(inputs[n % len(inputs)])
-            cache.zero_()
-            torch.cuda.synchronize()
-            start.record()
-            side.run()
-            end.record()
-            end.synchronize()
-            seconds[name].append(start.elapsed_time(end) / 1e3)
-    return seconds
-
-
-def peaks(sides: dict[str, Contestant], x: Tensor) -> dict[str, int]:
-    """Bytes that a call takes at most, its result included; a graph's are taken when it is captured."""
-    found = {}
-    for name, side in sides.items():
-        if isinstance(side, Graphed):
-            continue
-        side.feed(x)
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        side.run()
-        torch.cuda.synchronize()
-        found[name] = torch.cuda.max_memory_allocated() - before
-    return found
+"""The figures of one case, one way or there and back."""
 
 
 # One case.
@@ -221,12 +81,12 @@ def known_device(name: str) -> str | None:
 
 
 @torch.no_grad()
-def measure(case: Case, options: argparse.Namespace, device: torch.device) -> Row:
-    """Check one case and, if that is asked for and it is right, time it."""
+def measure(case: Case, options: argparse.Namespace, device: torch.device) -> Iterator[Row]:
+    """Check one case and, where that is asked for and it is right, time it: forward, then forward and backward."""
     spec = spec_of(case)
     start = perf_counter()
     plan: Any = scatc.compile(spec, target=options.device, cache=False)
-    row: Row = {"case": case.to_json(), "compile_seconds": perf_counter() - start}
+    row: Row = {"case": case.to_json(), "pass": FORWARD, "compile_seconds": perf_counter() - start}
     generator = torch.Generator(device).manual_seed(0)
     inputs = [torch.randn((case.batch, *case.shape), generator=generator, device=device) for _ in range(INPUTS)]
     start = perf_counter()
@@ -235,21 +95,50 @@ def measure(case: Case, options: argparse.Namespace, device: torch.device) -> Ro
     row["first_call_seconds"] = perf_counter() - start
     reference = Reference(spec)
     row["errors"] = checked(case, plan, reference, inputs[0], y)
+    g = torch.randn(y.shape, generator=generator, device=device)
     del y
     row["wrong"] = beyond(row["errors"])
+    if FORWARD in options.passes:
+        yield completed(row, case, plan, reference, inputs, None, options)
+    if BACK in options.passes and (gradient := gradient_of(plan, interpreted=device.type != "cuda")):
+        back: Row = {"case": case.to_json(), "pass": BACK, "kernels": plan.has_vjp}
+        back["errors"] = checked_gradient(case, gradient, reference, inputs[0], g)
+        back["wrong"] = row["wrong"] + beyond(back["errors"])
+        yield completed(back, case, plan, reference, inputs, g, options)
+
+
+def gradient_of(plan: Any, *, interpreted: bool) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """How gradients are computed: as a model would; in the interpreter by kernels, where there are some."""
+    if interpreted:
+        return plan.vjp if plan.has_vjp else None
+    call = scatc.compile(plan.spec, target="torch", cache=False)
+    return lambda x, g: on_gpus(lambda x: there_and_back(call, x, g), "triton")(x)
+
+
+def completed(
+    row: Row,
+    case: Case,
+    plan: Any,
+    reference: Reference,
+    inputs: Sequence[Tensor],
+    g: Tensor | None,
+    options: argparse.Namespace,
+) -> Row:
+    """A row of errors with its times, unless they were not asked for or something is wrong."""
     if options.check_only or row["wrong"]:
         return row
-    sides, row["errors_timed"], row["absent"] = contestants(case, spec, plan, reference, inputs)
-    row["wrong"] = beyond({name: found for name, found in row["errors_timed"].items() if name in OURS})
-    row["seconds"] = seconds = timed(sides, inputs, options.rounds)
+    sides = Sides(case, plan, reference, inputs, g)
+    row |= {"errors_timed": sides.errors, "absent": sides.absent, "parts": sides.parts}
+    row["wrong"] = beyond({name: found for name, found in sides.errors.items() if name in OURS})
+    row["seconds"] = seconds = timed(sides.found, inputs, options.rounds)
     row["median_seconds"] = median = turns.medians(seconds)
     row["ratio"] = {
         ours: {other: ratio(seconds[other], seconds[ours]) for other in seconds if other not in OURS}
         for ours in OURS
         if ours in seconds
     }
-    row["peak_bytes"] = peaks(sides, inputs[0])
-    row |= against(plan, case, median, known_device(torch.cuda.get_device_name(device)))
+    row["peak_bytes"] = peaks(sides.found, inputs[0])
+    row |= against(plan, case, row["pass"], median, known_device(torch.cuda.get_device_name(inputs[0].device)))
     return row
 
 
@@ -258,10 +147,14 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
     return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
-def against(plan: Any, case: Case, median: dict[str, float], known: str | None) -> Row:
+def against(plan: Any, case: Case, of: str, median: dict[str, float], known: str | None) -> Row:
     """What was predicted, beside what was measured: of the graph, else of eager calls."""
-    said = plan.predict(case.batch, known or next(iter(DEVICES)))  # how many bytes it moves is no device's matter
-    found: Row = {"bytes": said.bytes, "launches": launches(said), "predicted_for": known}
+    if of == BACK and not plan.has_vjp:
+        return {"predicted_for": None}
+    said = predicted(
+        plan, case.batch, known or next(iter(DEVICES)), of
+    )  # the bytes that it moves are no device's matter
+    found: Row = {"bytes": said.bytes, "launches": said.launches, "predicted_for": known}
     ours = median.get("graph", median.get("eager"))
     if ours is not None:
         found["bandwidth"] = said.bytes / ours
@@ -277,6 +170,7 @@ def against(plan: Any, case: Case, median: dict[str, float], known: str | None) 
 COLUMNS = (
     ("", "case", 18),
     ("", "batch", 5),
+    ("", "pass", 16),
     ("ms:", "eager", 8),
     ("", "graph", 8),
     ("", "torch", 8),
@@ -303,15 +197,19 @@ def printed(row: Row) -> str:
     if not median:
         worst = {key: max(found.values(), key=lambda e: (math.isnan(e), e)) for key, found in errors.items()}
         verdict = f"WRONG, not timed: {'; '.join(row['wrong'])}" if row["wrong"] else "right"
-        return f"{name}, {row['case']['batch']} signals: {verdict}; largest errors: {turns.listed(worst)}"
-    cells = [name, str(row["case"]["batch"])]
+        return (
+            f"{name}, {row['case']['batch']} signals, {row['pass']}: {verdict}; largest errors: {turns.listed(worst)}"
+        )
+    cells = [name, str(row["case"]["batch"]), row["pass"]]
     cells += [turns.figure(median, side, 1e-3, 3) for side in ("eager", "graph", "torch", "peer", "kymatio")]
     for ours in OURS:
         cells += [turns.figure(row["ratio"].get(ours, {}), other, 1, 1) for other in ("torch", "peer")]
     cells += [turns.figure(row, key, 1e-3, 3) for key in ("predicted_seconds", "floor_seconds")]
     cells += [turns.figure(row, "share_of_floor", 1, 2), turns.figure(row, "bandwidth", 1e9, 0)]
     cells += [turns.figure(row["peak_bytes"], side, 2**20, 0) for side in ("eager", "torch", "peer")]
-    return "\n".join([turns.line(cells, WIDTHS), *(f"    no {side}: {why}" for side, why in row["absent"].items())])
+    notes = [f"    no {side}: {why}" for side, why in row["absent"].items()]
+    notes += [f"    {side}: in {n} parts, for want of memory" for side, n in row["parts"].items() if n > 1]
+    return "\n".join([turns.line(cells, WIDTHS), *notes])
 
 
 def about(device: torch.device) -> dict[str, str | None]:
@@ -348,6 +246,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=20, help="timed runs of each side (default: 20)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     made.add_argument("--device", choices=("cuda", "hip"), default="cuda", help="whose GPU (default: cuda)")
+    made.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES, help="which ways (default: both)")
     made.add_argument("--check-only", action="store_true", help="compare with float64, and time nothing")
     made.add_argument("--small", action="store_true", help="small cases, such as Triton's interpreter can do")
     made.add_argument("--predict", action="store_true", help="print predicted times alone, for which no GPU is needed")
@@ -372,14 +271,14 @@ def compare(chosen: Sequence[Case], options: argparse.Namespace, device: torch.d
             print(turns.line([column[n] for column in COLUMNS], WIDTHS), flush=True)
     for case in chosen:
         try:
-            rows.append(measure(case, options, device))
+            for row in measure(case, options, device):
+                rows.append(row)
+                print(printed(row), flush=True)
+                if row["wrong"] or "eager" in row.get("absent", {}):
+                    failed.append(f"{case.name}, {row['pass']}")
         except Exception as error:  # one case that fails must not cost the others' figures
             failed.append(case.name)
             print(f"{case.name}: {type(error).__name__}: {error}", flush=True)
-        else:
-            print(printed(rows[-1]), flush=True)
-            if rows[-1]["wrong"] or "eager" in rows[-1].get("absent", {}):
-                failed.append(case.name)
     return rows, failed
 
 
@@ -390,7 +289,7 @@ def main() -> int:
     written: Row = {"rounds": options.rounds}
     failed: list[str] = []
     if options.predict:
-        written["predicted"] = predict(chosen, options.device)
+        written["predicted"] = predict(chosen, options.device, options.passes)
     else:
         device = find_device(options)
         if device is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from peer_modulus import modulus
 from torch import Tensor
 
 from scatc.ir.filters import Bank, banks
@@ -74,12 +75,12 @@ class IncumbentImages:
         rows = {(): self._averaged(zeroth, 0)}
         for n1, following in self._children.items():
             level1 = self._level((n1,))
-            first = _spectrum(_modulus(_samples(_periodised(zeroth * self._psi[n1, 0], level1))))
+            first = _spectrum(modulus(_samples(_periodised(zeroth * self._psi[n1, 0], level1))))
             rows[(n1,)] = self._averaged(first, level1)
             for n2 in following:
                 level2 = self._level((n1, n2))
                 product = first * self._psi[n2, level1]
-                second = _spectrum(_modulus(_samples(_periodised(product, level2 - level1))))
+                second = _spectrum(modulus(_samples(_periodised(product, level2 - level1))))
                 rows[n1, n2] = self._averaged(second, level2)
         return torch.stack([rows[path] for path in self.paths], dim=-3)
 
@@ -115,8 +116,3 @@ def _periodised(spectrum: Tensor, by: int) -> Tensor:
         return spectrum
     batch, rows, columns, _ = spectrum.shape
     return spectrum.reshape(batch, 1 << by, rows >> by, 1 << by, columns >> by, 2).mean((1, 3))
-
-
-def _modulus(z: Tensor) -> Tensor:
-    re, im = z[..., 0], z[..., 1]
-    return (re * re + im * im).sqrt()

@@ -50,8 +50,10 @@ class _Traffic(TorchDispatchMode):
         return out
 
 
-def traffic(spec: scatc.Spec, batch: int) -> list[int]:
+def traffic(spec: scatc.Spec, batch: int, *, back: bool = False) -> list[int]:
     """Bytes that each operator of a call reads and writes, in order, from a call on arrays that have no memory.
+
+    With `back`, also those of the gradient of the sum of all coefficients, each times a number, as autograd has it.
 
     To the incumbent's favour: a transform passes once over memory for each axis (twice if it is long), and needs no
     pass of its own for its norm.
@@ -64,6 +66,9 @@ def traffic(spec: scatc.Spec, batch: int) -> list[int]:
     peer: Any = PEERS[spec.dim](spec, torch.device("cpu"))
     for name, value in vars(peer).items():
         setattr(peer, name, tree_map_only(Tensor, lambda t: t.to("meta"), value))
-    with _Traffic() as count, torch.no_grad():
-        peer(torch.empty((batch, *spec.shape), device="meta"))
+    x = torch.empty((batch, *spec.shape), device="meta", requires_grad=back)
+    with _Traffic() as count:
+        y = peer(x)
+        if back:
+            torch.autograd.grad(y, x, torch.empty(y.shape, device="meta"))
     return count.moved

@@ -1,4 +1,4 @@
-"""Which target serves arrays of the CPU where nobody names one: C if a compiler works, else numpy."""
+"""Which target serves where nobody names one: arrays of the CPU, C if a compiler works, else numpy; GPUs, kernels."""
 
 from __future__ import annotations
 
@@ -15,20 +15,37 @@ from scatc.runtime import toolchain
 from scatc.runtime.driver import find_plan
 from scatc.runtime.plan import Plan
 
-CHOICES = ("auto", "cpu", "numpy")
+CHOICES = {"SCATC_TARGET": ("auto", "cpu", "numpy"), "SCATC_GPU_TARGET": ("auto", "triton", "torch")}
+"""Variables of the environment, and what they may say."""
 
 
 def asked() -> str:
-    """The value of ``SCATC_TARGET``, checked.
+    """The value of ``SCATC_TARGET``, for arrays of the CPU.
 
     Raises
     ------
     ValueError
         If it is none of `CHOICES`.
     """
-    value = os.environ.get("SCATC_TARGET", "").strip() or "auto"
-    if value not in CHOICES:
-        raise ValueError(f"SCATC_TARGET={value!r} is not possible: it must be one of {', '.join(CHOICES)}, or unset")
+    return _value("SCATC_TARGET")
+
+
+def asked_gpu() -> str:
+    """The value of ``SCATC_GPU_TARGET``, for tensors of GPUs (`scatc.runtime.devices` obeys it).
+
+    Raises
+    ------
+    ValueError
+        If it is none of `CHOICES`.
+    """
+    return _value("SCATC_GPU_TARGET")
+
+
+def _value(variable: str) -> str:
+    value = os.environ.get(variable, "").strip() or "auto"
+    if value not in CHOICES[variable]:
+        allowed = ", ".join(CHOICES[variable])
+        raise ValueError(f"{variable}={value!r} is not possible: it must be one of {allowed}, or unset")
     return value
 
 

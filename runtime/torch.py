@@ -1,4 +1,7 @@
-"""Plans for torch: tensors of any device in, tensors out, differentiable; CPU tensors are numpy arrays to them."""
+"""Plans for torch: tensors of any device in, tensors out, differentiable.
+
+CPU tensors are numpy arrays to them, tensors of a GPU go to kernels, all others to the emitted source.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from scatc.ir.paths import Path
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
 from scatc.ir.transposed import Store
-from scatc.runtime import fft, torch_ops
+from scatc.runtime import devices, fft, torch_ops
 from scatc.runtime.choice import find_cpu_plan
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.driver import find_plan
@@ -36,17 +39,12 @@ Outputs = tuple[tuple[tuple[int, ...], tuple[Path, ...]], ...]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def numpy_runs(device: torch.device) -> bool:
-    """Whether tensors of a device are transformed by a plan for numpy arrays, not by the emitted source."""
-    return device.type == "cpu"
-
-
 class TorchPlan(Plan):
     """A plan that is called on torch tensors.
 
     On CPU tensors a plan for numpy arrays does the work, without copies (C code where a compiler works, see
-    `scatc.runtime.choice`); on other devices the emitted source. Either way torch sees one operator, with its
-    derivatives (`scatc.runtime.torch_ops`).
+    `scatc.runtime.choice`); on a GPU kernels, where Triton and they can (`scatc.runtime.devices`); on other devices the
+    emitted source. Either way torch sees one operator, with its derivatives (`scatc.runtime.torch_ops`).
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -126,7 +124,9 @@ class TorchPlan(Plan):
         """The tables by name: parts of flat tensors, or what this plan itself keeps on the device."""
         if not flat and device in self._on_device:
             return self._on_device[device]
-        numbers, indices = flat or (torch.from_numpy(array).to(device) for array in self.flat_tables())
+        if not flat:
+            flat = list(devices.placed(dict(enumerate(self.flat_tables())), device).values())
+        numbers, indices = flat
         found = {}
         for name, (kind, start, shape) in self._places.items():
             size = int(np.prod(shape))
@@ -204,8 +204,9 @@ class TorchPlan(Plan):
         head, _, rest = super().report().partition("\n\n")
         assert isinstance(self._programs, TransformPrograms)
         target = self._programs.numpy.target
-        cpu = f"cpu       the plan for target={target!r}, {torch.get_num_threads()} workers; other devices: this source"
-        return f"{head}\n{cpu}\n\n{rest}"
+        cpu = f"cpu       the plan for target={target!r}, {torch.get_num_threads()} workers"
+        gpu = f"gpu       {self._programs.kernels.said()}; other devices: this source"
+        return f"{head}\n{cpu}\n{gpu}\n\n{rest}"
 
 
 class TransformPrograms(Programs):
@@ -224,12 +225,13 @@ class TransformPrograms(Programs):
         self.spec, self.axes, self.dtype = spec, spec.dim, DTYPES[options.dtype]
         self._options = options
         self._numpy: dict[int, NumpyPlan] = {}
+        self.kernels = devices.Kernels(spec, self._options_for, options.dtype)
         if plan is not None:
             self.plan = plan
 
     @cached_property
     def plan(self) -> TorchPlan:
-        """For devices other than CPUs, and for second derivatives."""
+        """For second derivatives, and for devices that neither arrays nor kernels serve."""
         target = find_target("torch")
         plan = find_plan(self.spec, target, self._options_for(target))
         assert isinstance(plan, TorchPlan)
@@ -275,25 +277,43 @@ class TransformPrograms(Programs):
         return [paths for _, paths in self._outputs]
 
     def slots(self, device: torch.device) -> list[tuple[int, ...]]:
-        """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device."""
-        return [(*slot, 2) for slot in self.numpy.slots] if numpy_runs(device) else self.plan.slots
+        """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device: kernels keep none."""
+        if devices.kind_of(device) == "cpu":
+            return [(*slot, 2) for slot in self.numpy.slots]
+        return [] if self.kernels.plan(device) else self.plan.slots
+
+    def reads_tables(self, device: torch.device) -> bool:
+        """Whether flat tables on a device are what is read there: arrays and kernels have their own."""
+        return devices.kind_of(device) == "torch" or (
+            devices.kind_of(device) != "cpu" and not self.kernels.plan(device)
+        )
 
     def forward(self, x: Tensor, tables: Tensors, store: bool) -> list[Tensor]:
         """The outputs for a batch of signals and, if it is to `store`, what is kept."""
-        if not numpy_runs(x.device):
-            with torch_ops.plainly(), torch.no_grad():
-                return self.plan.run(x, tables, store=store)
-        outs, saved = self.numpy.run_groups(x.resolve_neg().numpy(), store=store)
-        return [*map(torch.from_numpy, outs), *(torch.view_as_real(torch.from_numpy(kept)) for kept in saved)]
+        if devices.kind_of(x.device) == "cpu":
+            outs, saved = self.numpy.run_groups(x.resolve_neg().numpy(), store=store)
+            return [*map(torch.from_numpy, outs), *(torch.view_as_real(torch.from_numpy(kept)) for kept in saved)]
+        found = self.kernels.forward(x)
+        if found is not None:
+            return found
+        with torch_ops.plainly(), torch.no_grad():
+            return self.plan.run(x, tables, store=store and bool(self.slots(x.device)))
 
     def vjp(self, x: Tensor, tables: Tensors, g: Tensors, saved: Tensors) -> Tensor:
-        """The gradient for cotangents of the outputs."""
-        if not numpy_runs(x.device):
-            with torch_ops.plainly():
-                return self.plan.vjp(x, g, saved, tables)
-        kept = [torch.view_as_complex(t.contiguous()).numpy() for t in saved]
-        gs: Sequence[Any] = [t.resolve_neg().numpy() for t in g]
-        return torch.from_numpy(self.numpy.vjp_groups(x.resolve_neg().numpy(), gs, kept))
+        """The gradient for cotangents of the outputs.
+
+        On a GPU kernels compute it from x, where there are some for it. Else the emitted source does: from what its
+        forward run kept, or from x, if kernels ran forward.
+        """
+        if devices.kind_of(x.device) == "cpu":
+            kept = [torch.view_as_complex(t.contiguous()).numpy() for t in saved]
+            gs: Sequence[Any] = [t.resolve_neg().numpy() for t in g]
+            return torch.from_numpy(self.numpy.vjp_groups(x.resolve_neg().numpy(), gs, kept))
+        found = None if saved else self.kernels.vjp(x, g)
+        if found is not None:
+            return found
+        with torch_ops.plainly():
+            return self.plan.vjp(x, g, saved, tables)
 
     def run(self, x: Tensor, tables: Tensors) -> list[Tensor]:
         """The outputs, by operators that torch can differentiate."""

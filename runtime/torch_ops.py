@@ -65,6 +65,10 @@ class Programs:
         """The shape, for one signal, of each tensor that `forward` keeps for `vjp` on a device."""
         raise NotImplementedError
 
+    def reads_tables(self, device: torch.device) -> bool:
+        """Whether `tables` are read on a device."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor, tables: Tensors, store: bool) -> list[Tensor]:
         """The outputs for a batch of signals and, if it is to `store`, what is kept."""
         raise NotImplementedError
@@ -125,8 +129,7 @@ def _vjp(x: Tensor, tables: Tensors, g: Tensors, saved: Tensors, key: str) -> Te
     programs = find(key)
     if not x.numel():
         return torch.empty_like(x)
-    slots = programs.slots(x.device) if saved else []
-    kept = [_flat(t, len(slot)) for t, slot in zip(saved, slots, strict=True)]
+    kept = [_flat(t, t.ndim - len(_batch(x, programs))) for t in saved]
     gradient = programs.vjp(_flat(x, programs.axes), tables, _grouped(g, programs), kept)
     return gradient.contiguous().reshape(x.shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -22,19 +23,26 @@ from scatc.codegen.triton.lines.choices import Tuned
 from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import GRADIENTS, TritonTarget
-from scatc.ir.errors import TargetError
+from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.paths import Path
 from scatc.runtime import kernels
 from scatc.runtime.cache import DiskCache
+from scatc.runtime.devices import placed
 from scatc.runtime.load import load_source
 from scatc.runtime.plan import Compiled, Plan
 from scatc.runtime.store import to_entry, write_entry
+from scatc.runtime.torch_ops import plainly
 from scatc.runtime.tuning import tune
 
 
 def interpreted() -> bool:
     """Whether Triton interprets kernels on the CPU: it looks at this when they are defined."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _plain(x: Tensor) -> Tensor:
+    """A tensor as kernels read it: float32, contiguous, nothing put off."""
+    return x.to(torch.float32).resolve_neg().contiguous()
 
 
 class _Differentiable(torch.autograd.Function):
@@ -68,6 +76,7 @@ class TritonPlan(Plan):
         super().__init__(compiled)
         self._vendor = target
         self._on_device: dict[tuple[torch.device, str], dict[str, Tensor]] = {}
+        self._placing = threading.Lock()
         self._measured: dict[int, tuple[str, float]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -175,6 +184,7 @@ class TritonPlan(Plan):
         TargetError
             If these kernels have no gradient, or x is not on a GPU.
         """
+        _ = self._gradient  # raises if there is none
         batch = self._checked("x", x)
         return self.vjp_groups(x, self._grouped(g, batch))
 
@@ -198,19 +208,27 @@ class TritonPlan(Plan):
 
     def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
         """The gradient for cotangents of the arrays of `run_groups`; see `vjp`."""
-        module = self._gradient_module
-        with torch.no_grad():
-            gradient = torch.zeros(x.shape, device=x.device)
-            if x.numel() and any(g.numel() for g in gs):
-                with torch.cuda.device_of(x):
-                    each = gradient.view(-1, *self.spec.input_shape)
-                    inputs = x.to(torch.float32).reshape(each.shape).contiguous()
-                    given = [
-                        g.to(torch.float32).reshape(len(each), len(paths), *samples).contiguous()
-                        for g, (samples, paths) in zip(gs, self.groups, strict=True)
-                    ]
-                    module.run(inputs, given, self._tables(x.device, self._gradient.tables), each)
-            return gradient
+        gradient = torch.zeros(x.shape, device=x.device)
+        if x.numel() and any(g.numel() for g in gs):
+            with plainly(), torch.no_grad(), torch.cuda.device_of(x):
+                each = gradient.view(-1, *self.spec.input_shape)
+                given = [
+                    _plain(g.reshape(len(each), len(paths), *samples))
+                    for g, (samples, paths) in zip(gs, self.groups, strict=True)
+                ]
+                tables = self._tables(x.device, self._gradient.tables)
+                self._gradient_module.run(_plain(x.reshape(each.shape)), given, tables, each)
+        return gradient
+
+    @cached_property
+    def has_vjp(self) -> bool:
+        """Whether there are kernels for the gradient of this transform."""
+        if self.spec.dim not in GRADIENTS:
+            return False
+        try:
+            return bool(self._gradient.source)
+        except (CompileError, TargetError):
+            return False
 
     @cached_property
     def _gradient(self) -> Emitter:
@@ -230,8 +248,8 @@ class TritonPlan(Plan):
         n = len(x)
         outs = [torch.empty((n, len(paths), *shape), device=x.device) for shape, paths in self.groups]
         if n and any(out.numel() for out in outs):
-            with torch.no_grad(), torch.cuda.device_of(x):
-                self._module.run(x.to(torch.float32).contiguous(), self._tables(x.device), outs)
+            with plainly(), torch.no_grad(), torch.cuda.device_of(x):
+                self._module.run(_plain(x), self._tables(x.device), outs)
         return outs
 
     def _from_groups(self, outs: Sequence[Tensor], batch: tuple[int, ...]) -> Any:
@@ -275,16 +293,22 @@ class TritonPlan(Plan):
 
     def _tables(self, device: torch.device, tables: Tables | None = None) -> dict[str, Tensor]:
         """What kernels read, on a device; what is the same there and back is there once."""
-        forward = self._on_device.setdefault((device, "forward"), {})
-        if tables is None:
-            known, tables = forward, self._compiled.tables
-        else:
-            known = self._on_device.setdefault((device, "vjp"), {})
-        for name, table in tables.items():
-            if name not in known:
-                same = name in forward and np.array_equal(table, self._compiled.tables[name])
-                known[name] = forward[name] if same else torch.from_numpy(table.copy()).to(device)
-        return known
+        of = "forward" if tables is None else "vjp"
+        if (device, of) not in self._on_device:
+            with self._placing:
+                if (device, of) not in self._on_device:
+                    wanted = self._compiled.tables if tables is None else tables
+                    self._on_device[device, of] = self._placed(device, wanted)
+        return self._on_device[device, of]
+
+    def _placed(self, device: torch.device, wanted: Tables) -> dict[str, Tensor]:
+        """Tables on a device: those of the forward run that are there, where they are the same, and the others."""
+        same = {
+            name: table
+            for name, table in self._on_device.get((device, "forward"), {}).items()
+            if name in wanted and np.array_equal(wanted[name], self._compiled.tables[name])
+        }
+        return same | placed({name: table for name, table in wanted.items() if name not in same}, device)
 
     @cached_property
     def _emitted(self) -> Emitter:

@@ -23,8 +23,8 @@ class _TorchFrontend(nn.Module, ScatteringBase):
     """How a tensor reaches the operators, and what `nn.Module` asks of its subclasses.
 
     Two buffers say where the module is and how precise: `tables` and `indices`. They hold the filters on devices that
-    read them there; on the CPU the plans for arrays have their own, and they hold one zero each. All that a traced call
-    reads are plain attributes, brought up to date by `_prepare` whenever something is set.
+    read them there; plans for arrays and kernels have their own, and then they hold one zero each. All that a traced
+    call reads are plain attributes, brought up to date by `_prepare` whenever something is set.
     """
 
     frontend_name = "torch"
@@ -57,7 +57,7 @@ class _TorchFrontend(nn.Module, ScatteringBase):
             if spec.average == "none":
                 self._groups = torch_ops.find(self._key).paths
             self._array_shape = () if self._groups else super().array_shape()
-            if not (plans.numpy_runs(device) or device.type == "meta"):
+            if device.type != "meta" and torch_ops.find(self._key).reads_tables(device):
                 self._held = True
                 plan = self.plan()
                 assert isinstance(plan, plans.TorchPlan)

@@ -24,8 +24,8 @@ REQUIRED = {
 
 #: Optional modules, each with the names of the files or folders that are about it.
 ABOUT = {
-    "torch": {"torch", "torch_ops", "triton", "kernels", "synthesis"},
-    "triton": {"triton", "kernels"},
+    "torch": {"torch", "torch_ops", "devices", "triton", "kernels", "synthesis"},
+    "triton": {"triton", "kernels", "devices"},
     "tensorflow": {"tensorflow"},
     "keras": {"keras"},
     "jax": {"jax"},

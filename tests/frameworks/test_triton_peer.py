@@ -13,7 +13,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from compiled import AGREEMENT, FAINT, order_norms
+from compiled import AGREEMENT, FAINT, fresh, order_norms
+from gradients import assert_gradient, cotangents_like
 from oracle import order_errors
 from support import ROOT
 
@@ -103,15 +104,36 @@ def test_what_the_peers_move_grows_with_the_batch(peers: ModuleType) -> None:
     assert moved.count(16 * n) >= 1 and max(moved) <= 24 * n
 
 
+@pytest.mark.parametrize("name", ["banks of both orders", "order 1", "images", "images, fine outputs", "volumes"])
+def test_autograd_of_the_peer_is_the_gradient(name: str, peers: ModuleType) -> None:
+    spec = SPECS[name]
+    x = np.random.default_rng(0).standard_normal((2, *spec.shape)).astype(np.float32)
+    z = torch.from_numpy(x).requires_grad_()
+    y = peers.PEERS[spec.dim](spec, "cpu")(z)
+    g = cotangents_like(y.detach().numpy())
+    (found,) = torch.autograd.grad(y, z, torch.from_numpy(g))
+    assert_gradient(fresh(spec), x, g, found.numpy())
+    if spec.dim < 3:  # as the incumbent's
+        silence = torch.zeros(1, *spec.shape, requires_grad=True)
+        peers.PEERS[spec.dim](spec, "cpu")(silence).sum().backward()
+        assert silence.grad.isfinite().all()
+
+
+def test_what_gradients_of_peers_move(peers: ModuleType) -> None:
+    for spec in SPECS.values():
+        there, both = peers.traffic(spec, 2), peers.traffic(spec, 2, back=True)
+        assert len(both) > 1.5 * len(there) and sum(both) > 1.8 * sum(there)
+
+
 def test_predictions_need_no_gpu(tmp_path: Path) -> None:
     written = tmp_path / "predicted.json"
-    done = command("--predict", "--json", str(written), cwd=tmp_path)
+    done = command("--predict", "--passes", "forward", "--json", str(written), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("1d-", "2d-", "3d-"))]
     cases = ("1d-65536-J8-Q8", "1d-4096-J8-Q8", "1d-65536-J13-Q12", "1d-1024-J8-Q1")
     cases += ("2d-256-J2-L8", "2d-32-J2-L8", "2d-224-J3-L8", "2d-256-J7-L4-global", "3d-128-J2-L2")
-    assert [(row[0], row[2]) for row in rows] == [(case, gpu) for case in cases for gpu in ("H200", "H100", "A100")]
-    for case, _, _, launches, _, milliseconds, floor, peer, graphed, ratio, _ in rows:
+    assert [(row[0], row[3]) for row in rows] == [(case, gpu) for case in cases for gpu in ("H200", "H100", "A100")]
+    for case, _, _, _, launches, _, milliseconds, floor, peer, graphed, ratio, _ in rows:
         assert int(launches) > 0
         assert float(milliseconds) > float(floor) > 0
         if case.endswith("global"):  # which the incumbent has not
@@ -120,6 +142,17 @@ def test_predictions_need_no_gpu(tmp_path: Path) -> None:
         assert float(peer) >= float(graphed) > float(milliseconds) > float(floor) > 0
         assert float(ratio) == pytest.approx(float(peer) / float(milliseconds), rel=0.05, abs=0.05)
     assert len(json.loads(written.read_text(encoding="utf-8"))["predicted"]) == len(rows)
+
+
+def test_predictions_of_gradients(tmp_path: Path) -> None:
+    written = tmp_path / "predicted.json"
+    done = command("--predict", "--cases", "3d-128", "--json", str(written), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(written.read_text(encoding="utf-8"))["predicted"]
+    there, both = ([row for row in rows if row["pass"] == of] for of in ("forward", "forward+backward"))
+    for one, other in zip(there, both, strict=True):
+        for figure in ("launches", "bytes", "predicted_seconds", "floor_seconds", "peer_seconds"):
+            assert other[figure] > 1.5 * one[figure]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

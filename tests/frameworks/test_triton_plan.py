@@ -38,6 +38,7 @@ SUITES = [
     ("triton_volumes.py", "1"),
     ("triton_volumes_gradient.py", "1"),
     ("triton_volumes_machine_code.py", "0"),
+    ("triton_torch.py", "1"),
 ]
 """Files of tests, and whether Triton interprets."""
 
