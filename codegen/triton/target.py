@@ -8,8 +8,8 @@ from scatc.codegen import Tables
 from scatc.codegen.functional import NoArena
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images.walk import Images
-from scatc.codegen.triton.lines.choices import Tuned
 from scatc.codegen.triton.lines.walk import Lines
+from scatc.codegen.triton.tuned import Tuned
 from scatc.codegen.triton.volumes.axis_by_axis import quickest
 from scatc.codegen.triton.volumes.axis_by_axis_t import quickest_gradient
 from scatc.ir.cost import Machine
