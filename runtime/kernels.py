@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -17,10 +16,6 @@ from typing import Any
 
 from scatc.codegen.triton import kernels
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.lines import blocks
-from scatc.codegen.triton.lines.wavelet import Shape, parameters
-from scatc.codegen.triton.lines.wavelet import numbers as names
-from scatc.codegen.triton.tables import twiddles
 from scatc.ir.errors import TargetError
 from scatc.runtime.load import load_source
 
@@ -84,9 +79,8 @@ def alone(shapes: Iterable[kernels.Shape], arch: str, workers: int) -> tuple[Res
 
 
 def _alone(shape: kernels.Shape, arch: str) -> Resources:
-    warps = shape.warps if isinstance(shape, Shape) else blocks.warps(shape.length)
     source = kernels.kernel_source(shape, "kernel", tensor_cores=arch.startswith("sm_"))
-    launch = Launch("kernel", kernels.written(shape, "kernel").types, (), [], {}, warps)
+    launch = Launch("kernel", kernels.written(shape, "kernel").types, (), [], {}, shape.warps)
     return replace(resources(load_source(source, "triton"), [launch], arch)[0], kernel=repr(shape))
 
 
@@ -123,7 +117,7 @@ def _compile(module: ModuleType, launch: Launch, arch: str) -> Any:
     signature = {name: launch.types.get(name, "constexpr") for name in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
     source = ASTSource(fn=function, signature=signature, constexprs=dict(launch.constants), attrs=aligned)
-    return triton.compile(source, target=target, options={"num_warps": launch.warps})
+    return triton.compile(source, target=target, options={"num_warps": launch.warps, "enable_fp_fusion": True})
 
 
 def _resources(compiled: Any, launch: Launch, arch: str) -> Resources:
@@ -153,51 +147,3 @@ def _of_cubin(cubin: bytes) -> tuple[int, int, int]:
     assert found is not None, usage
     names = re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z]\w*)", text, re.MULTILINE)
     return int(found[1]), int(found[2]), sum(name not in ("NOP", "BRA", "EXIT") for name in names)
-
-
-def seconds(shape: Shape, batch: int, *, tensor_cores: bool, device: str = "cuda") -> float:
-    """The time that a kernel in registers takes on the current GPU, on random numbers; infinite if it cannot run."""
-    from triton.runtime.errors import OutOfResources
-
-    run = launcher(shape, batch, tensor_cores=tensor_cores, device=device)
-    try:
-        return median_seconds(run)
-    except OutOfResources:
-        return math.inf
-
-
-def median_seconds(call: Callable[[], object]) -> float:
-    """The time that a call takes on the current GPU: the median of many, after some that warm up."""
-    from triton.testing import do_bench
-
-    return float(do_bench(call, return_mode="median")) / 1e3
-
-
-def launcher(shape: Shape, batch: int, *, tensor_cores: bool, device: str) -> Callable[[], None]:
-    """Launches a kernel in registers by itself, on random numbers of eight parents."""
-    import torch
-
-    parents, bins, pairs = 8, 4 * shape.length, (batch + 1) // 2
-    cut = 4 if shape.cut else 1
-    values = {"bins": bins, "filters": 1, "paths": parents, "n": batch, "pairs": pairs}
-    values |= {"blocks": cut, "line": cut * shape.hop}
-    module = load_source(kernels.kernel_source(shape, "kernel", tensor_cores=tensor_cores), "triton")
-    size = shape.length * shape.columns if "local" in shape.sinks else 1
-    counts = {"X": parents * pairs * cut * 2 * bins, "w": parents * shape.width, "phi_high": size, "phi_low": size}
-    counts |= {"U": 2 * parents * pairs * cut * shape.length, "scale": batch}
-    counts |= {"out": batch * parents * max(shape.outputs, shape.kept, 1)}
-    tensors = {name: torch.rand(count, device=device) for name, count in counts.items()}
-    tensors["X"] = tensors["X"].view(torch.int64)
-    tensors["U"] = tensors["U"].view(torch.int64) if shape.paired else tensors["U"]
-    tensors["start"] = torch.zeros(parents, dtype=torch.int32, device=device)
-    tensors["row"] = torch.arange(parents, dtype=torch.int32, device=device)
-    tensors["places"] = torch.tensor([[i * bins, bins] for i in range(parents)], dtype=torch.int32, device=device)
-    tensors["twiddles"] = torch.from_numpy(twiddles(shape.length)).to(device)
-    arguments: list[Any] = [tensors[name] for name, _ in parameters(shape) if name in tensors]
-    arguments += [values[name] for name in names(shape)]
-    grid = (-(-2 * cut * pairs // shape.signals), parents)
-
-    def run() -> None:
-        module.kernel[grid](*arguments, num_warps=shape.warps)
-
-    return run

@@ -19,20 +19,19 @@ from torch.autograd.function import once_differentiable
 from scatc.codegen import Tables, find_target
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.lines.choices import Tuned
-from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.predict import Prediction, prediction
 from scatc.codegen.triton.target import GRADIENTS, TritonTarget
+from scatc.codegen.triton.tuned import Tunable, Tuned
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.paths import Path
-from scatc.runtime import kernels
+from scatc.runtime import kernels, timing
 from scatc.runtime.cache import DiskCache
 from scatc.runtime.devices import placed
 from scatc.runtime.load import load_source
 from scatc.runtime.plan import Compiled, Plan
 from scatc.runtime.store import to_entry, write_entry
 from scatc.runtime.torch_ops import plainly
-from scatc.runtime.tuning import tune
+from scatc.runtime.tuning import texts, tune
 
 
 def interpreted() -> bool:
@@ -87,10 +86,11 @@ class TritonPlan(Plan):
         write_entry(path, to_entry(self._as_chosen))
 
     def tune(self, batch: int = 64) -> TritonPlan:
-        """A plan of the same transform, whose kernels in registers have the rows and warps that are quickest here.
+        """A plan of the same transform, whose kernels are cut up as is quickest here: rows, tiles, warps.
 
         A few candidates of each kernel are compiled and timed on the current GPU (`scatc.runtime.tuning`). The first
-        time that may take minutes; what was found is kept in the cache folder for this device.
+        time that may take an hour, where transforms are long; what was found is kept in the cache folder for this
+        device. Gradients stay as they are.
 
         Parameters
         ----------
@@ -104,13 +104,27 @@ class TritonPlan(Plan):
         """
         if not torch.cuda.is_available():
             raise TargetError("kernels are tuned on a GPU, and torch finds none on this machine")
+        return self._tuned_by(timing.seconds, batch, torch.device("cuda"), torch.cuda.get_device_name())
+
+    def _tuned_by(self, clock: timing.Clock, batch: int, device: torch.device, name: str) -> TritonPlan:
+        """`tune` with a clock and a device of one's own."""
         import triton
 
-        def timer(shape: Shape) -> float:
-            return kernels.seconds(shape, batch, tensor_cores=self._vendor.tensor_cores)
+        usual = self._vendor.emitted(self._program, self._options)
+        x = torch.randn(min(batch, usual.chunk), *self.spec.input_shape, device=device)
 
-        shapes = self._vendor.emitted(self._program, self._options).shapes.values()
-        return TritonPlan(self._as_chosen, tune(shapes, torch.cuda.get_device_name(), triton.__version__, timer))
+        def timer(tuned: Tuned) -> dict[Tunable, float]:
+            emitter = self._vendor.emitted(self._program, self._options, tuned=tuned)
+            tables = {key: torch.from_numpy(table.copy()).to(device) for key, table in emitter.tables.items()}
+            outs = [torch.empty((len(x), len(paths), *shape), device=device) for shape, paths in self.groups]
+
+            def run(module: ModuleType) -> None:
+                module.run(x, tables, outs)
+
+            with torch.no_grad():
+                return timing.time_launches(self._loaded(emitter.source), emitter, run, tuned, clock)
+
+        return TritonPlan(self._as_chosen, tune(texts(usual), batch, name, triton.__version__, timer))
 
     @cached_property
     def _module(self) -> ModuleType:
@@ -359,7 +373,7 @@ class TritonPlan(Plan):
             raise TargetError("calls are timed on a GPU, and torch finds none on this machine")
         x = torch.randn(batch, *self.spec.input_shape, device="cuda")
         with torch.no_grad():
-            took = kernels.median_seconds(lambda: self(x))
+            took = timing.median_seconds(lambda: self(x))
         self._measured[batch] = torch.cuda.get_device_name(), took
         return took
 

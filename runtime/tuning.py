@@ -1,85 +1,94 @@
-"""Which rows and warps a kernel in registers should have on a device: timed once, and kept as data.
+"""Which shapes kernels should have on a device: the quickest of a few candidates, timed once, and kept as data.
 
-The space is small and stated (`candidates`): a half, as many and twice the rows, and the same of the warps, wherever
-threads then hold a sensible share. What was found lies in the cache folder, one file a device, by a digest of each
-kernel's text.
+Each shape states its candidates itself (`scatc.codegen.triton.tuned`). They are timed in rounds: in each, every shape
+that is not known yet has its next candidate, and a plan is emitted with all of these, so that tables, grids and buffers
+are those that go with them. What was found lies in the cache folder, one file a device, by a digest of each kernel's
+text, the shape, the version of Triton and the size of the batch.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scatc.codegen.triton.lines import wavelet
-from scatc.codegen.triton.lines.wavelet import Shape
+from scatc.codegen.triton.emitter import Emitter
+from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.tuned import Tunable, Tuned
 from scatc.runtime.cache import DiskCache
 
-Timer = Callable[[Shape], float]
-"""Seconds that a kernel takes."""
-
-LEAST_HELD, MOST_HELD = 8, 64
-"""Complex numbers that a thread may hold."""
+Timer = Callable[[Tuned], Mapping[Tunable, float]]
+"""Seconds of the kernels of some shapes, when others are taken in their place; infinite where one cannot run."""
 
 
-def candidates(shape: Shape) -> list[Shape]:
-    """The shapes that are timed, the given one first."""
-    found = [shape]
-    for rows in (shape.rows // 2, shape.rows, 2 * shape.rows):
-        for warps in (shape.warps // 2, shape.warps, 2 * shape.warps):
-            held = rows * shape.length / (32 * warps) if warps else 0
-            other = replace(shape, rows=rows, warps=warps)
-            if rows and 1 <= warps <= 16 and LEAST_HELD <= held <= MOST_HELD and fits(other) and other != shape:
-                found.append(other)
+def texts(emitter: Emitter) -> dict[Tunable, str]:
+    """The kernel of each shape that can be tuned, as text without its name."""
+    launches = [step for step in emitter.steps if isinstance(step, Launch)]
+    found = {}
+    for shape, i in emitter.tunable().items():
+        name = launches[i].kernel
+        text = re.search(rf"^def {name}(\(.*?)(?=\n\n\n|\Z)", emitter.source, re.MULTILINE | re.DOTALL)
+        assert text is not None, f"{name} is not in the source"
+        found[shape] = text[1]
     return found
 
 
-def fits(shape: Shape) -> bool:
-    """Whether a kernel can average with its warps side by side: each needs as many samples as a product takes."""
-    if "local" not in shape.sinks:
-        return True
-    return shape.length // shape.warps >= wavelet.LEAST_DOT and shape.depth * shape.warps % shape.last == 0
+def digest(shape: Tunable, text: str, version: str, batch: int) -> str:
+    """What tells choices apart; batches of about the same size share them."""
+    signals = 1 << max(batch - 1, 0).bit_length()
+    return hashlib.sha256(f"{version}\n{signals}\n{shape!r}\n{text}".encode()).hexdigest()[:32]
 
 
-def digest(shape: Shape, version: str) -> str:
-    """What tells kernels apart: their text, whatever rows and warps they have, and the version of Triton."""
-    neutral = replace(shape, rows=1, warps=1)
-    return hashlib.sha256(f"{version}\n{neutral!r}\n{wavelet.body(shape)}".encode()).hexdigest()[:32]
-
-
-def tune(shapes: Iterable[Shape], device: str, version: str, timer: Timer) -> dict[Shape, Shape]:
+def tune(kernels: Mapping[Tunable, str], batch: int, device: str, version: str, timer: Timer) -> dict[Tunable, Tunable]:
     """The quickest candidate of each shape: known from before, or timed now and kept.
 
     Parameters
     ----------
-    shapes : iterable of Shape
-        As they were chosen without a device.
+    kernels : dict of shape to str
+        The shapes as they were chosen without a device, and the texts of their kernels.
+    batch : int
+        Signals of a call.
     device : str
         Its name.
     version : str
         Of Triton.
     timer : callable
-        Times a shape on the device; a shape that cannot run takes an infinite time.
     """
     path = _file(device)
-    known, found = _read(path), {}
-    for shape in shapes:
-        key = digest(shape, version)
-        among = candidates(shape)
-        kept = known.get(key, {})
-        best = next((c for c in among if (c.rows, c.warps) == (kept.get("rows"), kept.get("warps"))), None)
-        if best is None:
-            times = {candidate: timer(candidate) for candidate in among}
-            best = min(among, key=lambda candidate: times[candidate])
-            known[key] = {"rows": best.rows, "warps": best.warps, "seconds": times[best], "default": times[shape]}
-            _write(path, known)
-        found[shape] = best
+    known, found = _read(path), dict[Tunable, Tunable]()
+    waiting: dict[Tunable, list[Tunable]] = {}
+    for shape, text in kernels.items():
+        kept = known.get(digest(shape, text, version, batch), {}).get("taken")
+        candidates: list[Tunable] = list(shape.candidates())
+        best = next((candidate for candidate in candidates if _changes(shape, candidate) == kept), None)
+        if best is not None or len(candidates) == 1:
+            found[shape] = shape if best is None else best
+        else:
+            waiting[shape] = candidates
+    times: dict[Tunable, dict[Tunable, float]] = {shape: {} for shape in waiting}
+    for i in range(max(map(len, waiting.values()), default=0)):
+        tried = {shape: candidates[i] for shape, candidates in waiting.items() if i < len(candidates)}
+        for shape, seconds in timer(tried).items():
+            times[shape][tried[shape]] = seconds
+    for shape, took in times.items():
+        best = found[shape] = min(took, key=lambda candidate: took[candidate])
+        entry = {"taken": _changes(shape, best), "seconds": took[best], "default": took[shape]}
+        known[digest(shape, kernels[shape], version, batch)] = entry
+    if times:
+        _write(path, known)
     return found
+
+
+def _changes(shape: Tunable, other: Tunable) -> dict[str, int]:
+    """The numbers in which a candidate differs."""
+    fields: Any = dataclasses.fields(shape)  # type: ignore[arg-type]
+    values = ((field.name, getattr(shape, field.name), getattr(other, field.name)) for field in fields)
+    return {name: theirs for name, ours, theirs in values if theirs != ours}
 
 
 def _file(device: str) -> Path | None:
@@ -93,13 +102,15 @@ def _read(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None or not path.exists():
         return {}
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(kept, dict) or not all(isinstance(value, dict) for value in kept.values()):
+        kept: Any = json.loads(path.read_text(encoding="utf-8"))
+        entries = kept.values() if isinstance(kept, dict) else [None]
+        if not all(isinstance(entry, dict) and isinstance(entry.get("taken"), dict) for entry in entries):
             raise ValueError("not a table of choices")
     except (OSError, ValueError) as error:
         warnings.warn(f"what was tuned before is dropped, {path} cannot be read: {error}", RuntimeWarning, stacklevel=3)
         return {}
-    return kept
+    found: dict[str, dict[str, Any]] = kept
+    return found
 
 
 def _write(path: Path | None, kept: dict[str, dict[str, Any]]) -> None:

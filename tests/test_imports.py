@@ -25,7 +25,7 @@ REQUIRED = {
 #: Optional modules, each with the names of the files or folders that are about it.
 ABOUT = {
     "torch": {"torch", "torch_ops", "devices", "triton", "kernels", "synthesis"},
-    "triton": {"triton", "kernels", "devices"},
+    "triton": {"triton", "kernels", "devices", "timing"},
     "tensorflow": {"tensorflow"},
     "keras": {"keras"},
     "jax": {"jax"},

@@ -21,7 +21,7 @@ from scatc.codegen.triton.cost import USUAL, Work, static_work
 from scatc.codegen.triton.kernels import ARGUMENTS, POINTERS, Written, templates
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import wavelet
-from scatc.codegen.triton.lines.choices import Tuned
+from scatc.codegen.triton.tuned import Elementwise, Product, Taken, Tunable, Tuned, Warps
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
@@ -51,7 +51,9 @@ class Emitter:
     steps : list of Launch or Transform
         What is done, in the order in which it is written.
     shapes : dict of str to Shape
-        The kernels that can be tuned, by name.
+        The kernels of lines in registers, by name.
+    taken : Taken
+        Takes what was tuned in place of shapes.
     root : Signal
     """
 
@@ -64,7 +66,8 @@ class Emitter:
     def __init__(
         self, program: Program, options: Options, tensor_cores: bool, version: str = "", tuned: Tuned | None = None
     ) -> None:
-        self.program, self.options, self.tensor_cores, self.tuned = program, options, tensor_cores, tuned
+        self.program, self.options, self.tensor_cores = program, options, tensor_cores
+        self.taken = Taken(tuned)
         self.version = version
         self.graph, self.spec = program.graph, program.graph.spec
         self.root = signals(program)
@@ -160,6 +163,17 @@ class Emitter:
             )
         )
 
+    def tunable(self) -> dict[Tunable, int]:
+        """The shapes that can be tuned, as chosen without a device, and which launch of each is the largest."""
+        found: dict[Tunable, int] = {}
+        launches = [step for step in self.steps if isinstance(step, Launch)]
+        for i, launch in enumerate(launches):
+            if launch.shape is not None:
+                usual = self.taken.usual[launch.shape]
+                if usual not in found or launches[found[usual]].paths < launch.paths:
+                    found[usual] = i
+        return found
+
     def works(self) -> list[Work]:
         """What a call does for one signal, step by step."""
         return [*self.before(), *(self.work(step) for step in self.steps)]
@@ -186,18 +200,30 @@ class Emitter:
         self.write(*(f"# {print_node(name, self.graph[name])}" for name in names if name))
 
     def static_launch(
-        self, kernel: str, paths: int, grid: tuple[str, ...], arguments: list[str], constants: dict[str, Any]
+        self,
+        kernel: str,
+        paths: int,
+        grid: tuple[str, ...],
+        arguments: list[str],
+        constants: dict[str, Any],
+        shape: Elementwise | Product | Warps | None = None,
     ) -> None:
         """Launch a kernel of `templates/kernels/`."""
         types = {name: POINTERS.get(name, "i32") for name in self.arguments[kernel]}
         self._used.add(kernel)
-        self.launch(Launch(kernel, types, grid, arguments, constants, paths=paths))
+        warps = shape.warps if shape else 4
+        self.launch(Launch(kernel, types, grid, arguments, constants, warps, paths, shape))
+
+    def elementwise(self, kernel: str, numbers: int, block: int = BLOCK) -> Elementwise:
+        """How an element-wise kernel is cut up that has rows of so many numbers."""
+        return self.taken(Elementwise(kernel, numbers, min(block, power(numbers))))
 
     def find_levels(self) -> None:
         """Launch what finds the mean and the size of each signal."""
         samples = prod(self.spec.input_shape)
-        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
-        self.static_launch("levels", 1, ("n",), ["x", "mean", "scale"], sizes)
+        shape = self.elementwise("levels", samples, LEVEL_BLOCK)
+        sizes = {"SAMPLES": samples, "BLOCK": shape.block}
+        self.static_launch("levels", 1, ("n",), ["x", "mean", "scale"], sizes, shape)
 
     def launch(self, launch: Launch) -> None:
         """Append a launch."""

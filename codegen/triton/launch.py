@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
+from scatc.codegen.triton.tuned import Tunable
+
 WIDTH = 112
 """Characters of a line of emitted code, without its indentation."""
 
@@ -28,6 +30,8 @@ class Launch:
     warps : int
     paths : int
         How many rows of each signal it works on.
+    shape : Tunable or None
+        What the kernel was given that can be tuned.
     """
 
     kernel: str
@@ -37,6 +41,7 @@ class Launch:
     constants: dict[str, Any] = field(default_factory=dict)
     warps: int = 4
     paths: int = 1
+    shape: Tunable | None = None
 
     @property
     def title(self) -> str:
@@ -48,7 +53,7 @@ class Launch:
         """The statement that launches it."""
         constants = [f"{name}={value}" for name, value in self.constants.items()]
         grid = ", ".join(self.grid) + ("," if len(self.grid) == 1 else "")
-        arguments = ", ".join([*self.arguments, *constants, f"num_warps={self.warps}"])
+        arguments = ", ".join([*self.arguments, *constants, f"num_warps={self.warps}", "**OPTIONS"])
         one = f"{self.kernel}[({grid})]({arguments})"
         if len(one) <= WIDTH:
             return [one]

@@ -9,9 +9,9 @@ from scatc.codegen.functional import NoArena
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images.walk import Images
 from scatc.codegen.triton.images.walk_t import ImagesT
-from scatc.codegen.triton.lines.choices import Tuned
 from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.lines.walk_t import LinesT
+from scatc.codegen.triton.tuned import Tuned
 from scatc.codegen.triton.volumes.axis_by_axis import quickest
 from scatc.codegen.triton.volumes.axis_by_axis_t import quickest_gradient
 from scatc.ir.cost import Machine
@@ -84,7 +84,7 @@ class TritonTarget:
         dim = program.graph.spec.dim
         if dim not in GRADIENTS:
             raise TargetError(
-                f"dim={dim} is not possible for gradients by GPU kernels: compile with target='torch', whose plans have "
-                "gradients on GPUs, too"
+                f"dim={dim} is not possible for gradients by GPU kernels: compile with target='torch', whose plans "
+                "have gradients on GPUs, too"
             )
         return GRADIENTS[dim](program, options, self.tensor_cores, version)

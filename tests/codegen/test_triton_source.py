@@ -61,7 +61,7 @@ def test_golden_kernel_in_registers(golden: Callable[[str, str], None]) -> None:
 
 def test_golden_kernels_of_blocks(golden: Callable[[str, str], None]) -> None:
     shape = wavelet.default(64, 32, 16, ("pack",), crop=4, hop=24)
-    golden("codegen/triton_cut_64", f"{blocks.cut(blocks.Cut(64, 32, around=False))}\n\n{wavelet.body(shape)}")
+    golden("codegen/triton_cut_64", f"{blocks.cut(blocks.default_cut(64, 32, around=False))}\n\n{wavelet.body(shape)}")
 
 
 def test_golden_module_of_images(golden: Callable[[str, str], None]) -> None:

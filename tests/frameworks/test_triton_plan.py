@@ -24,7 +24,7 @@ import torch
 from scatc.compiler import load
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.spec import Spec
-from scatc.runtime import kernels
+from scatc.runtime import timing
 
 SPEC = Spec(dim=1, shape=600, J=4, Q=2)
 TARGETS = pytest.mark.parametrize("target", ["cuda", "hip"])
@@ -34,6 +34,7 @@ SUITES = [
     ("triton_lines_gradient.py", "1"),
     ("triton_images.py", "1"),
     ("triton_images_gradient.py", "1"),
+    ("triton_tuned.py", "1"),
     ("triton_machine_code.py", "0"),
     ("triton_volumes.py", "1"),
     ("triton_volumes_gradient.py", "1"),
@@ -98,7 +99,7 @@ def test_reports_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus")
     monkeypatch.setattr(torch, "randn", lambda *shape, device: torch.zeros(shape))
-    monkeypatch.setattr(kernels, "median_seconds", lambda call: 1e-3)
+    monkeypatch.setattr(timing, "median_seconds", lambda call: 1e-3)
     assert "measured  " not in plan.report(3)
     assert plan.measure(3) == 1e-3
     assert "measured  1.000 ms on Abacus, eager\n" in plan.report(3)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,14 @@ from scatc.codegen.code import Code
 from scatc.codegen.dft import dft
 from scatc.codegen.signals import Signal
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.lines import blocks, matrix, wavelet
+from scatc.codegen.triton.lines import blocks, matrix
 from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
 from scatc.codegen.triton.lines.ways import Choices
 from scatc.compiler import load
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
-from scatc.runtime.kernels import launcher
 from scatc.runtime.load import load_source
 from scatc.runtime.triton import TritonPlan
-from scatc.runtime.tuning import candidates
 
 assert os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -208,8 +205,7 @@ def test_signals_of_any_size_are_brought_to_the_same() -> None:
 def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
     plan = fresh(SPECS["fused"], target="cuda")
     # every other shape is tuned: shapes of one length may end up with different warps
-    shapes = sorted(plan._emitted.shapes.values(), key=lambda shape: (shape.length, shape.width))
-    tuned = {shape: candidates(shape)[-1 if i % 2 else 0] for i, shape in enumerate(shapes)}
+    tuned = {shape: shape.candidates()[-1 if i % 2 else 0] for i, shape in enumerate(plan._emitted.tunable())}
     assert any(a != b for a, b in tuned.items())
     other = TritonPlan(plan._compiled, tuned)
     assert other.source() != plan.source()
@@ -218,24 +214,6 @@ def test_tuned_plans_compute_the_same(tmp_path: Path) -> None:
     other.save(tmp_path / "plan")
     for same in (pickle.loads(pickle.dumps(other)), load(tmp_path / "plan")):
         agree(same, x)
-
-
-@pytest.mark.parametrize(
-    ("sinks", "more"),
-    [
-        (("local",), {}),
-        (("pack",), {}),
-        (("total", "raw"), {}),
-        (("local", "pack"), {}),
-        (("pack",), {"crop": 8, "hop": 48}),
-        (("local",), {"together": True}),
-    ],
-    ids=str,
-)
-def test_kernels_run_by_themselves(sinks: tuple[str, ...], more: dict[str, Any]) -> None:
-    """As they are timed when they are tuned."""
-    shape = wavelet.default(256, 64, 40, sinks, outputs=8 if "local" in sinks else 0, kept=30)
-    launcher(replace(shape, **more), 3, tensor_cores=True, device="cpu")()
 
 
 def test_selected_paths_alone() -> None:

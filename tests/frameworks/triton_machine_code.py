@@ -16,7 +16,7 @@ from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.lines.blocks import Cut, Thin
+from scatc.codegen.triton.lines.blocks import default_cut, default_thin
 from scatc.codegen.triton.lines.choices import Tiles, Way
 from scatc.codegen.triton.lines.wavelet import default
 from scatc.ir.errors import TargetError
@@ -42,8 +42,8 @@ SHAPES: dict[kernels.Shape, int] = {
     default(4096, 2048, 960, ("pack",)): 32,
     default(1024, 256, 120, ("pack",), crop=32, hop=192): 16,
     default(2048, 512, 240, ("pack",), crop=60, hop=392, tail=True): 32,
-    Cut(4096, 2048, around=False): 32,
-    Thin(256, 1024): 16,
+    default_cut(4096, 2048, around=False): 32,
+    default_thin(256, 1024): 16,
 }
 """A set that stands for all: leaves with averages, kernels that pack, of blocks, that cut and thin; and KiB of shared
 memory that each may take."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,6 +17,7 @@ from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import stages
 from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.images.tables import Array
+from scatc.codegen.triton.tuned import Product
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -42,37 +42,17 @@ class Way(enum.Enum):
     STAGED = "a fold, the library's transform, and kernels that read its result"
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
-    """The tiles of a product with a matrix.
-
-    Attributes
-    ----------
-    padded : int
-        Length of the sums, with zeros.
-    columns, outputs : int
-        All outputs with padding, and those of one program.
-    tile, block : int
-        Sums of a program for each output, and how many terms it adds at a time.
-    """
-
-    padded: int
-    columns: int
-    outputs: int
-    tile: int
-    block: int
-
-    def constants(self, kept: int) -> dict[str, int]:
-        """What a kernel is specialised to."""
-        tiles = {"PADDED": self.padded, "KEPT": kept, "OUTPUTS": self.outputs, "TILE": self.tile}
-        return tiles | {"BLOCK": self.block}
-
-
-def product(terms: int, outputs: int, tile: int = 32) -> Product:
+def product(kernel: str, terms: int, outputs: int, tile: int = 32) -> Product:
     """The tiles for a matrix of so many rows and columns."""
     block = LEAST_BLOCK if terms <= LEAST_BLOCK else 32
     together = min(MOST_OUTPUTS, max(LEAST_BLOCK, 1 << (outputs - 1).bit_length()))
-    return Product(-(-terms // block) * block, -(-outputs // together) * together, together, tile, block)
+    return Product(kernel, terms, outputs, together, tile, block)
+
+
+def constants(tiles: Product) -> dict[str, int]:
+    """What a kernel is specialised to."""
+    found = {"PADDED": tiles.padded, "KEPT": tiles.kept, "OUTPUTS": tiles.outputs, "TILE": tiles.rows}
+    return found | {"BLOCK": tiles.block}
 
 
 class ImageChoices:
@@ -182,7 +162,7 @@ class ImageChoices:
     def _averages(self, signal: Signal, result: Result, *, packed: bool) -> Work:
         outputs = result.kept[0] if result.kind == "local" else 1
         return image_cost.lowpass_work(
-            signal.paths, signal.shape, outputs, product(signal.shape[0], outputs).padded, packed=packed
+            signal.paths, signal.shape, outputs, product("", signal.shape[0], outputs).padded, packed=packed
         )
 
     def _seconds(self, signal: Signal, way: Way) -> float:

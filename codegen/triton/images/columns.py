@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.images.mixed import THREADS, Group, Stages, mixed_fft, numbers_each
+from scatc.codegen.triton.images.mixed import THREADS, Group, Stages, fits, mixed_fft, numbers_each
+from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 NUMBERS = ("paths", "n", "pairs")
 """The last arguments of a kernel: rows of the output, the batch."""
@@ -61,6 +62,16 @@ class Columns:
     kept: tuple[int, int] = (0, 0)
     tile: int = 32
     warps: int = 4
+
+    def candidates(self) -> list[Columns]:
+        """As of rows; a product on tensor cores wants four warps, or more."""
+        least = 4 if "local" in self.sinks and not self.weights else 1
+
+        def legal(other: Columns) -> bool:
+            enough = other.tile >= LEAST_DOT and other.warps >= least
+            return enough and fits(self.split, other.tile, other.warps)
+
+        return space(self, legal, tile=around(self.tile), warps=around(self.warps, most=MOST_WARPS))
 
     @property
     def padded(self) -> int:

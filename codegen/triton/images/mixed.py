@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
+from scatc.codegen.triton.tuned import WARP
 
 MOST_LISTED = 40
 """Longest list, in complex numbers that a thread holds."""
@@ -93,6 +94,12 @@ def stages(length: int, least: int = 1) -> Stages | None:
 def numbers_each(first: int) -> int:
     """How many transforms a thread has a part of, a power of two, for some forty numbers in all."""
     return 1 << (max(MOST_LISTED // first, 1).bit_length() - 1)
+
+
+def fits(split: Stages, tile: int, warps: int) -> bool:
+    """Whether a program of so many warps may have so many transforms: a thread holds all planes of one or more."""
+    each = tile * split.second / (WARP * warps)
+    return 1 <= each and split.first * each <= MOST_LISTED
 
 
 def groups(count: int) -> list[tuple[int, int, int]]:

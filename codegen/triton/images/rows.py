@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.images.mixed import THREADS, Stages, mixed_fft, numbers_each, stages
+from scatc.codegen.triton.images.mixed import THREADS, Stages, fits, mixed_fft, numbers_each, stages
+from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""
@@ -53,6 +54,14 @@ class Rows:
     whole: bool
     tile: int = 32
     warps: int = 4
+
+    def candidates(self) -> list[Rows]:
+        """Half, as many and twice the rows and the warps, where each thread holds whole transforms' lists that fit."""
+
+        def legal(other: Rows) -> bool:
+            return fits(self.split, other.tile, other.warps)
+
+        return space(self, legal, tile=around(self.tile), warps=around(self.warps, most=MOST_WARPS))
 
 
 def stages_of(length: int) -> Stages | None:

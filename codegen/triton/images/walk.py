@@ -14,14 +14,15 @@ import numpy as np
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
-from scatc.codegen.triton.emitter import BLOCK, Emitter, power
+from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images import columns, rows
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import ImageChoices, Product, Way, product
+from scatc.codegen.triton.images.choices import ImageChoices, Way, constants, product
 from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.tuned import Product
 from scatc.ir.nodes import Pad
 
 TOGETHER = 4
@@ -93,11 +94,12 @@ class Images(Emitter):
         for axis, name in enumerate(("pad_rows", "pad_columns")):
             self.table(name, image_tables.pad_index(root.shape[axis], pad if isinstance(pad, Pad) else None, axis))
         self.write(f"U0 = torch.empty((1, pairs, {height}, {width}), dtype=torch.complex64, device=x.device)")
-        constants = dict(zip(("HEIGHT", "WIDTH"), self.spec.input_shape, strict=True))
-        constants |= {"ROWS": height, "COLUMNS": width, "BLOCK": BLOCK}
-        grid = (f"triton.cdiv({height * width}, {BLOCK})", "pairs")
+        shape = self.elementwise("pad_image", height * width)
+        sizes = dict(zip(("HEIGHT", "WIDTH"), self.spec.input_shape, strict=True))
+        sizes |= {"ROWS": height, "COLUMNS": width, "BLOCK": shape.block}
+        grid = (f"triton.cdiv({height * width}, {shape.block})", "pairs")
         arguments = ["x", *self.named("pad_rows", "pad_columns"), "mean", "scale", "U0.view(torch.int64)", "n"]
-        self.static_launch("pad_image", 1, grid, arguments, constants)
+        self.static_launch("pad_image", 1, grid, arguments, sizes, shape)
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
@@ -149,62 +151,63 @@ class Images(Emitter):
         """An average along columns, then along rows."""
         height, width = signal.shape
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        tiles = product(matrix.shape[0], matrix.shape[1])
+        tiles = self.taken(product("lowpass_columns", matrix.shape[0], matrix.shape[1]))
         name = f"T_of_{signal.name}"
         shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
         self.write(f"{name} = torch.empty({shape}, dtype=torch.float32, device=x.device)")
         arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
-        constants = {"ROWS": height, "COLUMNS": width, **tiles.constants(result.kept[0]), "PACKED": packed}
-        grid = (f"n * {-(-width // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
-        self.static_launch("lowpass_columns", signal.paths, grid, arguments, constants)
+        sizes = {"ROWS": height, "COLUMNS": width, **constants(tiles), "PACKED": packed}
+        grid = (f"n * {-(-width // tiles.rows)}", str(signal.paths), str(tiles.programs))
+        self.static_launch("lowpass_columns", signal.paths, grid, arguments, sizes, tiles)
         self._lowpass_rows(signal, result, name)
 
     def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
         """An average along rows, into the output."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1)
-        tiles = product(matrix.shape[0], matrix.shape[1], tile=64)
+        tiles = self.taken(product("lowpass_rows", matrix.shape[0], matrix.shape[1], tile=64))
         kind = "sum" if result.kind == "total" else "phi"
         arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
         arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
-        constants: dict[str, Any] = {
+        sizes: dict[str, Any] = {
             "PATHS": len(self.program.outputs[result.group][1]),
             "COLUMNS": signal.shape[1],
             "HEIGHT": result.kept[0],
-            **tiles.constants(result.kept[1]),
+            **constants(tiles),
             "GAIN": image_tables.gain(self.spec, result) if signal.parent is None else 0.0,
         }
-        lines = f"triton.cdiv(n * {result.kept[0]}, {tiles.tile})"
-        grid = (lines, str(signal.paths), str(tiles.columns // tiles.outputs))
+        lines = f"triton.cdiv(n * {result.kept[0]}, {tiles.rows})"
+        grid = (lines, str(signal.paths), str(tiles.programs))
         arguments += [f"outs[{result.group}]", "n"]
-        self.static_launch("lowpass_rows", signal.paths, grid, arguments, constants)
+        self.static_launch("lowpass_rows", signal.paths, grid, arguments, sizes, tiles)
         self.write(f"del {name}")
 
     def _matrix(self, name: str, matrix: np.ndarray[Any, Any], tiles: Product) -> list[str]:
         """A matrix with the padding of its tiles."""
         pads = ((0, tiles.padded - matrix.shape[0]), (0, tiles.columns - matrix.shape[1]))
-        return self.split(name, np.pad(matrix, pads))
+        return self.split(f"{name}_{tiles.padded}x{tiles.columns}", np.pad(matrix, pads))
 
     def _sum(self, signal: Signal, result: Result) -> None:
         """The sum of all samples: bin 0, of which the kernel that averages lines reads a few more, for nothing."""
-        samples, tiles = prod(signal.shape), product(1, 1)
+        samples, tiles = prod(signal.shape), self.taken(product("average", 1, 1))
         even, odd = np.zeros((2, tiles.padded, tiles.columns))
         even[0, 0] = 0.5
         arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]
-        arguments += [*self.split("sum_even", even), *self.split("sum_odd", odd), "mean", "scale"]
+        name = f"sum_{tiles.padded}"
+        arguments += [*self.split(f"{name}_even", even), *self.split(f"{name}_odd", odd), "mean", "scale"]
         arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
-        constants = {
+        sizes = {
             "PATHS": len(self.program.outputs[result.group][1]),
             "PARENT": samples,
             "BINS": tiles.padded,
             "KEPT": 1,
             "OUTPUTS": tiles.outputs,
-            "ROWS": tiles.tile,
+            "ROWS": tiles.rows,
             "BLOCK": tiles.block,
             "GAIN": float(samples) if signal.parent is None else 0.0,
         }
-        grid = ("1", str(signal.paths), f"triton.cdiv(n, {tiles.tile})")
+        grid = ("1", str(signal.paths), f"triton.cdiv(n, {tiles.rows})")
         arguments += [f"outs[{result.group}]", "n", "pairs"]
-        self.static_launch("average", signal.paths, grid, arguments, constants)
+        self.static_launch("average", signal.paths, grid, arguments, sizes, tiles)
 
     # Kernels in registers, along rows and along columns.
 
@@ -212,6 +215,7 @@ class Images(Emitter):
         """Products with filters, folded, as sums and differences of the images of a pair, transformed along rows."""
         fold, parent, shape = signal.fold, signal.parent, self.choices.rows(signal)
         assert fold is not None and parent is not None and shape is not None
+        shape = self.taken(shape)
         name, length = signal.nodes[0], shape.split.length
         kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
         filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
@@ -223,7 +227,7 @@ class Images(Emitter):
         tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
         grid = (f"{shape.filters} * {tiles}", str(signal.paths // shape.filters))
         for sign in (1, -1):
-            step = Launch(kernel, rows.TYPES, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths)
+            step = Launch(kernel, rows.TYPES, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths, shape)
             self.launch(step)
             self._bins[id(step)] = self.choices.bins(signal, shape)
         return name
@@ -239,6 +243,7 @@ class Images(Emitter):
         """From transformed rows to moduli; what they are packed in, and which results are done."""
         shape = self.choices.columns(signal, paired=paired)
         assert shape is not None
+        shape = self.taken(shape)
         length, modulus = shape.split.length, signal.nodes[2]
         kernel = kernel_name(self.of_columns, shape, f"columns_{length}")
         self.table(f"twiddles_{length}", tables.twiddles(length))
@@ -265,7 +270,7 @@ class Images(Emitter):
         grid = (f"triton.cdiv(2 * pairs * {shape.width}, {shape.tile})", str(signal.paths))
         types = columns.parameters(shape)
         arguments += [str(numbers), "n", "pairs"]
-        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths))
+        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths, shape))
         self.write(f"del {source}")
         if averaged is not None and averaged.kind in shape.sinks:
             self.note(*averaged.nodes)
@@ -296,14 +301,14 @@ class Images(Emitter):
         start, w = image_tables.filters(self.spec, fold, parent.shape)
         filters = self._filters(signal, "fold", start, w)
         self.room(name, signal, "2 * pairs")
-        block = min(BLOCK, power(samples))
-        constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
-        constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
-        constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER}
-        grid = (f"triton.cdiv({samples}, {block})", str(signal.paths), f"triton.cdiv(pairs, {TOGETHER})")
+        shape = self.elementwise("fold_image", samples)
+        sizes = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
+        sizes |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
+        sizes |= {"FILTERS": len(fold.indices), "BLOCK": shape.block, "PAIRS": TOGETHER}
+        grid = (f"triton.cdiv({samples}, {shape.block})", str(signal.paths), f"triton.cdiv(pairs, {TOGETHER})")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
         arguments += [f"{name}.view(torch.int64)", "pairs"]
-        self.static_launch("fold_image", signal.paths, grid, arguments, constants)
+        self.static_launch("fold_image", signal.paths, grid, arguments, sizes, shape)
         return name
 
     def library_waves(self, signal: Signal) -> str:
@@ -317,11 +322,11 @@ class Images(Emitter):
     def pack(self, signal: Signal, inverse: str) -> str:
         """Moduli in pairs."""
         samples, packed = prod(signal.shape), signal.nodes[2]
-        block = min(BLOCK, power(samples))
+        shape = self.elementwise("pack", samples)
         self.room(packed, signal, "pairs")
-        grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {block})")
+        grid = (f"{signal.paths} * pairs", f"triton.cdiv({samples}, {shape.block})")
         arguments = [f"{inverse}.view(torch.int64)", f"{packed}.view(torch.int64)"]
-        self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": block})
+        self.static_launch("pack", signal.paths, grid, arguments, {"LENGTH": samples, "BLOCK": shape.block}, shape)
         return packed
 
     def _staged(self, signal: Signal) -> str:
@@ -343,15 +348,16 @@ class Images(Emitter):
         if result.kind == "local":
             self._lowpass(signal, result, source, packed=False)
         elif result.kind == "total":
-            constants = {"PATHS": paths, "LENGTH": samples, "BLOCK": min(1024, power(samples))}
-            self.static_launch("total", signal.paths, ("n", str(signal.paths)), arguments, constants)
+            shape = self.elementwise("total", samples, 1024)
+            sizes = {"PATHS": paths, "LENGTH": samples, "BLOCK": shape.block}
+            self.static_launch("total", signal.paths, ("n", str(signal.paths)), arguments, sizes, shape)
         else:
-            block = min(BLOCK, power(prod(result.kept)))
-            constants = {"PATHS": paths, "ROWS": signal.shape[0], "COLUMNS": signal.shape[1]}
-            constants |= {"FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
-            constants |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": block}
-            grid = ("n", str(signal.paths), f"triton.cdiv({prod(result.kept)}, {block})")
-            self.static_launch("moduli_image", signal.paths, grid, arguments, constants)
+            shape = self.elementwise("moduli_image", prod(result.kept))
+            sizes = {"PATHS": paths, "ROWS": signal.shape[0], "COLUMNS": signal.shape[1]}
+            sizes |= {"FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
+            sizes |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": shape.block}
+            grid = ("n", str(signal.paths), f"triton.cdiv({prod(result.kept)}, {shape.block})")
+            self.static_launch("moduli_image", signal.paths, grid, arguments, sizes, shape)
 
 
 def kernel_name(known: dict[str, Any], shape: Any, stem: str) -> str:

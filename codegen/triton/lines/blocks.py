@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS
+from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS, sensible
+from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
 """Samples of a block, as there are to choose from."""
@@ -65,11 +66,19 @@ class Cut:
         Of a block, and of its spectrum what is kept.
     around : bool
         Whether the line is a circle of 2^k samples; else there are zeros beyond its ends.
+    rows, warps : int
+        Blocks of a program, its warps.
     """
 
     length: int
     bins: int
     around: bool
+    rows: int
+    warps: int
+
+    def candidates(self) -> list[Cut]:
+        """As of the kernels in registers (`wavelet.py`)."""
+        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +91,18 @@ class Thin:
         Samples of a block when it is thin.
     bins : int
         Of a block's spectrum.
+    rows, warps : int
+        Blocks of a program, its warps.
     """
 
     length: int
     bins: int
+    rows: int
+    warps: int
+
+    def candidates(self) -> list[Thin]:
+        """As of the kernels in registers (`wavelet.py`)."""
+        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
 
 
 CUT = {
@@ -106,14 +123,18 @@ THIN = {
 """Those of the kernel that thins."""
 
 
-def rows(length: int) -> int:
-    """Blocks of a program."""
-    return PACKED_ROWS[length]
+def default_cut(length: int, bins: int, *, around: bool) -> Cut:
+    """The kernel to begin with."""
+    return Cut(length, bins, around, PACKED_ROWS[length], WARPS[length])
 
 
-def warps(length: int) -> int:
-    """Of a program."""
-    return WARPS[length]
+def default_thin(length: int, bins: int) -> Thin:
+    """The kernel to begin with."""
+    return Thin(length, bins, PACKED_ROWS[length], WARPS[length])
+
+
+def _legal(shape: Cut | Thin) -> bool:
+    return sensible(shape.rows * shape.length, shape.warps)
 
 
 def cut(shape: Cut) -> str:
@@ -121,7 +142,7 @@ def cut(shape: Cut) -> str:
     code, stages = Code(), radices(shape.length)
     rest, last = shape.length // stages[0], shape.length // stages[-1]
     code.write(
-        f"row = tl.program_id(0) * {rows(shape.length)} + tl.arange(0, {rows(shape.length)})",
+        f"row = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
         "path = tl.program_id(1).to(tl.int64)",
         "live = (row < pairs * blocks)[:, None]",
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
@@ -136,7 +157,7 @@ def cut(shape: Cut) -> str:
         else:
             z = code.let("z", f"tl.load(samples + {at}, mask=({at} >= 0) & ({at} < line), other=0)")
         planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
-    planes = register_fft(code, planes, rows(shape.length), stages, -1, "twiddles")
+    planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
         f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None]",
@@ -163,7 +184,7 @@ def thin(shape: Thin) -> str:
     """The statements of the kernel that thins: the low bins, smoothed and folded, transformed back."""
     code, stages = Code(), radices(shape.length)
     rest, last = shape.length // stages[0], shape.length // stages[-1]
-    count = rows(shape.length)
+    count = shape.rows
     code.write(
         f"row = tl.program_id(0) * {count} + tl.arange(0, {count})",
         "path = tl.program_id(1).to(tl.int64)",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,6 +15,7 @@ from scatc.codegen.triton import tables
 from scatc.codegen.triton.lines import matrix, wavelet
 from scatc.codegen.triton.lines.blocks import Blocks
 from scatc.codegen.triton.lines.spans import Thinning
+from scatc.codegen.triton.tuned import Product
 from scatc.ir.filters import banks
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -28,10 +28,6 @@ MOST_BOTH = 1024
 
 LEAST_BLOCK = 16
 """Of a tensor core's product, along each axis."""
-
-
-Tuned = Mapping[wavelet.Shape, wavelet.Shape]
-"""What was found to be quicker on a device, by what would be chosen without one."""
 
 
 class Way(enum.Enum):
@@ -140,35 +136,11 @@ class Choice:
         return self.seconds + self.follow.seconds - (self.follow.averages if self.averaged else 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
-    """The tiles of a matrix product.
-
-    Attributes
-    ----------
-    padded : int
-        Length of the sums, with zeros.
-    columns, outputs : int
-        All outputs with padding, and those of one program.
-    rows, block : int
-        Signals of a program, and how many terms it adds at a time.
-    window : int
-        Terms that are not padding.
-    """
-
-    padded: int
-    columns: int
-    outputs: int
-    rows: int = 16
-    block: int = 32
-    window: int = 0
-
-
 class Tiles:
-    """Shapes and tiles for the signals of one program; `tuned` has shapes to take in place of others."""
+    """Shapes and tiles for the signals of one program, as they are before anything is tuned."""
 
-    def __init__(self, spec: Spec, options: Options, tuned: Tuned | None = None) -> None:
-        self.spec, self.options, self.tuned = spec, options, tuned or {}
+    def __init__(self, spec: Spec, options: Options) -> None:
+        self.spec, self.options = spec, options
 
     def legal(self, signal: Signal) -> list[Way]:
         """The ways in which a signal can be made of the whole spectrum of its parent."""
@@ -209,8 +181,7 @@ class Tiles:
         if packs:
             sinks.append("pack")
         _, width = tables.windows(signal.fold, signal.parent.length)
-        shape = wavelet.default(bins, signal.length, width, tuple(sinks), **more)
-        return self.tuned.get(shape, shape)
+        return wavelet.default(bins, signal.length, width, tuple(sinks), **more)
 
     def shape_of_blocks(self, signal: Signal, cut: Blocks, line: Line) -> wavelet.Shape:
         """The kernel that makes a signal of the blocks of its parent."""
@@ -218,20 +189,16 @@ class Tiles:
         by = signal.level - signal.parent.level
         _, width = tables.block_window(signal.fold, signal.parent.length, cut.length)
         more = {"crop": cut.halo >> by, "hop": cut.hop >> by, "tail": line.length < cut.count * cut.hop >> by}
-        shape = wavelet.default(cut.bins, cut.length >> by, width, ("pack",), **more)
-        return self.tuned.get(shape, shape)
+        return wavelet.default(cut.bins, cut.length >> by, width, ("pack",), **more)
 
-    def window(self, signal: Signal, result: Result) -> Product:
-        """The tiles of an average of samples."""
-        outputs = LEAST_BLOCK
-        _, length = tables.window(self.spec, signal.level, result.by, outputs, self.options.tolerance)
-        block = 32
-        columns = -(-result.kept[0] // outputs) * outputs
-        return Product(-(-length // block) * block, columns, outputs, block=block, window=length)
+    def window(self, signal: Signal, result: Result, *, whole: bool = True) -> Product:
+        """The tiles of an average of samples, of which all may be read if the whole circle is there."""
+        _, terms = tables.window(self.spec, signal.level, result.by, 1, self.options.tolerance)
+        step, most = 1 << result.by, signal.length
+        return Product("lowpass", terms, result.kept[0], LEAST_BLOCK, LEAST_BLOCK, 32, step, most, whole)
 
-    def lowpass(self, signal: Signal, result: Result, line: Line, *, packed: bool) -> dict[str, Any]:
+    def lowpass(self, signal: Signal, result: Result, line: Line, choice: Product, *, packed: bool) -> dict[str, Any]:
         """The constants of an average of samples, less those that say where it is output."""
-        choice = self.window(signal, result)
         before, _ = tables.window(self.spec, signal.level, result.by, choice.outputs, self.options.tolerance)
         whole = choice.window >= signal.length
         assert line.whole or not whole, "an average of the whole circle needs it"
@@ -248,21 +215,21 @@ class Tiles:
             "GAIN": 1.0 if signal.parent is None else 0.0,
         }
 
-    def bins(self, count: int, kept: int) -> Product:
+    def bins(self, signal: Signal, result: Result) -> Product:
         """The tiles of an average of bins."""
+        count, kept = 1, 1
+        if result.kind == "local":
+            count, kept = held_bins(self.spec, signal.level, self.options.tolerance), result.kept[0]
         block = LEAST_BLOCK if count <= LEAST_BLOCK else 32
         outputs = min(64, max(LEAST_BLOCK, 1 << (kept - 1).bit_length()))
-        return Product(-(-count // block) * block, -(-kept // outputs) * outputs, outputs, block=block, window=count)
+        return Product("average", count, kept, outputs, LEAST_BLOCK, block)
 
-    def average(self, signal: Signal, result: Result) -> dict[str, Any]:
+    def average(self, signal: Signal, result: Result, choice: Product) -> dict[str, Any]:
         """The constants of an average of bins, less those that say where it is output."""
-        count, kept, gain = 1, 1, float(signal.length)
-        if result.kind == "local":
-            count, kept, gain = held_bins(self.spec, signal.level, self.options.tolerance), result.kept[0], 1.0
-        choice = self.bins(count, kept)
+        gain = 1.0 if result.kind == "local" else float(signal.length)
         return {
             "BINS": choice.padded,
-            "KEPT": kept,
+            "KEPT": choice.kept,
             "OUTPUTS": choice.outputs,
             "ROWS": choice.rows,
             "BLOCK": choice.block,

@@ -17,13 +17,52 @@ from dataclasses import dataclass
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.lines.wavelet import ROWS as TILES
-from scatc.codegen.triton.lines.wavelet import WARPS
+from scatc.codegen.triton.lines.wavelet import WARPS, sensible
+from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LEAST, MOST = 1 << 14, 1 << 22
 """The lengths that this is for: shorter ones fit the registers, longer ones have columns that do not."""
 
 LEAST_TILE = 16
 """Neighbouring numbers of a tile: 128 bytes, as memory wants them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What a program of one of the kernels has.
+
+    Attributes
+    ----------
+    length : int
+        Of its transforms.
+    beside : int
+        How many of these the signal has.
+    width : int
+        Bins of the window that it reads; 0 of the second kernel.
+    count, warps : int
+        Transforms of a program, side by side; its warps.
+    """
+
+    length: int
+    beside: int
+    width: int
+    count: int
+    warps: int
+
+    def candidates(self) -> list[Tile]:
+        """Half, as many and twice the transforms and the warps, with a sensible share for each thread."""
+
+        def legal(other: Tile) -> bool:
+            tiles = min(LEAST_TILE, self.beside) <= other.count <= self.beside
+            return tiles and sensible(other.count * other.length, other.warps)
+
+        return space(self, legal, count=around(self.count), warps=around(self.warps, most=MOST_WARPS))
+
+
+def default_tile(length: int, beside: int, width: int = 0) -> Tile:
+    """To begin with: as many warps as for moduli in registers, more where there is more to do."""
+    count = min(max(TILES[length], LEAST_TILE), beside)
+    return Tile(length, beside, width, count, max(min(16, WARPS[length] * count // TILES[length]), 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +77,39 @@ class Matrix:
         Bins of a window, padded with zeros to whole planes of the first stage along columns.
     masked : bool
         Whether parents' lengths are powers of two, so that bins wrap around by a mask.
+    first, second : Tile
+        Of the two kernels.
     """
 
     length: int
     width: int
     masked: bool
+    first: Tile
+    second: Tile
 
     @property
     def columns(self) -> int:
         """Length of the first transform."""
-        return 1 << (self.length.bit_length() // 2)
+        return self.first.length
 
     @property
     def rows(self) -> int:
         """Length of the second."""
-        return self.length // self.columns
+        return self.second.length
 
     @property
     def turns(self) -> int:
         """Length of the table of small turns; that of large ones has ``length // turns``."""
         return 1 << ((self.length.bit_length() - 1) // 2)
 
-    def tile(self, length: int) -> int:
-        """Transforms of a length, of those along one axis, that a program does side by side."""
-        return min(max(TILES[length], LEAST_TILE), self.length // length)
-
-    def warps(self, length: int) -> int:
-        """Warps of a program: as many as for moduli in registers, more where the tile is larger."""
-        return max(min(16, WARPS[length] * self.tile(length) // TILES[length]), 1)
-
 
 def shape(parent: int, length: int, width: int) -> Matrix:
     """The kernels for a window of a parent's spectrum."""
-    plain = Matrix(length, width, parent & (parent - 1) == 0)
-    plane = length // radices(plain.columns)[0]
-    return Matrix(length, -(-width // plane) * plane, plain.masked)
+    columns = 1 << (length.bit_length() // 2)
+    rows, plane = length // columns, length // radices(columns)[0]
+    padded = -(-width // plane) * plane
+    first, second = default_tile(columns, rows, padded), default_tile(rows, columns)
+    return Matrix(length, padded, parent & (parent - 1) == 0, first, second)
 
 
 NUMBERS = ("bins", "filters", "pairs")
@@ -96,7 +133,7 @@ ROWS = {"T": "*i64", "twiddles": "*i64", "U": "*fp32", "n": "i32", "pairs": "i32
 def columns(matrix: Matrix) -> str:
     """The statements of the first kernel: window, product, transform over k1, turn."""
     code, length, rows = Code(), matrix.columns, matrix.rows
-    tile, stages = matrix.tile(length), radices(matrix.columns)
+    tile, stages = matrix.first.count, radices(matrix.columns)
     rest = length // stages[0]
     code.write(
         "signal = tl.program_id(0)",
@@ -144,7 +181,7 @@ def columns(matrix: Matrix) -> str:
 def lines(matrix: Matrix) -> str:
     """The statements of the second kernel: transform over k2, modulus, packed in pairs."""
     code, length = Code(), matrix.rows
-    tile, stages = matrix.tile(length), radices(length)
+    tile, stages = matrix.second.count, radices(length)
     rest, last = length // stages[0], length // stages[-1]
     code.write(
         "signal = tl.program_id(0)",

@@ -36,7 +36,7 @@ class Pieces(Emitter):
 
     def prepare(self) -> None:
         """What the walk gathers."""
-        self.choices, self.together = choose(self.spec, self.options, self.root, self.tuned)
+        self.choices, self.together = choose(self.spec, self.options, self.root)
         self.cuts: dict[str, Cut | Thin] = {}
 
     def explain(self) -> str:
@@ -105,7 +105,7 @@ class Pieces(Emitter):
 
     def _cut_line(self, name: str, paths: int, samples: str, line: Line, cut: Blocks, place: int | None = None) -> None:
         """Launch the kernel that cuts; its result may have a place among those of other signals."""
-        shape = Cut(cut.length, cut.bins, line.whole)
+        shape = self.taken(cutting.default_cut(cut.length, cut.bins, around=line.whole))
         known = {other: kernel for kernel, other in self.cuts.items()}
         kernel = known.get(shape, f"cut_{shape.length}_{len(self.cuts)}")
         self.cuts[kernel] = shape
@@ -118,16 +118,16 @@ class Pieces(Emitter):
         arguments = [f"{samples}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
         first = cut.first - cut.halo - line.first
         arguments += [f"{name}.view(torch.int64)", str(line.length), str(first), str(cut.hop), str(cut.count), "pairs"]
-        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(paths))
-        warps = cutting.warps(shape.length)
-        self.launch(Launch(kernel, cutting.CUT, grid, arguments, {}, warps, paths * cut.count))
+        grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(paths))
+        self.launch(Launch(kernel, cutting.CUT, grid, arguments, {}, shape.warps, paths * cut.count, shape))
 
     def _thin(self, signal: Signal, spectra: str) -> str:
         """A signal smoothed and subsampled, made of the spectra of its blocks."""
         follow = self._choice(signal).follow
         cut, thinning = follow.cut, follow.thinning
         assert cut is not None and thinning is not None
-        by, shape = thinning.by, Thin(cut.length >> thinning.by, cut.bins)
+        by = thinning.by
+        shape = self.taken(cutting.default_thin(cut.length >> by, cut.bins))
         known = {other: name for name, other in self.cuts.items()}
         kernel = known.get(shape, f"thin_{shape.length}_{len(self.cuts)}")
         self.cuts[kernel] = shape
@@ -141,9 +141,8 @@ class Pieces(Emitter):
         arguments = [f"{spectra}.view(torch.int64)", *self.named(smooth, f"twiddles_{shape.length}")]
         numbers = (length, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
         arguments += [f"{name}.view(torch.int64)", *map(str, numbers), "pairs"]
-        grid = (f"triton.cdiv({cut.count} * pairs, {cutting.rows(shape.length)})", str(signal.paths))
-        warps = cutting.warps(shape.length)
-        self.launch(Launch(kernel, cutting.THIN, grid, arguments, {}, warps, signal.paths * cut.count))
+        grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(signal.paths))
+        self.launch(Launch(kernel, cutting.THIN, grid, arguments, {}, shape.warps, signal.paths * cut.count, shape))
         return name
 
     def _of_blocks(self, signal: Signal, cuts: dict[Blocks, str]) -> str:
@@ -152,7 +151,7 @@ class Pieces(Emitter):
         cut = choice.cut
         assert fold is not None and parent is not None and cut is not None
         spectra = cuts.get(cut) or self._cut(parent, "U0", cut)
-        shape = self.choices.shape_of_blocks(signal, cut, choice.line)
+        shape = self.taken(self.choices.shape_of_blocks(signal, cut, choice.line))
         kernel, name = self._kernel(shape), signal.nodes[0]
         start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, shape.width)
         self.table(f"{name}_start", start)
@@ -166,7 +165,7 @@ class Pieces(Emitter):
         grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.signals})", str(signal.paths))
         types = dict(wavelet.parameters(shape))
         paths = signal.paths * cut.count
-        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, shape.warps, paths))
+        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, shape.warps, paths, shape))
         if cut not in cuts:
             self.write(f"del {spectra}")
         return samples
@@ -186,7 +185,7 @@ class Pieces(Emitter):
     def _group(self, group: Group) -> None:
         """Leaves of several parents."""
         assert self.together is not None
-        shape, result, level = group.shape, group.result, group.leaves[0].level
+        shape, result, level = self.taken(group.shape), group.result, group.leaves[0].level
         name, of = self._kernel(shape), f"leaves{level}_{shape.width}"
         places, starts, weights, rows = [], [], [], []
         for leaf in group.leaves:
@@ -213,4 +212,4 @@ class Pieces(Emitter):
         numbers = [str(len(self.program.outputs[result.group][1])), "n", "pairs"]
         grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(group.paths))
         types = dict(wavelet.parameters(shape))
-        self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, group.paths))
+        self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, group.paths, shape))

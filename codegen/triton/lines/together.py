@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import REAL, USUAL
 from scatc.codegen.triton.lines import wavelet
-from scatc.codegen.triton.lines.choices import Tuned, Way
+from scatc.codegen.triton.lines.choices import Way
 from scatc.codegen.triton.lines.ways import MANY, Choices
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -65,7 +65,6 @@ class Together:
                 shape = choices.shape(leaf, Way.REGISTERS, follow.spectrum.bins)
                 if shape.sinks in (("local",), ("total",)):
                     shape = replace(shape, together=True)
-                    shape = choices.tuned.get(shape, shape)
                     key = (shape, leaf.level, leaf.results[0].group)
                     found.setdefault(key, Group(shape, [])).leaves.append(leaf)
         self.groups = [group for group in found.values() if len(group.leaves) > 1]
@@ -91,12 +90,12 @@ class Together:
         return launches * USUAL.launch - len(self.groups) * read
 
 
-def choose(spec: Spec, options: Options, root: Signal, tuned: Tuned | None) -> tuple[Choices, Together | None]:
+def choose(spec: Spec, options: Options, root: Signal) -> tuple[Choices, Together | None]:
     """The choices for a program, and the groups of its leaves if they pay."""
-    alone = Choices(spec, options, root, tuned)
+    alone = Choices(spec, options, root)
     if not 0 < root.length <= wavelet.MOST or root.length & (root.length - 1):
         return alone, None
-    choices = Choices(spec, options, root, tuned, together=True)
+    choices = Choices(spec, options, root, together=True)
     together = Together(choices, root)
     if choices.seconds - together.saved < alone.seconds:
         return choices, together

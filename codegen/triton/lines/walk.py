@@ -6,13 +6,13 @@ What a kernel looks like is in `templates/kernels/`, or written by `wavelet.py` 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, Work, cut_work, matrix_work, thin_work, wavelet_work
-from scatc.codegen.triton.emitter import BLOCK, power
 from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import matrix, wavelet
@@ -96,12 +96,14 @@ class Lines(Pieces):
         self.note(*root.nodes)
         self.table("pad_index", self._pad_index())
         self.write(f"U0 = torch.empty((1, pairs, {length}), dtype=torch.complex64, device=x.device)")
+        shape = self.elementwise("pad", length)
         self.static_launch(
             "pad",
             1,
-            (f"triton.cdiv({length}, {BLOCK})", "pairs"),
+            (f"triton.cdiv({length}, {shape.block})", "pairs"),
             ["x", 't["pad_index"]', "mean", "scale", "U0.view(torch.int64)", "n"],
-            {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": BLOCK},
+            {"SAMPLES": self.spec.input_shape[0], "LENGTH": length, "BLOCK": shape.block},
+            shape,
         )
 
     def _pad_index(self) -> tables.Array:
@@ -189,7 +191,7 @@ class Lines(Pieces):
         assert signal.fold is not None and signal.parent is not None
         bins = self.choices.spectrum_bins(signal.parent)
         choice = self._choice(signal)
-        shape = self.choices.shape(signal, choice.way, bins, averaged=choice.averaged)
+        shape = self.taken(self.choices.shape(signal, choice.way, bins, averaged=choice.averaged))
         name, fold = self._kernel(shape), signal.nodes[0]
         filters = self._filters(signal, shape.width)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
@@ -211,7 +213,7 @@ class Lines(Pieces):
         types = dict(wavelet.parameters(shape))
         rows = {len(self.program.outputs[result.group][1]) for result in signal.results if result.kind in shape.sinks}
         numbers = [str(bins), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]
-        self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, signal.paths))
+        self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, signal.paths, shape))
         return packed
 
     # Two kernels, along columns and rows.
@@ -229,6 +231,7 @@ class Lines(Pieces):
         _, inverse, _ = signal.nodes
         bins = self.choices.spectrum_bins(parent)
         shape = matrix.shape(bins, signal.length, tables.windows(fold, parent.length)[1])
+        shape = replace(shape, first=self.taken(shape.first), second=self.taken(shape.second))
         known = {other: kernel for kernel, other in self.matrices.items()}
         kernel = known.get(shape, f"columns_{shape.length}_{len(self.matrices)}")
         self.matrices[kernel] = shape
@@ -244,9 +247,9 @@ class Lines(Pieces):
         arguments += self.named(f"twiddles_{shape.columns}", f"turns_{length}_small", f"turns_{length}_large")
         arguments += [f"{inverse}.view(torch.int64)", str(bins), str(len(fold.indices)), "pairs"]
         grid = ("2 * pairs", str(signal.paths))
-        tiles = str(shape.rows // shape.tile(shape.columns))
-        warps = shape.warps(shape.columns)
-        self.launch(Launch(kernel, matrix.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tile = shape.first
+        grids = (*grid, str(tile.beside // tile.count))
+        self.launch(Launch(kernel, matrix.COLUMNS, grids, arguments, {}, tile.warps, signal.paths, tile))
         return kernel, inverse
 
     def _along_rows(self, signal: Signal, kernel: str, inverse: str) -> str:
@@ -254,11 +257,9 @@ class Lines(Pieces):
         shape, packed = self.matrices[kernel], self._packed(signal)
         arguments = [f"{inverse}.view(torch.int64)", *self.named(f"twiddles_{shape.rows}")]
         arguments += [f"{packed}.view(torch.float32)", "n", "pairs"]
-        grid = ("2 * pairs", str(signal.paths))
-        tiles = str(shape.columns // shape.tile(shape.rows))
-        warps = shape.warps(shape.rows)
-        rows = kernel.replace("columns", "rows")
-        self.launch(Launch(rows, matrix.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tile, rows = shape.second, kernel.replace("columns", "rows")
+        grid = ("2 * pairs", str(signal.paths), str(tile.beside // tile.count))
+        self.launch(Launch(rows, matrix.ROWS, grid, arguments, {}, tile.warps, signal.paths, tile))
         return packed
 
     # Kernels with a library's transform between them.
@@ -279,11 +280,11 @@ class Lines(Pieces):
         name, inverse, _ = signal.nodes
         m, width = signal.length, tables.windows(fold, parent.length)[1]
         self.write(f"{name} = torch.empty(({signal.paths}, 2 * pairs, {m}), dtype=torch.complex64, device=x.device)")
-        block, together = min(BLOCK, power(m)), 4
+        shape, together = self.elementwise("fold", m), 4
         self.static_launch(
             "fold",
             signal.paths,
-            (f"triton.cdiv({m}, {block})", str(signal.paths), f"triton.cdiv(pairs, {together})"),
+            (f"triton.cdiv({m}, {shape.block})", str(signal.paths), f"triton.cdiv(pairs, {together})"),
             [
                 f"{self.spectrum(parent)}.view(torch.int64)",
                 *self._filters(signal),
@@ -295,9 +296,10 @@ class Lines(Pieces):
                 "LENGTH": m,
                 "WIDTH": width,
                 "FILTERS": len(fold.indices),
-                "BLOCK": block,
+                "BLOCK": shape.block,
                 "PAIRS": together,
             },
+            shape,
         )
         self.write(f'{inverse} = torch.fft.ifft({name}, norm="forward")', f"del {name}")
         self.steps.append(Transform(m, signal.paths, packed=False))
@@ -305,13 +307,14 @@ class Lines(Pieces):
 
     def _pack(self, signal: Signal, inverse: str) -> str:
         """The moduli of a signal in pairs."""
-        packed, block = self._packed(signal), min(BLOCK, power(signal.length))
+        packed, shape = self._packed(signal), self.elementwise("pack", signal.length)
         self.static_launch(
             "pack",
             signal.paths,
-            (f"{signal.paths} * pairs", f"triton.cdiv({signal.length}, {block})"),
+            (f"{signal.paths} * pairs", f"triton.cdiv({signal.length}, {shape.block})"),
             [f"{inverse}.view(torch.int64)", f"{packed}.view(torch.int64)"],
-            {"LENGTH": signal.length, "BLOCK": block},
+            {"LENGTH": signal.length, "BLOCK": shape.block},
+            shape,
         )
         return packed
 
@@ -324,40 +327,46 @@ class Lines(Pieces):
         if result.kind == "local":
             self._lowpass(signal, result, source, packed=False)
         elif result.kind == "total":
-            constants = {"PATHS": paths, "LENGTH": signal.length, "BLOCK": min(1024, power(signal.length))}
-            self.static_launch("total", signal.paths, ("n", str(signal.paths)), [source, *into], constants)
+            shape = self.elementwise("total", signal.length, 1024)
+            constants = {"PATHS": paths, "LENGTH": signal.length, "BLOCK": shape.block}
+            self.static_launch("total", signal.paths, ("n", str(signal.paths)), [source, *into], constants, shape)
         else:
-            block = min(BLOCK, power(max(result.kept[0], 1)))
+            shape = self.elementwise("moduli", result.kept[0])
             constants = {"PATHS": paths, "LENGTH": signal.length, "FIRST": result.first[0], "KEPT": result.kept[0]}
-            grid = ("n", str(signal.paths), f"triton.cdiv({result.kept[0]}, {block})")
-            self.static_launch("moduli", signal.paths, grid, [source, *into], constants | {"BLOCK": block})
+            grid = ("n", str(signal.paths), f"triton.cdiv({result.kept[0]}, {shape.block})")
+            constants |= {"BLOCK": shape.block}
+            self.static_launch("moduli", signal.paths, grid, [source, *into], constants, shape)
 
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
-        constants = self.choices.lowpass(signal, result, self._choice(signal).line, packed=packed)
-        outputs, padded = constants["OUTPUTS"], constants["WINDOW"]
+        line = self._choice(signal).line
+        shape = self.taken(self.choices.window(signal, result, whole=line.whole))
+        constants = self.choices.lowpass(signal, result, line, shape, packed=packed)
+        outputs, padded = shape.outputs, shape.padded
         averaging = tables.toeplitz(
             self.spec, signal.level, result.by, result.first[0], outputs, padded, self.options.tolerance
         )
         arguments = [
             source,
-            *self.split(f"phi{signal.level}_{outputs}", averaging),
+            *self.split(f"phi{signal.level}_{outputs}_{padded}", averaging),
             "mean",
             "scale",
             self.rows(signal.nodes[0] if signal.nodes else signal.name, result),
         ]
         paths = len(self.program.outputs[result.group][1])
-        grid = (str(-(-result.kept[0] // outputs)), str(signal.paths), f"triton.cdiv(n, {constants['ROWS']})")
+        grid = (str(shape.programs), str(signal.paths), f"triton.cdiv(n, {shape.rows})")
         self.static_launch(
             "lowpass",
             signal.paths,
             grid,
             [*arguments, f"outs[{result.group}]", "n", "pairs"],
             {"PATHS": paths} | constants,
+            shape,
         )
 
     def _averaged(self, signal: Signal, result: Result) -> None:
         """Coefficients from the few bins of a spectrum that phi, or a sum over all samples, leaves."""
-        constants = self.choices.average(signal, result)
+        shape = self.taken(self.choices.bins(signal, result))
+        constants = self.choices.average(signal, result, shape)
         thinning = self._choice(signal).follow.thinning
         if result.kind == "total":
             even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
@@ -366,8 +375,8 @@ class Lines(Pieces):
             smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
             even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
             name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
-        columns = -(-constants["KEPT"] // constants["OUTPUTS"]) * constants["OUTPUTS"]
-        pads = ((0, constants["BINS"] - even.shape[0]), (0, columns - even.shape[1]))
+        pads = ((0, shape.padded - even.shape[0]), (0, shape.columns - even.shape[1]))
+        name += f"_{shape.padded}x{shape.columns}"
         arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]
         arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
         arguments += [
@@ -382,9 +391,5 @@ class Lines(Pieces):
             "PATHS": len(self.program.outputs[result.group][1]),
             "PARENT": self.choices.spectrum_bins(signal),
         }
-        grid = (
-            str(columns // constants["OUTPUTS"]),
-            str(signal.paths),
-            f"triton.cdiv(n, {constants['ROWS']})",
-        )
-        self.static_launch("average", signal.paths, grid, arguments, sizes | constants)
+        grid = (str(shape.programs), str(signal.paths), f"triton.cdiv(n, {shape.rows})")
+        self.static_launch("average", signal.paths, grid, arguments, sizes | constants, shape)

@@ -13,6 +13,7 @@ from typing import Any
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_ffts
+from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}
 WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8, 8192: 8}
@@ -42,6 +43,9 @@ MOST_AVERAGED = 2048
 
 LEAST_DOT = 16
 """Numbers along each side of a tensor core's product."""
+
+LEAST_HELD, MOST_HELD = 8, 64
+"""Complex numbers that a thread may hold, where kernels are tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,26 @@ class Shape:
     def depth(self) -> int:
         """Samples that one product of a warp sums over: those of as many planes as make enough."""
         return max(self.last // self.warps, min(LEAST_DOT, self.length // self.warps))
+
+    def candidates(self) -> list[Shape]:
+        """Half, as many and twice the rows and the warps, where a thread then holds a sensible share."""
+
+        def legal(other: Shape) -> bool:
+            return sensible(other.rows * other.length, other.warps) and other.averages
+
+        return space(self, legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
+
+    @property
+    def averages(self) -> bool:
+        """Whether a kernel can average, if it must, with its warps side by side: each has enough for a product."""
+        if "local" not in self.sinks:
+            return True
+        return self.length // self.warps >= LEAST_DOT and self.depth * self.warps % self.last == 0
+
+
+def sensible(numbers: int, warps: int) -> bool:
+    """Whether a program of so many warps may have so many complex numbers."""
+    return LEAST_HELD <= numbers / (WARP * warps) <= MOST_HELD
 
 
 def default(parent: int, length: int, width: int, sinks: tuple[str, ...], **more: Any) -> Shape:

@@ -27,7 +27,7 @@ from scatc.codegen.triton.cost import (
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks, matrix, wavelet
 from scatc.codegen.triton.lines.blocks import Blocks
-from scatc.codegen.triton.lines.choices import Choice, Follow, Line, Spectrum, Tiles, Tuned, Way, held_bins
+from scatc.codegen.triton.lines.choices import Choice, Follow, Line, Spectrum, Tiles, Way, held_bins
 from scatc.codegen.triton.lines.spans import Span, Thinning, reach, spans, thinning
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -64,10 +64,8 @@ class Choices(Tiles):
         Of the padded input, which is made in no way.
     """
 
-    def __init__(
-        self, spec: Spec, options: Options, root: Signal, tuned: Tuned | None = None, *, together: bool = False
-    ) -> None:
-        super().__init__(spec, options, tuned)
+    def __init__(self, spec: Spec, options: Options, root: Signal, *, together: bool = False) -> None:
+        super().__init__(spec, options)
         self.together = together
         self.spans = spans(spec, root, options.tolerance)
         self._whole: dict[tuple[str, int], Choice] = {}
@@ -127,7 +125,7 @@ class Choices(Tiles):
 
     def _transform_work(self, signal: Signal, spectrum: Spectrum) -> Work:
         if spectrum.own:
-            return cut_work(signal.paths, blocks.Cut(spectrum.length, spectrum.bins, True))
+            return cut_work(signal.paths, blocks.default_cut(spectrum.length, spectrum.bins, around=True))
         return static_work(Transform(spectrum.length, signal.paths, packed=True))
 
     def _with_blocks(self, signal: Signal, line: Line) -> Iterator[Follow]:
@@ -231,10 +229,10 @@ class Choices(Tiles):
             if result.kind == "raw":
                 continue
             if self.from_bins(signal, result, follow):
-                constants = self.average(signal, result)
+                constants = self.average(signal, result, self.bins(signal, result))
                 works.append(static_work(Launch("average", {}, (), [], constants, paths=signal.paths)))
             else:
-                constants = self.lowpass(signal, result, line, packed=True)
+                constants = self.lowpass(signal, result, line, self.window(signal, result), packed=True)
                 works.append(static_work(Launch("lowpass", {}, (), [], constants, paths=signal.paths)))
         return works
 
@@ -332,7 +330,7 @@ class Choices(Tiles):
 
     def _cut_work(self, signal: Signal, cut: Blocks | None) -> Work:
         assert cut is not None
-        return cut_work(signal.paths * cut.count, blocks.Cut(cut.length, cut.bins, True))
+        return cut_work(signal.paths * cut.count, blocks.default_cut(cut.length, cut.bins, around=True))
 
     def _cut_seconds(self, signal: Signal, cut: Blocks | None) -> float:
         return self._seconds([self._cut_work(signal, cut)])
@@ -387,7 +385,7 @@ class Choices(Tiles):
         works = []
         for result in signal.results:
             if result.kind == "local" and not signal.spectrum:
-                constants = self.lowpass(signal, result, line, packed=packed)
+                constants = self.lowpass(signal, result, line, self.window(signal, result), packed=packed)
                 works.append(static_work(Launch("lowpass", {}, (), [], constants, paths=signal.paths)))
             elif not packed and (result.kind == "raw" or not signal.spectrum):
                 constants = {"LENGTH": signal.length, "KEPT": result.kept[0] if result.kind == "raw" else 1}

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
+from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 from scatc.codegen.triton.volumes.harmonic import Harmonic, slices
 from scatc.codegen.triton.volumes.solid import AXES, indented, raised
 
@@ -27,6 +29,12 @@ LEAST, MOST = 16, 512
 
 TILE = 16
 """Lines of a program: 128 bytes of neighbouring numbers, as memory wants them."""
+
+TILES = (8, 16, 32)
+"""The same, as there are to choose from."""
+
+NUMBERS, MOST_NUMBERS = 16, 32
+"""Complex numbers of a thread."""
 
 MOST_DEGREE = 4
 """The largest degree whose wavelets are written as polynomials in z, without losing digits."""
@@ -117,8 +125,24 @@ Slices = tuple[dict[int, str], dict[int, str]]
 """Of one filter: what `slices` gives."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiled:
+    """What kernels along any axis are specialised to: the lines of a program, and complex numbers of a thread."""
+
+    tile: int = TILE
+    numbers: int = NUMBERS
+
+    def warps(self, size: int) -> int:
+        """Of a program, for lines of so many numbers."""
+        return warps(size, self.numbers, self.tile)
+
+    def candidates(self) -> list[Self]:
+        """Half, as many and twice the lines, or the numbers, where a thread then holds a sensible share."""
+        return space(self, lambda other: other.numbers <= MOST_NUMBERS, tile=TILES, numbers=around(self.numbers))
+
+
 @dataclass(frozen=True, slots=True)
-class First:
+class First(Tiled):
     """What `first` is specialised to: the filters, what is kept of the spectrum, and of the products.
 
     With `edges`, every other filter is left out, for it is zero but on the planes of `edges.py`.
@@ -142,11 +166,11 @@ class First:
     @property
     def tiles(self) -> int:
         """Programs of a row."""
-        return -(-self.product[1].count * self.product[2].count // TILE)
+        return -(-self.product[1].count * self.product[2].count // self.tile)
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
+class Along(Tiled):
     """What `along` is specialised to: one axis in and out, and how many numbers lie behind each of its bins."""
 
     before: Kept
@@ -157,11 +181,11 @@ class Along:
     @property
     def tiles(self) -> int:
         """Programs of a plane."""
-        return -(-self.behind // TILE)
+        return -(-self.behind // self.tile)
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class Last(Tiled):
     """What `last` is specialised to: lines, bins of the product, powers, and bins of the norm's spectrum.
 
     With `edges`, the sides of volumes along z and y, what the planes of `edges.py` add is added.
@@ -176,20 +200,29 @@ class Last:
     @property
     def blocks(self) -> int:
         """Programs of a row, each of which leaves a partial sum."""
-        return self.lines // TILE
+        return self.lines // self.tile
+
+    def candidates(self) -> list[Last]:
+        """As of the others, but that sums over lines depend on how many a program has."""
+        return space(self, lambda other: other.numbers <= MOST_NUMBERS, numbers=around(self.numbers))
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Tiled):
     """What `begin` is specialised to: lines, and bins of the spectrum along x."""
 
     lines: int
     after: Kept
 
+    @property
+    def tiles(self) -> int:
+        """Programs of a row."""
+        return self.lines // self.tile
 
-def warps(size: int, numbers: int = 16) -> int:
+
+def warps(size: int, numbers: int = NUMBERS, tile: int = TILE) -> int:
     """Warps of a program: so many complex numbers a thread."""
-    return max(1, TILE * size // (32 * numbers))
+    return min(max(1, tile * size // (WARP * numbers)), MOST_WARPS)
 
 
 def first(shape: First) -> str:
@@ -198,7 +231,7 @@ def first(shape: First) -> str:
     (pz, py, px), (cz, cy, cx) = shape.spectrum, shape.product
     stages = radices(cz.size)
     plane, behind = cz.size // stages[0], py.count * px.count
-    mask = tile(code, cy.count * cx.count, shape.tiles)
+    mask = tile(code, cy.count * cx.count, shape.tiles, shape.tile)
     code.write(
         f"y_place, x_place = b // {cx.count}, b % {cx.count}",
         f"y_bin, x_bin = {cy.bin('y_place')}, {cx.bin('x_place')}",
@@ -224,23 +257,23 @@ def first(shape: First) -> str:
         products = _products(code, shape, spectrum, found)
         last = cz.size // stages[-1]
         code.write(f"q = tl.arange(0, {last})[None, :]")
-        for k, z in enumerate(register_fft(code, products, TILE, stages, 1, "twiddles")):
+        for k, z in enumerate(register_fft(code, products, shape.tile, stages, 1, "twiddles")):
             assert z is not None
             code.write(f"tl.store(target + ({k * last} + q) * {cy.count * cx.count}, both({z[0]}, {z[1]}){mask})")
         code.write(f"target += rows.to(tl.int64) * {volume}")
     return str(code)
 
 
-def tile(code: Code, lines: int, tiles: int) -> str:
+def tile(code: Code, lines: int, tiles: int, each: int = TILE) -> str:
     """The lines of a program; returns what keeps those that are not there from being written.
 
     They must not be: what was written in place may already have been read as one of them.
     """
     code.write(
         f"row = (tl.program_id(0) // {tiles}).to(tl.int64)",
-        f"b = (tl.program_id(0) % {tiles}) * {TILE} + tl.arange(0, {TILE})[:, None]",
+        f"b = (tl.program_id(0) % {tiles}) * {each} + tl.arange(0, {each})[:, None]",
     )
-    if lines % TILE == 0:
+    if lines % each == 0:
         return ""
     code.write(f"there = b < {lines}", f"b = tl.minimum(b, {lines - 1})")
     return ", mask=there"
@@ -312,14 +345,14 @@ def along(shape: Along) -> str:
     code, size = Code(), shape.before.size
     stages = radices(size)[::-1] if shape.forward else radices(size)
     plane, last = size // stages[0], size // stages[-1]
-    mask = tile(code, shape.behind, shape.tiles)
+    mask = tile(code, shape.behind, shape.tiles, shape.tile)
     code.write(
         f"source = Y + row * {shape.before.count * shape.behind} + b",
         f"p = tl.arange(0, {plane})[None, :]",
     )
     places = range(0, size, plane) if shape.forward else shape.before.planes()
     lines = [None if place is None else f"source + ({place} + p) * {shape.behind}" for place in places]
-    found = register_fft(code, loaded(code, lines), TILE, stages, -1 if shape.forward else 1, "twiddles")
+    found = register_fft(code, loaded(code, lines), shape.tile, stages, -1 if shape.forward else 1, "twiddles")
     code.write(f"target = Z + row * {shape.after.count * shape.behind} + b", f"q = tl.arange(0, {last})[None, :]")
     places = shape.after.planes() if shape.forward else range(0, size, last)
     for place, z in zip(places, found, strict=True):
@@ -351,14 +384,14 @@ def last(shape: Last) -> str:
         f"block = tl.program_id(0) % {shape.blocks}",
         "pair = row % pairs",
         "child = (row // pairs * indices + index) * pairs + pair",
-        f"line = block * {TILE} + tl.arange(0, {TILE})[:, None]",
+        f"line = block * {shape.tile} + tl.arange(0, {shape.tile})[:, None]",
         f"source = Z + (row * {shape.lines} + line) * {shape.before.count} + tl.arange(0, {plane})[None, :]",
-        *(f"{side}{k} = tl.zeros(({TILE}, {end}), tl.float32)" for side in "ab" for k in samples),
+        *(f"{side}{k} = tl.zeros(({shape.tile}, {end}), tl.float32)" for side in "ab" for k in samples),
         "for f in range(filters):",
     )
     with indented(code):
         lines = [None if place is None else f"source + {place}" for place in shape.before.planes()]
-        for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
+        for k, z in enumerate(register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles")):
             assert z is not None
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
         code.write(f"source += rows.to(tl.int64) * {shape.lines * shape.before.count}")
@@ -369,7 +402,7 @@ def last(shape: Last) -> str:
     if shape.after is not None:
         code.write("# the spectrum of the norm, along x")
         forward = stages[::-1]
-        spectrum = register_fft(code, [(f"a{k}", f"b{k}") for k in samples], TILE, forward, -1, "twiddles")
+        spectrum = register_fft(code, [(f"a{k}", f"b{k}") for k in samples], shape.tile, forward, -1, "twiddles")
         code.write(
             f"target = U + (child * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {plane})[None, :]"
         )
@@ -432,10 +465,9 @@ def begin(shape: Begin) -> str:
     code, size, voxels = Code(), shape.after.size, shape.lines * shape.after.size
     stages = radices(size)[::-1]
     plane, end = size // stages[0], size // stages[-1]
-    blocks = shape.lines // TILE
     code.write(
-        f"row = (tl.program_id(0) // {blocks}).to(tl.int64)",
-        f"line = (tl.program_id(0) % {blocks}) * {TILE} + tl.arange(0, {TILE})[:, None]",
+        f"row = (tl.program_id(0) // {shape.tiles}).to(tl.int64)",
+        f"line = (tl.program_id(0) % {shape.tiles}) * {shape.tile} + tl.arange(0, {shape.tile})[:, None]",
         "# where their number is odd, the last volume goes with one of zeros",
         "first, second = 2 * row, 2 * row + 1",
         "there = tl.where(second < n, 1.0, 0.0)",
@@ -449,7 +481,7 @@ def begin(shape: Begin) -> str:
         a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak / a_ratio")
         b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak / b_ratio * there")
         planes.append((a, b))
-    found = register_fft(code, planes, TILE, stages, -1, "twiddles")
+    found = register_fft(code, planes, shape.tile, stages, -1, "twiddles")
     code.write(f"target = X + (row * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {end})[None, :]")
     for place, z in zip(shape.after.planes(), found, strict=True):
         if place is not None and z is not None:

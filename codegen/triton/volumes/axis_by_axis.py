@@ -13,7 +13,7 @@ from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines.choices import Tuned
+from scatc.codegen.triton.tuned import Tuned, Warps
 from scatc.codegen.triton.volumes import axes, axes_t, solid
 from scatc.codegen.triton.volumes.axes import Along, Begin, Box, First, Kept, Last
 from scatc.codegen.triton.volumes.axes_cost import plane_work, work
@@ -109,9 +109,9 @@ class AxisByAxis(Volumes):
         nz, ny, nx = self.shape
         kept = self.box(self.root)[2]
         self._room("U0", f"(pairs, {nz}, {ny}, {kept.count})", "complex64")
-        shape = Begin(nz * ny, kept)
+        shape = self.taken(Begin(nz * ny, kept))
         arguments = ["x", self.twiddles(nx), "peak", "ratio", "U0.view(torch.int64)", "n"]
-        self.step(shape, "pairs", shape.lines // axes.TILE, arguments, nx)
+        self.step(shape, "pairs", shape.tiles, arguments, nx)
         self.forward(self.root, "U0")
         return "\n".join(self.lines)
 
@@ -150,6 +150,7 @@ class AxisByAxis(Volumes):
 
     def transform(self, shape: Along, rows: str, before: str, after: str, paths: int) -> None:
         """Launch a transform along an axis, in place if nothing is left out or added."""
+        shape = self.taken(shape)
         arguments = [f"{before}.view(torch.int64)", self.twiddles(shape.before.size), f"{after}.view(torch.int64)"]
         self.step(shape, rows, shape.tiles, arguments, shape.before.size, paths)
 
@@ -161,7 +162,7 @@ class AxisByAxis(Volumes):
         nz, ny, _ = self.shape
         box = self.product_box(fold, f)
         _, ky, kx = box
-        first = First(harmonic, self.box(parent), box, self.edged(signal, f))
+        first = self.taken(First(harmonic, self.box(parent), box, self.edged(signal, f)))
         rows, count = self.times(parent), first.filters
         self._room(product, f"({count}, {rows}, {nz}, {ky.count}, {kx.count})", "complex64")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self.waves(fold.indices[f]), self.twiddles(nz)]
@@ -184,7 +185,7 @@ class AxisByAxis(Volumes):
         planes = self._planes(signal, f) if self.edged(signal, f) else []
         if planes:
             source, edges = [*(f"{plane}.view(torch.int64)" for plane in planes), *source], (nz, ny)
-        last = Last(nz * ny, self.product_box(signal.fold, f)[2], powers, after, edges)
+        last = self.taken(Last(nz * ny, self.product_box(signal.fold, f)[2], powers, after, edges))
         arguments = [*self.norm_arguments(signal, f, source, partial), str(filters)]
         self.step(last, self.times(signal.parent), last.blocks, arguments, nx, signal.parent.paths)
         if planes:
@@ -221,7 +222,11 @@ class AxisByAxis(Volumes):
         """Launch a kernel of so many programs for each of so many rows."""
         title = type(shape).__name__.lower()
         name = self.kernels.setdefault(shape, f"{title}_{size}_{len(self.kernels)}")
-        self.launch(Launch(name, types(shape), (f"{rows} * {tiles}",), arguments, {}, axes.warps(size), paths))
+        grid, tuned = (f"{rows} * {tiles}",), self.taken(Warps(title, shape, axes.warps(size)))
+        if isinstance(shape, axes.Tiled):
+            self.launch(Launch(name, types(shape), grid, arguments, {}, shape.warps(size), paths, shape))
+        else:
+            self.launch(Launch(name, types(shape), grid, arguments, {}, tuned.warps, paths, tuned))
 
     def twiddles(self, size: int) -> str:
         """The table of a transform."""

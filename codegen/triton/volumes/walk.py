@@ -16,6 +16,7 @@ from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.emitter import Emitter, power
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.tuned import Warps
 from scatc.codegen.triton.volumes import solid
 from scatc.codegen.triton.volumes.harmonic import MOST_GENERATED, Harmonic
 from scatc.codegen.triton.volumes.solid_cost import PAIR, norm_work, product_work, static_work, transform_work
@@ -114,7 +115,8 @@ class Volumes(Emitter):
         blocks = -(-self.voxels // solid.BLOCK)
         constants = {"VOXELS": self.voxels, "BLOCK": solid.BLOCK}
         arguments = ["x", "peak", "ratio", "U0.view(torch.int64)", "n"]
-        self.static_launch("pair", 1, (f"pairs * {blocks}",), arguments, constants)
+        shape = self.taken(Warps("pair", self.voxels))
+        self.static_launch("pair", 1, (f"pairs * {blocks}",), arguments, constants, shape)
         self.forward(self.root, "U0")
         return "\n".join(self.lines)
 
@@ -180,7 +182,8 @@ class Volumes(Emitter):
         grid = (str(-(-self.voxels // solid.BLOCK)), f"triton.cdiv({rows}, {solid.TOGETHER})")
         types = solid.MULTIPLY if harmonic.generated else solid.READ
         arguments = [source, *self.read(fold.indices[f], harmonic), f"{product}.view(torch.int64)", rows]
-        self.launch(Launch(name, types, grid, arguments, paths=parent.paths))
+        shape = self.taken(Warps("wavelet", harmonic))
+        self.launch(Launch(name, types, grid, arguments, {}, shape.warps, parent.paths, shape))
         self.write(f'{inverse} = torch.fft.ifftn({product}, dim=(-3, -2, -1), norm="forward")', f"del {product}")
         self.steps.append(Transform(self.voxels, parent.paths * harmonic.filters, packed=True))
 
@@ -191,7 +194,8 @@ class Volumes(Emitter):
         name = self.norms.setdefault(norm, f"norm_{norm.filters}_{len(self.norms)}")
         arguments = self.norm_arguments(signal, f, [f"{inverse}.view(torch.int64)"], partial)
         grid = (f"{self.times(signal.parent)} * {norm.blocks}",)
-        self.launch(Launch(name, solid.NORM, grid, arguments, paths=signal.parent.paths))
+        shape = self.taken(Warps("norm", norm))
+        self.launch(Launch(name, solid.NORM, grid, arguments, {}, shape.warps, signal.parent.paths, shape))
 
     def read(self, index: int, harmonic: Harmonic) -> list[str]:
         """What kernels compute a wavelet's filters from, or its filters."""
@@ -223,7 +227,8 @@ class Volumes(Emitter):
             "BLOCK": min(256, power(self.blocks)),
         }
         arguments = [partial, "factor", self.rows(signal.nodes[0], result), f"outs[{result.group}]", "n", "pairs"]
-        self.static_launch("integrate", signal.paths, ("n", str(signal.paths)), arguments, constants)
+        shape = self.taken(Warps("integrate", (self.blocks, len(self.powers))))
+        self.static_launch("integrate", signal.paths, ("n", str(signal.paths)), arguments, constants, shape)
 
     # Which filters.
 
