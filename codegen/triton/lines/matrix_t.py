@@ -37,7 +37,7 @@ def written(matrix: Matrix, name: str) -> tuple[Written, Written]:
 def rows(matrix: Matrix) -> str:
     """The statements of the kernel along rows."""
     code, length = Code(), matrix.rows
-    tile, stages = matrix.tile(length), radices(length)
+    tile, stages = matrix.second.count, radices(length)
     rest, last = length // stages[0], length // stages[-1]
     code.write(
         "signal = tl.program_id(0)",
@@ -65,7 +65,7 @@ def rows(matrix: Matrix) -> str:
 def columns(matrix: Matrix) -> str:
     """The statements of the kernel along columns: turns undone, and a transform over n1."""
     code, length, step = Code(), matrix.columns, matrix.rows
-    tile, stages = matrix.tile(length), radices(length)
+    tile, stages = matrix.first.count, radices(length)
     rest, last = length // stages[0], length // stages[-1]
     code.write(
         "signal = tl.program_id(0)",

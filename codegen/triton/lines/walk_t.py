@@ -325,10 +325,10 @@ class LinesT(Lines):
         rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
         grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
         arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
-        tiles, warps = str(shape.columns // shape.tile(shape.rows)), shape.warps(shape.rows)
+        tiles, warps = str(shape.columns // shape.second.count), shape.second.warps
         self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
         tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
-        tiles, warps = str(shape.rows // shape.tile(shape.columns)), shape.warps(shape.columns)
+        tiles, warps = str(shape.rows // shape.first.count), shape.first.warps
         arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
         self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
         self.write(f"del g{signal.name}")
