@@ -87,7 +87,6 @@ POINTERS = {
     "P": "*i64",
     "G": "*i64",
     "factor": "*fp64",
-    "g": "*fp32",
     "inverse": "*fp32",
     "out": "*fp32",
     "index": "*i32",

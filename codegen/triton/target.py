@@ -84,7 +84,7 @@ class TritonTarget:
         dim = program.graph.spec.dim
         if dim not in GRADIENTS:
             raise TargetError(
-                f"dim={dim} is not possible for gradients by GPU kernels: compile with target='torch', whose plans have "
-                "gradients on GPUs, too"
+                f"dim={dim} is not possible for gradients by GPU kernels: compile with target='torch', whose plans "
+                "have gradients on GPUs, too"
             )
         return GRADIENTS[dim](program, options, self.tensor_cores, version)

@@ -26,10 +26,13 @@ def static_work(launch: Launch, held: Share | None) -> Work:
     return _STATIC[launch.kernel](launch, c)
 
 
+# Instructions were counted in machine code: of columns for lists of 11 to 40, of a gather for each bin of each filter.
+
+
 def columns_work(paths: int, columns: Columns) -> Work:
     """What the kernel for columns there and back does for one image."""
     samples, first = columns.split.length * columns.width, columns.split.first
-    instructions = (30 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
+    instructions = (34 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
     moved = 2.0 * COMPLEX * samples
     if columns.weights:
         instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)
@@ -113,7 +116,7 @@ def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[
     reads = COMPLEX * paths * held.weighty * bins
     first = min(reads, COMPLEX * paths * samples)
     moved = first + 2 * COMPLEX / PAIR * held.touched * bins * paths / filters
-    return Work("gather", moved, paths * bins * (4.0 + 14.0 * held.weighty), again=reads - first)
+    return Work("gather", moved, paths * bins * (6.0 + 19.0 * held.weighty), again=reads - first)
 
 
 def _unpad(launch: Launch, c: dict[str, int]) -> Work:
