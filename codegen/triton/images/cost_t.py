@@ -9,6 +9,7 @@ import numpy as np
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.columns_t import padded
 from scatc.codegen.triton.images.cost import largest_prime
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.launch import Launch, Transform
@@ -33,14 +34,17 @@ def columns_work(paths: int, columns: Columns) -> Work:
     """What the kernel for columns there and back does for one image."""
     samples, first = columns.split.length * columns.width, columns.split.first
     instructions = (34 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
-    moved = 2.0 * COMPLEX * samples
+    moved, matrix = 2.0 * COMPLEX * samples, 0.0
     if columns.weights:
         instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)
+    elif "local" in columns.sinks:
+        instructions += 12 * samples
+        matrix = 6.0 * samples * padded(columns)
     if "pack" in columns.sinks:
         moved += REAL * samples
     if {"local", "total"} & set(columns.sinks):
         moved += REAL * columns.width * max(columns.outputs, 1)
-    return Work(f"slopes {columns.split.length}", paths * moved, paths * instructions)
+    return Work(f"slopes {columns.split.length}", paths * moved, paths * instructions, paths * matrix)
 
 
 def lines_work(paths: int, shape: tuple[int, ...]) -> Work:
