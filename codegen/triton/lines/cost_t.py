@@ -8,6 +8,7 @@ from typing import Any
 
 from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines.matrix import Matrix
 from scatc.codegen.triton.lines.wavelet_t import Turn
 
 
@@ -35,6 +36,15 @@ def turn_work(paths: int, shape: Turn) -> Work:
         moved += REAL * (numbers if shape.source == "memory" else paths * there.kept)
         instructions += 3.0 * numbers
     return Work(f"returns {there.length}", moved, instructions, matrix)
+
+
+def matrix_work(paths: int, shape: Matrix, *, along_rows: bool) -> Work:
+    """What a kernel does for one signal that goes back as a matrix."""
+    numbers = paths * shape.length
+    if along_rows:
+        instructions = 2 * INSTRUCTIONS[shape.rows] + TURNED
+        return Work(f"rows_t {shape.length}", (2 * COMPLEX + REAL) * numbers, numbers * instructions)
+    return Work(f"columns_t {shape.length}", 2 * COMPLEX * numbers, numbers * (INSTRUCTIONS[shape.columns] + TURNED))
 
 
 def _weights(launch: Launch, c: dict[str, int]) -> Work:

@@ -24,7 +24,7 @@ from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
 from scatc.codegen.triton.kernels import ARGUMENTS, Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines import cost_t, tables_t, wavelet_t
+from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.choices import Way
 from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.lines.ways_t import Back, Returns
@@ -65,18 +65,26 @@ class LinesT(Lines):
         self.choices, self.together = self.returns.there, None
         self.cuts, self.matrices = {}, {}
         self.turns: dict[str, wavelet_t.Turn] = {}
+        self.returning: dict[matrix.Matrix, str] = {}
 
     def generated(self) -> Iterable[Written]:
         """Besides the kernels of the way there, those that go there and back in registers."""
-        yield from super().generated()
+        launched = {step.kernel for step in self.steps if isinstance(step, Launch)}
+        yield from (kernel for kernel in super().generated() if kernel.name in launched)
+        for shape, name in self.returning.items():
+            yield from matrix_t.written(shape, name)
         yield from (wavelet_t.written(shape, name) for name, shape in self.turns.items())
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
-        if isinstance(step, Launch) and step.kernel in self.turns:
-            return cost_t.turn_work(step.paths, self.turns[step.kernel])
-        if isinstance(step, Launch) and step.kernel in cost_t.STATIC:
-            return cost_t.STATIC[step.kernel](step, step.constants)
+        if isinstance(step, Launch):
+            if step.kernel in self.turns:
+                return cost_t.turn_work(step.paths, self.turns[step.kernel])
+            for shape, name in self.returning.items():
+                if step.kernel in (name, name.replace("rows", "columns")):
+                    return cost_t.matrix_work(step.paths, shape, along_rows=step.kernel == name)
+            if step.kernel in cost_t.STATIC:
+                return cost_t.STATIC[step.kernel](step, step.constants)
         return super().work(step)
 
     def before(self) -> Sequence[Work]:
@@ -150,24 +158,30 @@ class LinesT(Lines):
         """All that is launched for a signal and what is below it, there and back."""
         self.note(*signal.nodes)
         waves = self._below(signal) if signal.spectrum else ""
-        registers = self.returns.ways[signal.name] is Back.REGISTERS
-        if not (signal.spectrum or (registers and self.returns.source(signal))):
+        way = self.returns.ways[signal.name]
+        if not (signal.spectrum or (way is Back.REGISTERS and self.returns.source(signal))):
             self._cotangent(signal, "weight", known=False)
-        product = self._turn(signal) if registers else self._slopes(signal, waves)
+        if way is Back.REGISTERS:
+            product = self._turn(signal)
+        else:
+            product = (self._rows_and_columns if way is Back.MATRIX else self._slopes)(signal, waves)
         self._gather(signal, product)
         self.write(f"del {product}")
 
     def _below(self, signal: Signal) -> str:
         """The cotangent of a signal by way of what is made of it; yields the name of its waves, if they are kept."""
-        way, kept = self._choice(signal).way, ""
+        way, waves = self._choice(signal).way, ""
         if way is Way.STAGED:
-            kept = self._waves(signal)
-            samples = self._pack(signal, kept)
-            if self.returns.ways[signal.name] is not Back.STAGED:
-                self.write(f"del {kept}")
-                kept = ""
+            waves = self._waves(signal)
+            samples = self._pack(signal, waves)
+        elif way is Way.MATRIX:
+            kernel, waves = self._along_columns(signal)
+            samples = self._along_rows(signal, kernel, waves)
         else:
-            samples = self._matrix(signal) if way is Way.MATRIX else self._registers(signal)
+            samples = self._registers(signal)
+        if waves and not self.returns.kept(signal):
+            self.write(f"del {waves}")
+            waves = ""
         self._transform(signal, samples, {})
         spectrum = self.spectrum(signal)
         room = f"({signal.paths}, pairs, {signal.length})"
@@ -176,7 +190,7 @@ class LinesT(Lines):
             self.branch(child)
         self.write(f"del {spectrum}")
         self._samples(signal, "weight")
-        return kept
+        return waves
 
     def _samples(self, signal: Signal, weight: str) -> None:
         """The cotangent of a signal from that of its spectrum, and what its coefficients bring."""
@@ -301,6 +315,24 @@ class LinesT(Lines):
         if result is None:
             self.write(f"del g{signal.name}")
         return product
+
+    def _rows_and_columns(self, signal: Signal, waves: str) -> str:
+        """The spectrum of a signal's cotangent, by kernels along rows and columns; yields its name."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name = waves or self._along_columns(signal)[1]
+        shape = self.returns.matrix(signal)
+        rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
+        grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
+        arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
+        tiles, warps = str(shape.columns // shape.tile(shape.rows)), shape.warps(shape.rows)
+        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
+        tiles, warps = str(shape.rows // shape.tile(shape.columns)), shape.warps(shape.columns)
+        arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
+        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        self.write(f"del g{signal.name}")
+        return name
 
     def _slopes(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, short as the signal is; yields its name."""

@@ -80,10 +80,10 @@ def body(shape: Turn) -> str:
             "line = g + ((signal.to(tl.int64) * paths + tl.load(row + child)) * "
             f"{there.outputs or there.kept or 1})[:, None]",
         )
-    cotangents = _SOURCES[shape.source](code, shape)
+    slopes = _SOURCES[shape.source](code, shape)
     code.write("# phase")
-    turned = [_turned(code, plane, g) for plane, g in zip(planes, cotangents, strict=True)]
-    spectrum = register_fft(code, turned, there.rows, there.stages[::-1], -1, "twiddles")
+    cotangents = [turned(code, plane, g) for plane, g in zip(planes, slopes, strict=True)]
+    spectrum = register_fft(code, cotangents, there.rows, there.stages[::-1], -1, "twiddles")
     code.write(
         "# store",
         f"into = P + ((child.to(tl.int64) * 2 * pairs + signal) * {there.length})[:, None]",
@@ -96,7 +96,7 @@ def body(shape: Turn) -> str:
     return str(code)
 
 
-def _turned(code: Code, plane: Plane, g: str) -> Plane:
+def turned(code: Code, plane: Plane, g: str) -> Plane:
     """The cotangent of a complex number from that of its modulus: 0 where it is 0."""
     assert plane is not None, "a transform has no zeros that are known"
     square = code.let("square", f"{plane[0]} * {plane[0]} + {plane[1]} * {plane[1]}")
@@ -116,7 +116,7 @@ def _memory(code: Code, shape: Turn) -> list[str]:
 
 
 def _local(code: Code, shape: Turn) -> list[str]:
-    """A product for each group of planes, with the warps along an axis of its own: as forward, from end to beginning."""
+    """A product for each group of planes, with the warps along an axis of its own: as on the way there, reversed."""
     there = shape.there
     products, warps, columns, depth = shape.matrix
     together = depth * warps // there.last

@@ -8,10 +8,10 @@ from typing import Any
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, static_work
+from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, matrix_work, static_work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines import cost_t, tables_t, wavelet, wavelet_t
+from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
 from scatc.codegen.triton.lines.choices import MOST_FUSED, Follow, Line, Way, held_bins
 from scatc.codegen.triton.lines.ways import MANY, Choices
 from scatc.ir.options import Options
@@ -35,6 +35,7 @@ class Back(enum.Enum):
     """How the spectrum of a signal's cotangent comes about."""
 
     REGISTERS = "one kernel, which goes to the waves and back in registers"
+    MATRIX = "three kernels, along columns, along rows there and back, along columns, for long signals"
     STAGED = "waves by the library, a kernel that turns them into their cotangents, the library again"
 
 
@@ -76,15 +77,25 @@ class Returns:
     def legal(self, signal: Signal) -> list[Back]:
         """The ways that a signal may take."""
         m = signal.length
-        fits = m & (m - 1) == 0 and wavelet.LEAST <= m <= MOST
-        return [Back.REGISTERS, Back.STAGED] if fits else [Back.STAGED]
+        found = [Back.STAGED]
+        if m & (m - 1) == 0 and matrix_t.LEAST <= m <= matrix.MOST:
+            found.insert(0, Back.MATRIX)
+        if m & (m - 1) == 0 and wavelet.LEAST <= m <= MOST:
+            found.insert(0, Back.REGISTERS)
+        return found
 
     def source(self, signal: Signal) -> Result | None:
-        """The coefficients whose cotangents a kernel in registers takes as they are; None: those of samples in memory."""
+        """The coefficients whose cotangents a kernel in registers takes; None: it reads those of samples."""
         results = self.coefficients[signal.name]
         if signal.spectrum or len(results) != 1 or (results[0].kind == "local" and results[0].kept[0] > MOST_FUSED):
             return None
         return results[0]
+
+    def matrix(self, signal: Signal) -> matrix.Matrix:
+        """The kernels of a long signal."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        return matrix.shape(self.there.spectrum_bins(parent), signal.length, tables.windows(fold, parent.length)[1])
 
     def shape(self, signal: Signal) -> wavelet_t.Turn:
         """The kernel in registers."""
@@ -166,6 +177,12 @@ class Returns:
         if way is Back.REGISTERS:
             works = [cost_t.turn_work(paths, self.shape(signal))]
             return works if self.source(signal) else works + self._incoming(signal)
+        if way is Back.MATRIX:
+            shape = self.matrix(signal)
+            works = [cost_t.matrix_work(paths, shape, along_rows=along) for along in (True, False)]
+            if not signal.spectrum or self.there.signals[signal.name].way is not Way.MATRIX:
+                works.append(matrix_work(Launch("", {}, (), [], paths=paths), shape, along_columns=True))
+            return works + self._incoming(signal)
         constants = {"WIDTH": self.gather(signal)["WIDTH"], "LENGTH": m}
         transform = static_work(Transform(m, paths, packed=False))
         works = [transform, cost_t.STATIC["slope"](Launch("slope", {}, (), [], paths=paths), constants)]
@@ -214,19 +231,21 @@ class Returns:
         waves, packed = COMPLEX * signal.length * signal.paths, REAL * signal.length * signal.paths
         during = 0
         if signal.parent is not None:
-            registers = self.ways[signal.name] is Back.REGISTERS
-            during = waves * (1 if registers else 2) + (0 if registers and self.source(signal) else packed)
+            way = self.ways[signal.name]
+            during = waves * (2 if way is Back.STAGED else 1)
+            during += 0 if way is Back.REGISTERS and self.source(signal) else packed
         if not signal.children and signal.parent is not None:
             return during
         spectrum = self.there.signals[signal.name].follow.spectrum
         held = packed
         if spectrum is not None:
             held += REAL * (1 if spectrum.own else 2) * spectrum.bins * signal.paths
-        if signal.parent is not None and self._kept(signal):
+        if signal.parent is not None and self.kept(signal):
             held += waves
         below = max((self.live_bytes(child) for child in signal.children), default=0)
         return max(during, packed + held, held + below)
 
-    def _kept(self, signal: Signal) -> bool:
-        """Whether a signal's waves are kept until its cotangent is known."""
-        return self.there.signals[signal.name].way is Way.STAGED and self.ways[signal.name] is Back.STAGED
+    def kept(self, signal: Signal) -> bool:
+        """Whether what a signal was made of is kept until its cotangent is known."""
+        there, back = self.there.signals[signal.name].way, self.ways[signal.name]
+        return (there, back) in ((Way.STAGED, Back.STAGED), (Way.MATRIX, Back.MATRIX))
