@@ -8,6 +8,7 @@ import numpy as np
 
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.images.choices import product
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.columns_t import padded
 from scatc.codegen.triton.images.cost import largest_prime
@@ -27,7 +28,7 @@ def static_work(launch: Launch, held: Share | None) -> Work:
     return _STATIC[launch.kernel](launch, c)
 
 
-# Instructions were counted in machine code: of columns for lists of 11 to 40, of a gather for each bin of each filter.
+# Instructions were counted in machine code: of columns for lists of 11 to 40, of others at 256 x 256 samples.
 
 
 def columns_work(paths: int, columns: Columns) -> Work:
@@ -61,15 +62,15 @@ def slope_work(paths: int, samples: int) -> Work:
 def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, add: bool) -> Work:
     """What spreads averages along columns."""
     rows, columns = shape
-    numbers = paths * padded * columns * -(-rows // 64)
+    computed = paths * columns * product(outputs, rows).columns
     moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
-    return Work("spread columns", moved, 12.0 * numbers + 4.0 * paths * rows * columns, 6.0 * numbers * min(rows, 64))
+    return Work("spread columns", moved, (0.4 * padded + (15 if add else 11)) * computed, 6.0 * padded * computed)
 
 
 def _spread_rows(launch: Launch, c: dict[str, int]) -> Work:
-    numbers = launch.paths * -(-c["COLUMNS"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
+    computed = launch.paths * c["HEIGHT"] * -(-c["COLUMNS"] // c["OUTPUTS"]) * c["OUTPUTS"]
     moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
-    return Work("spread rows", moved, 8.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
+    return Work("spread rows", moved, (0.25 * c["PADDED"] + 15) * computed, 6.0 * c["PADDED"] * computed)
 
 
 def _spread_columns(launch: Launch, c: dict[str, int]) -> Work:
@@ -120,7 +121,7 @@ def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[
     reads = COMPLEX * paths * held.weighty * bins
     first = min(reads, COMPLEX * paths * samples)
     moved = first + 2 * COMPLEX / PAIR * held.touched * bins * paths / filters
-    return Work("gather", moved, paths * bins * (6.0 + 19.0 * held.weighty), again=reads - first)
+    return Work("gather", moved, paths * bins * (7.0 + 13 * held.weighty + 17 / filters), again=reads - first)
 
 
 def _unpad(launch: Launch, c: dict[str, int]) -> Work:
