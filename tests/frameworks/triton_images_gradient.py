@@ -30,20 +30,20 @@ SPECS = {
     "usual": Spec(dim=2, shape=(16, 16), J=2, L=2),
     "odd_sides": Spec(dim=2, shape=(13, 20), J=2, L=3),
     "none": Spec(dim=2, shape=(9, 8), J=1, L=2, T=0),
-    "none_pre_padded": Spec(dim=2, shape=(24, 20), J=3, L=2, T=0, padding="periodic", pre_pad=True),
+    "none_pre_padded": Spec(dim=2, shape=(16, 20), J=2, L=1, T=0, padding="periodic", pre_pad=True),
     "global": Spec(dim=2, shape=(8, 11), J=2, L=2, T="global", padding="zero"),
     "order_0": Spec(dim=2, shape=(8, 9), J=2, order=0),
     "order_0_global": Spec(dim=2, shape=(8, 9), J=2, order=0, T="global"),
     "order_0_none": Spec(dim=2, shape=(8, 9), J=2, order=0, T=0),
-    "order_1": Spec(dim=2, shape=(24, 24), J=2, L=2, T=9, stride=1, order=1),
+    "order_1": Spec(dim=2, shape=(20, 12), J=2, L=2, T=9, stride=1, order=1),
     "stride": Spec(dim=2, shape=(20, 16), J=3, L=2, stride=2),
-    "third_order": Spec(dim=2, shape=(16, 32), J=3, L=1, order=3),
-    "narrow_windows": Spec(dim=2, shape=(64, 40), J=4, L=1),
+    "third_order": Spec(dim=2, shape=(16, 8), J=3, L=1, order=3),
+    "narrow_windows": Spec(dim=2, shape=(32, 20), J=4, L=1),
     "one_sample_kept": Spec(dim=2, shape=(9, 8), J=3, L=1, stride=8),
 }
 LONG = {
-    "leaves": Spec(dim=2, shape=(44, 28), J=2, L=1, order=1),
-    "sums": Spec(dim=2, shape=(68, 20), J=2, L=1, order=1, T="global"),
+    "averages": Spec(dim=2, shape=(44, 12), J=2, L=1, order=1),
+    "sums": Spec(dim=2, shape=(44, 9), J=2, L=1, order=1, T="global"),
 }
 """Images whose columns take two stages."""
 SMALL = Spec(dim=2, shape=(9, 12), J=2, L=1)
@@ -71,10 +71,10 @@ def check(plan: Any, x: np.ndarray[Any, Any]) -> None:
     assert_gradient(plan, x, g, found(plan, x, g))
 
 
-@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
-def test_gradients_are_the_oracles(spec: Spec, batch: int) -> None:
-    check(fresh(spec, target="cuda"), noise(spec, batch))
+def test_gradients_are_the_oracles(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImagesT, "only", Way.STAGED)  # the quickest here
+    check(fresh(spec, target="cuda"), noise(spec, 3))
 
 
 @pytest.mark.parametrize("kind", SINGULAR)
@@ -148,8 +148,8 @@ def test_what_gradients_cost_is_predicted() -> None:
     assert "def gather_image(" in plan.source("vjp")
 
 
-@pytest.mark.parametrize("way", Way)
-@pytest.mark.parametrize("name", ["usual", "odd_sides", "none", "global"])
+@pytest.mark.parametrize("way", [Way.FUSED, Way.COLUMNS])
+@pytest.mark.parametrize("name", ["usual", "none", "global"])
 def test_every_way_leads_there(name: str, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImagesT, "only", way)
     plan = fresh(SPECS[name], target="cuda")
@@ -167,7 +167,7 @@ def test_long_columns(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("along", ["rows", "columns"])
-@pytest.mark.parametrize("length", [20, 52, 132])
+@pytest.mark.parametrize("length", [20, 132])
 def test_transforms_go_back_the_same_way(length: int, along: str) -> None:
     """Forward and back, of which either leaves digits in an order of its own."""
     of_columns, others = along == "columns", 8

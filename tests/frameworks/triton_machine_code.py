@@ -96,6 +96,11 @@ COLUMNS = {
     132: columns.default(Stages(33, 4), 132, True, ("local",), outputs=64),
 }
 """Those of images of 32 x 32 and 256 x 256 samples, at J=2."""
+SLOPES = {
+    20: columns.default(Stages(20, 1), 20, True, ("local",), outputs=8, weights=tuple(row[:20] for row in FEW)),
+    44: columns.default(Stages(11, 4), 44, True, ("local",), outputs=11),
+}
+"""Short ones of gradients."""
 
 
 def needed(shape: Rows | Columns, arch: str) -> Resources:
@@ -123,6 +128,20 @@ def test_kernels_of_images_keep_within_the_registers(
     assert found.shared <= shared, found
     # Triton 3.6 gives the kernel for rows of 132 up to all of the 255 that a thread may have
     assert found.registers <= (registers if TRITON >= (3, 9) else 255), found
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+@pytest.mark.parametrize(
+    ("shape", "registers", "shared"), [(SLOPES[20], 96, 0), (SLOPES[44], 192, 8 << 10)], ids=["one stage", "two stages"]
+)
+def test_columns_there_and_back_keep_within_the_registers(
+    shape: Columns, registers: int, shared: int, arch: str
+) -> None:
+    kernel = image_kernels.of_slopes(shape, "kernel")
+    module = load_source(image_kernels.kernel_source(kernel, tensor_cores=True), "triton")
+    (found,) = resources(module, [Launch("kernel", kernel.types, (), [], {}, shape.warps)], arch)
+    assert found.spills == 0, found
+    assert found.shared <= shared and found.registers <= registers, found
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

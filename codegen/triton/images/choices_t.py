@@ -11,9 +11,12 @@ from scatc.codegen.triton.images import columns, cost, cost_t
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import ImageChoices, Way, product
 from scatc.codegen.triton.images.columns import Columns
-from scatc.codegen.triton.images.mixed import stages
+from scatc.codegen.triton.images.mixed import USUAL_LISTED, stages
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
+
+MOST_MULTIPLIED = 32
+"""Averages of a column whose cotangents a program multiplies with a matrix, beside what it transforms."""
 
 
 class ImageChoicesT(ImageChoices):
@@ -26,7 +29,7 @@ class ImageChoicesT(ImageChoices):
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns on the way there, which does nothing but pack; None if their length has no stages."""
         split = stages(signal.shape[0])
-        return split and columns.default(split, signal.shape[1], paired, ("pack",))
+        return None if split is None else columns.default(split, signal.shape[1], paired, ("pack",))
 
     def slopes(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns there and back, whose sinks are sources."""
@@ -36,9 +39,13 @@ class ImageChoicesT(ImageChoices):
         sources: list[str] = []
         more: dict[str, Any] = {}
         for result in signal.results:
-            if result.kind == "local" and (weights := self._weights(signal, result, split.second)):
-                sources.append("local")
-                more = {"outputs": result.kept[0], "weights": weights}
+            if result.kind == "local":
+                weights = self._weights(signal, result, split.second)
+                # what is packed anyway has them added in memory: with a product as well, there are not the registers
+                few = split.second > 1 and split.first <= USUAL_LISTED and result.kept[0] <= MOST_MULTIPLIED
+                if weights or (few and not signal.children):
+                    sources.append("local")
+                    more = {"outputs": result.kept[0], "weights": weights}
             elif result.kind == "total":
                 sources.append("total")
         if signal.children or len(sources) < len(signal.results):

@@ -10,8 +10,9 @@ What is written are the two images of a pair, whatever was read: of sums and dif
 from __future__ import annotations
 
 from scatc.codegen.code import Code
+from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.fused import FusedCode
-from scatc.codegen.triton.images.columns import Columns, inside, places, read
+from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
 
 NUMBERS = ("n", "pairs")
@@ -23,6 +24,8 @@ def parameters(columns: Columns) -> dict[str, str]:
     found = {"Y": "*i64", "twiddles": "*i64"}
     if {"local", "total"} & set(columns.sinks):
         found |= {"T": "*fp32"}
+    if multiplied(columns):
+        found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
     if "pack" in columns.sinks:
         found |= {"G": "*fp32"}
     return found | dict.fromkeys(NUMBERS, "i32")
@@ -39,15 +42,10 @@ def body(columns: Columns) -> str:
         code.write(f"packed = G + (2 * ((child * pairs + pair) * {split.length * width} + x) + second)[None, :]")
     turned = []
     for group in found:
-        e, waves = places(code, group), []
-        for q, (re, im) in enumerate(group.planes):
-            terms = [_sum(code, columns, spread, group.start + group.stride * q)] if spread else []
-            if "pack" in columns.sinks:
-                at = f"packed + ({e} + {group.stride * q}) * {2 * width}"
-                terms.append(code.let("g", f"tl.load({at}, mask=live[None, :]{inside(group, e)}, other=0.0)"))
+        given, waves = _cotangents(code, columns, group, spread), []
+        for (re, im), g in zip(group.planes, given, strict=True):
             u = code.let("u", f"tl.sqrt({re} * {re} + {im} * {im})")
-            g = f"tl.where({u} > 0, {' + '.join(terms)}, 0.0)"
-            slope = code.let("slope", f"{g} / tl.where({u} > 0, {u}, 1.0)")
+            slope = code.let("slope", f"tl.where({u} > 0, {g}, 0.0) / tl.where({u} > 0, {u}, 1.0)")
             waves.append(code.pair(f"{re} * {slope}", f"{im} * {slope}"))
         turned.append(Group(group.start, group.stride, group.size, group.count, tuple(waves)))
     back = mixed_fft_back(code, turned, split, columns.tile, -1, "twiddles", columns=True)
@@ -56,17 +54,67 @@ def body(columns: Columns) -> str:
         code.write("tl.debug_barrier()  # one image takes the place of what both were read from")
     for j, plane in enumerate(back):
         assert plane is not None
-        at = j * split.second * width
-        code.write(f"tl.store(line + {at}, both({plane[0]}, {plane[1]}), mask=there[None, :])")
+        store = f"line + {j * split.second * width}, both({plane[0]}, {plane[1]}), mask=there[None, :]"
+        code.write(f"tl.store({store})")
     return str(code)
 
 
+def multiplied(columns: Columns) -> bool:
+    """Whether averages are products with a matrix, not sums in the text."""
+    return "local" in columns.sinks and not columns.weights
+
+
+def padded(columns: Columns) -> int:
+    """Averages, with padding: few, for all lie in registers until the last product."""
+    return max(LEAST_DOT, power(columns.outputs))
+
+
+def _cotangents(code: Code, columns: Columns, group: Group, spread: list[str]) -> list[str]:
+    """The cotangents of the moduli of a group's planes."""
+    found = []
+    products = _products(code, columns, group, spread[0]) if multiplied(columns) else []
+    e = places(code, group)
+    for q in range(len(group.planes)):
+        terms = products[q : q + 1]
+        if spread and not products:
+            terms.append(_sum(code, columns, spread, group.start + group.stride * q))
+        if "pack" in columns.sinks:
+            at = f"packed + ({e} + {group.stride * q}) * {2 * columns.width}"
+            terms.append(code.let("g", f"tl.load({at}, mask=live[None, :]{inside(group, e)}, other=0.0)"))
+        found.append(" + ".join(terms))
+    return found
+
+
+def _products(code: Code, columns: Columns, group: Group, spread: str) -> list[str]:
+    """What the matrix of averages makes of the cotangents of a group's planes, several of them at a time if short."""
+    found: list[str] = []
+    together = max(LEAST_DOT // group.size, 1)
+    twos = ", 2" * (together.bit_length() - 1)
+    for q in range(0, len(group.planes), together):
+        some, r = min(len(group.planes) - q, together), code.let("r", f"tl.arange(0, {together * group.size})[:, None]")
+        at = f"({group.start + group.stride * q} + {r} // {group.size} * {group.stride} + {r} % {group.size})"
+        kept = f"({r} < {some * group.size}) & ({r} % {group.size} < {group.count})"
+        at = code.let("at", f"{at} * {padded(columns)} + tl.arange(0, {padded(columns)})[None, :]")
+        high, low = (code.let("a", f"tl.load(phi_{part} + {at}, mask={kept}, other=0.0)") for part in ("high", "low"))
+        zero = f"tl.zeros(({together * group.size}, {columns.tile}), tl.float32)"
+        g = code.let("g", f"product_left({zero}, {high}, {low}, {spread})")
+        if together > 1:
+            g = code.let("g", f"tl.permute(tl.reshape({g}, [{together}, {group.size}, {columns.tile}]), [1, 2, 0])")
+            g = code.let("g", f"tl.reshape({g}, [{group.size}, {columns.tile}{twos}])")
+        found += code.unstack(g, together)[:some]
+    return found
+
+
 def _spread(code: Code, columns: Columns) -> list[str]:
-    """Cotangents of the averages of each column, one a name."""
+    """Cotangents of the averages of each column, one a name; for a product, all as one tensor."""
     if not {"local", "total"} & set(columns.sinks):
         return []
     outputs = max(columns.outputs, 1)
     code.write(f"place = T + ((child * n + signal) * {outputs * columns.width} + x)[None, :]")
+    if multiplied(columns):
+        o = code.let("o", f"tl.arange(0, {padded(columns)})[:, None]")
+        mask = f"live[None, :] & ({o} < {outputs})"
+        return [code.let("t", f"tl.load(place + {o} * {columns.width}, mask={mask}, other=0.0)")]
     return [
         code.let("t", f"tl.load(place + {o * columns.width}, mask=live[None, :], other=0.0)") for o in range(outputs)
     ]

@@ -8,7 +8,9 @@ import numpy as np
 
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.images.choices import product
 from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.columns_t import padded
 from scatc.codegen.triton.images.cost import largest_prime
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.launch import Launch, Transform
@@ -26,18 +28,24 @@ def static_work(launch: Launch, held: Share | None) -> Work:
     return _STATIC[launch.kernel](launch, c)
 
 
+# Instructions were counted in machine code: of columns for lists of 11 to 40, of others at 256 x 256 samples.
+
+
 def columns_work(paths: int, columns: Columns) -> Work:
     """What the kernel for columns there and back does for one image."""
     samples, first = columns.split.length * columns.width, columns.split.first
-    instructions = (30 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
-    moved = 2.0 * COMPLEX * samples
+    instructions = (34 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
+    moved, matrix = 2.0 * COMPLEX * samples, 0.0
     if columns.weights:
         instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)
+    elif "local" in columns.sinks:
+        instructions += 12 * samples
+        matrix = 6.0 * samples * padded(columns)
     if "pack" in columns.sinks:
         moved += REAL * samples
     if {"local", "total"} & set(columns.sinks):
         moved += REAL * columns.width * max(columns.outputs, 1)
-    return Work(f"slopes {columns.split.length}", paths * moved, paths * instructions)
+    return Work(f"slopes {columns.split.length}", paths * moved, paths * instructions, paths * matrix)
 
 
 def lines_work(paths: int, shape: tuple[int, ...]) -> Work:
@@ -54,15 +62,15 @@ def slope_work(paths: int, samples: int) -> Work:
 def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, add: bool) -> Work:
     """What spreads averages along columns."""
     rows, columns = shape
-    numbers = paths * padded * columns * -(-rows // 64)
+    computed = paths * columns * product(outputs, rows).columns
     moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
-    return Work("spread columns", moved, 12.0 * numbers + 4.0 * paths * rows * columns, 6.0 * numbers * min(rows, 64))
+    return Work("spread columns", moved, (0.4 * padded + (15 if add else 11)) * computed, 6.0 * padded * computed)
 
 
 def _spread_rows(launch: Launch, c: dict[str, int]) -> Work:
-    numbers = launch.paths * -(-c["COLUMNS"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
+    computed = launch.paths * c["HEIGHT"] * -(-c["COLUMNS"] // c["OUTPUTS"]) * c["OUTPUTS"]
     moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
-    return Work("spread rows", moved, 8.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
+    return Work("spread rows", moved, (0.25 * c["PADDED"] + 15) * computed, 6.0 * c["PADDED"] * computed)
 
 
 def _spread_columns(launch: Launch, c: dict[str, int]) -> Work:
@@ -113,7 +121,7 @@ def gather_work(paths: int, filters: int, parent: tuple[int, ...], child: tuple[
     reads = COMPLEX * paths * held.weighty * bins
     first = min(reads, COMPLEX * paths * samples)
     moved = first + 2 * COMPLEX / PAIR * held.touched * bins * paths / filters
-    return Work("gather", moved, paths * bins * (4.0 + 14.0 * held.weighty), again=reads - first)
+    return Work("gather", moved, paths * bins * (7.0 + 13 * held.weighty + 17 / filters), again=reads - first)
 
 
 def _unpad(launch: Launch, c: dict[str, int]) -> Work:

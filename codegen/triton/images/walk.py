@@ -252,9 +252,7 @@ class Images(Emitter):
         averaged, numbers = kinds.get("local", kinds.get("total")), 1
         if "local" in shape.sinks and not shape.weights:
             self._used.add("product_left")
-            matrix = image_tables.averaging(self.spec, signal.level, kinds["local"], 0)
-            padded = np.pad(matrix, ((0, 0), (0, shape.padded - matrix.shape[1])))
-            arguments += self.split(f"phi{signal.level}_column", padded)
+            arguments += self.column_matrix(signal, kinds["local"], "column", shape.padded)
         sums = f"T_of_{signal.name}"
         if {"local", "total"} & set(shape.sinks):
             room = f"({signal.paths}, n, {shape.outputs or 1}, {shape.width})"
@@ -276,6 +274,11 @@ class Images(Emitter):
             self.note(*averaged.nodes)
             self._lowpass_rows(signal, averaged, sums)
         return (modulus if "pack" in shape.sinks else ""), shape.sinks
+
+    def column_matrix(self, signal: Signal, result: Result, name: str, padded: int) -> list[str]:
+        """The matrix of averages of a column, with zeros to so many."""
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
+        return self.split(f"phi{signal.level}_{name}", np.pad(matrix, ((0, 0), (0, padded - matrix.shape[1]))))
 
     def _filters(self, signal: Signal, kind: str, start: image_tables.Array, w: image_tables.Array) -> list[str]:
         """Filters as tables, which all signals share that are made of the same level by the same filters."""

@@ -128,6 +128,10 @@ class ImagesT(Images):
         arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape)]
         used = [self.spread_rows(signal, result, "live") for result in signal.results if result.kind in shape.sinks]
         arguments += used
+        if columns_t.multiplied(shape):
+            self._used.add("product_left")
+            (result,) = (result for result in signal.results if result.kind == "local")
+            arguments += self.column_matrix(signal, result, "column_t", columns_t.padded(shape))
         if "pack" in shape.sinks:
             used.append(self.cotangent(signal, "live", shape.sinks))
             arguments.append(f"{used[-1]}.view(torch.float32)")
@@ -240,7 +244,7 @@ class ImagesT(Images):
     def spread_rows(self, signal: Signal, result: Result, inverse: str) -> str:
         """Cotangents of averages, spread along rows."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1).T
-        tiles, name = product(*matrix.shape, tile=64), f"gT_of_{signal.name}"
+        tiles, name = product(matrix.shape[0], matrix.shape[1], tile=64), f"gT_of_{signal.name}"
         (outputs, kept), width = self._kept(result), signal.shape[1]
         self.write(f"{name} = torch.empty(({signal.paths}, n, {outputs}, {width}), device=x.device)")
         arguments = self._cotangents_of(signal, result, inverse)
@@ -260,7 +264,7 @@ class ImagesT(Images):
         (height, width), (outputs, _) = signal.shape, self._kept(result)
         rows = self.spread_rows(signal, result, inverse)
         matrix = image_tables.averaging(self.spec, signal.level, result, 0).T
-        tiles = product(*matrix.shape)
+        tiles = product(matrix.shape[0], matrix.shape[1])
         arguments = [rows, *self._matrix(f"{_phi(signal, result)}_columns_t", matrix, tiles)]
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
         constants = {"ROWS": height, "COLUMNS": width, "HEIGHT": outputs, **tiles.constants(0), "ADD": there}
