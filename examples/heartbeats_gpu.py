@@ -4,7 +4,8 @@
 
 The plan has Triton kernels made for this one transform. Without a GPU the script prints what one is predicted to take,
 and lets Triton's interpreter run the kernels on a few of the windows: slowly, but the coefficients are those of the
-plan for CPUs, to single precision.
+plan for CPUs, to single precision. Models need no plan: `scatc.torch` runs the same kernels on tensors of a GPU, and
+the programs for CPUs on others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import pywt
 
 import scatc
+from scatc.torch import Scattering1D
 
 WINDOW = 128
 ecg = pywt.data.ecg().astype(np.float32)
@@ -43,3 +45,10 @@ for order in range(3):
     error = np.linalg.norm(found[:, rows] - expected[:, rows]) / np.linalg.norm(expected[:, rows])
     print(f"order {order}: {len(rows)} paths, relative difference from the plan for CPUs {error:.1e}")
     assert error < 1e-5
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+model = torch.nn.Sequential(Scattering1D(J=4, shape=WINDOW, Q=2), torch.nn.Flatten(), torch.nn.LazyLinear(1)).to(device)
+x = torch.from_numpy(windows).to(device).requires_grad_()
+model(x).sum().backward()
+print(f"\na model on {device}, and the gradient of what it says, {tuple(x.grad.shape)}; what its transform runs:")
+print(*(line for line in model[0].plan().report().splitlines() if line.startswith(("cpu", "gpu"))), sep="\n")

@@ -218,7 +218,8 @@ class TritonPlan(Plan):
         self._checked(name, g)
         if tuple(g.shape) != expected:
             raise ValueError(f"{name} has shape {tuple(g.shape)}: it must be that of the output, {expected}")
-        return g.to(torch.float32)
+        found: Tensor = g.to(torch.float32)
+        return found
 
     def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
         """The gradient for cotangents of the arrays of `run_groups`; see `vjp`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +164,36 @@ def test_other_modes_change_nothing(either: str) -> None:
         assert not plan(X.clone().requires_grad_()).requires_grad
     with FlopCounterMode(display=False):  # its kind switches off the resolution of lazy conjugates
         torch.testing.assert_close(plan(X), y, rtol=0, atol=0)
+
+
+def test_whose_programs_serve_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's tensors, those of CUDA where there is no GPU (they are fake), and those of others."""
+    gpu = torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [devices.kind_of(torch.device(name)) for name in ("cpu", "cuda", "mps", "meta")] == ["cpu", *["torch"] * 3]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert devices.kind_of(gpu) == "cuda"
+    monkeypatch.setattr(torch.version, "hip", "6.2")
+    assert devices.kind_of(gpu) == "hip"
+
+
+def test_tables_are_not_placed_while_a_graph_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    with pytest.raises(RuntimeError, match="this transform has not run on cuda:0 before: call it once"):
+        devices.placed({"psi": np.ones(3)}, torch.device("cuda", 0))
+
+
+def test_old_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton", torch)  # it is there, whatever it is
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Turing")
+    devices.trouble.cache_clear()
+    assert devices.trouble(torch.device("cuda", 0)) == "Turing has compute capability 7.5, and Triton asks for 8.0"
+    devices.trouble.cache_clear()
 
 
 def test_selection(either: str) -> None:
