@@ -39,6 +39,14 @@ THINNED = 11
 AVERAGED = 18
 """More instructions for each number that is averaged where it lies."""
 
+PRODUCT = {
+    "lowpass": (6.0, 0.38),
+    "average": (26.0, 0.33),
+    "lowpass_columns": (14.0, 0.06),
+    "lowpass_rows": (12.0, 0.06),
+}
+"""Of kernels that multiply what they read by a matrix: for each number, and besides for each output of a program."""
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -168,6 +176,12 @@ def matrix_work(launch: Launch, matrix: Matrix, *, along_columns: bool) -> Work:
     return Work(f"rows {matrix.length}", (COMPLEX + REAL) * numbers, numbers * INSTRUCTIONS[matrix.rows])
 
 
+def product_instructions(kernel: str, outputs: int) -> float:
+    """For each number that is multiplied, by a program with so many outputs; counted in machine code."""
+    number, output = PRODUCT[kernel]
+    return number + output * outputs
+
+
 def _levels(launch: Launch, c: dict[str, int]) -> Work:
     return Work("levels", REAL * c["SAMPLES"], 15.0 * c["SAMPLES"])
 
@@ -190,7 +204,8 @@ def _lowpass(launch: Launch, c: dict[str, int]) -> Work:
     numbers = launch.paths * blocks * c["WINDOW"]
     number = REAL if c["PACKED"] else COMPLEX
     moved = launch.paths * (min(blocks * c["WINDOW"], c["LENGTH"]) * number + c["KEPT"] * REAL)
-    return Work(f"lowpass {c['LENGTH']}", moved, 12.0 * numbers, 3 * 2.0 * numbers * c["OUTPUTS"])
+    instructions = numbers * product_instructions("lowpass", c["OUTPUTS"])
+    return Work(f"lowpass {c['LENGTH']}", moved, instructions, 3 * 2.0 * numbers * c["OUTPUTS"])
 
 
 def _average(launch: Launch, c: dict[str, int]) -> Work:
@@ -199,7 +214,7 @@ def _average(launch: Launch, c: dict[str, int]) -> Work:
     return Work(
         "average",
         launch.paths * (c["BINS"] * COMPLEX + c["KEPT"] * REAL),
-        16.0 * numbers,
+        numbers * product_instructions("average", c["OUTPUTS"]),
         12.0 * numbers * c["OUTPUTS"],
     )
 

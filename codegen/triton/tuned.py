@@ -193,19 +193,20 @@ class Product:
         return self.columns // self.outputs
 
     def candidates(self) -> list[Product]:
-        """Half, as many and twice the outputs, rows, terms and warps, each by itself; tensor cores want 16 of each."""
+        """Twice and half the rows with their warps, the warps, the outputs and the terms: one of these at a time."""
         found = [self]
-        for name in ("rows", "warps", "outputs", "block"):
-            for number in around(getattr(self, name)):
-                other = replace(self, **cast(Any, {name: number}))
-                if other not in found and other._legal():
+        for names in (("rows", "warps"), ("warps",), ("outputs",), ("block",)):
+            for twice in (True, False):
+                numbers = {name: 2 * n if twice else n // 2 for name in names for n in (getattr(self, name),)}
+                other = replace(self, **cast(Any, numbers))
+                if other._legal():
                     found.append(other)
         return found[:MOST]
 
     def _legal(self) -> bool:
-        least = min(self.outputs, self.rows, self.block) >= LEAST_DOT
+        least = min(self.outputs, self.rows, self.block) >= LEAST_DOT  # tensor cores want so many of each
         fits = self.outputs < 2 * max(self.kept, LEAST_DOT) and self.block < 2 * max(self.window, LEAST_DOT)
-        small = max(self.outputs, self.rows, self.block) <= MOST_SIDE and 2 <= self.warps <= 8
+        small = max(self.outputs, self.rows, self.block) <= MOST_SIDE and 1 <= self.warps <= 8
         return least and fits and small and (self.around or self.window < self.most)
 
 

@@ -25,6 +25,7 @@ from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
 from scatc.runtime.kernels import Resources, alone, resources
 from scatc.runtime.load import load_source
+from scatc.runtime.triton import TritonPlan
 
 assert os.environ.get("TRITON_INTERPRET") != "1"
 
@@ -186,3 +187,18 @@ def test_unknown_architectures_are_refused() -> None:
     plan = fresh(Spec(dim=1, shape=100, J=3), target="cuda")
     with pytest.raises(TargetError, match="arch='volta' is not possible"):
         plan.asm("volta")
+
+
+def test_other_candidates_of_tuning_keep_within_the_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample, of each kind: as many warps or twice, half the rows or twice."""
+    lines = [LEAVES[128].candidates()[-1], default_cut(256, 256, around=True).candidates()[-1]]
+    lines.append(default_thin(128, 256).candidates()[1])
+    for found in alone(lines, "sm_90", WORKERS):
+        check(found, 64)
+    for shape in (ROWS[40].candidates()[1], COLUMNS[40].candidates()[-1]):
+        check(needed(shape, "sm_90"), 64)
+    monkeypatch.setattr(Tiles, "legal", lambda self, signal: [Way.STAGED])
+    plan = fresh(Spec(dim=1, shape=100, J=3), target="cuda")
+    tuned = TritonPlan(plan._compiled, {shape: shape.candidates()[-1] for shape in plan._emitted.tunable()})
+    for found in tuned.resources("sm_90"):
+        check(found, 64)

@@ -80,7 +80,9 @@ def lowpass_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, 
     rows, columns = shape
     numbers = paths * padded * columns * -(-outputs // 64)
     moved = paths * columns * (rows * (REAL if packed else COMPLEX) + outputs * REAL)
-    return Work("lowpass columns", moved, 12.0 * numbers, 6.0 * numbers * max(16, min(outputs, 64)))
+    together = max(16, min(outputs, 64))
+    instructions = numbers * cost.product_instructions("lowpass_columns", together)
+    return Work("lowpass columns", moved, instructions, 6.0 * numbers * together)
 
 
 def _fold(launch: Launch, c: dict[str, int]) -> Work:
@@ -100,7 +102,8 @@ def _pad(launch: Launch, c: dict[str, int]) -> Work:
 def _lowpass_rows(launch: Launch, c: dict[str, int]) -> Work:
     numbers = launch.paths * -(-c["KEPT"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
     moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
-    return Work("lowpass rows", moved, 8.0 * numbers, 6.0 * numbers * c["OUTPUTS"])
+    instructions = numbers * cost.product_instructions("lowpass_rows", c["OUTPUTS"])
+    return Work("lowpass rows", moved, instructions, 6.0 * numbers * c["OUTPUTS"])
 
 
 def _moduli(launch: Launch, c: dict[str, int]) -> Work:

@@ -151,13 +151,15 @@ class Images(Emitter):
         """An average along columns, then along rows."""
         height, width = signal.shape
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        tiles = self.taken(product("lowpass_columns", matrix.shape[0], matrix.shape[1]))
+        tiles = self.taken(product("lowpass_columns", matrix.shape[0], matrix.shape[1], tile=64))
         name = f"T_of_{signal.name}"
         shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
         self.write(f"{name} = torch.empty({shape}, dtype=torch.float32, device=x.device)")
         arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
         sizes = {"ROWS": height, "COLUMNS": width, **constants(tiles), "PACKED": packed}
-        grid = (f"n * {-(-width // tiles.rows)}", str(signal.paths), str(tiles.programs))
+        # of pairs, a program has half as many columns of both images
+        wide, images = (tiles.rows // 2, "pairs") if packed else (tiles.rows, "n")
+        grid = (f"{images} * {-(-width // wide)}", str(signal.paths), str(tiles.programs))
         self.static_launch("lowpass_columns", signal.paths, grid, arguments, sizes, tiles)
         self._lowpass_rows(signal, result, name)
 

@@ -195,7 +195,7 @@ class Tiles:
         """The tiles of an average of samples, of which all may be read if the whole circle is there."""
         _, terms = tables.window(self.spec, signal.level, result.by, 1, self.options.tolerance)
         step, most = 1 << result.by, signal.length
-        return Product("lowpass", terms, result.kept[0], LEAST_BLOCK, LEAST_BLOCK, 32, step, most, whole)
+        return Product("lowpass", terms, result.kept[0], LEAST_BLOCK, 32, 32, step, most, whole, warps=2)
 
     def lowpass(self, signal: Signal, result: Result, line: Line, choice: Product, *, packed: bool) -> dict[str, Any]:
         """The constants of an average of samples, less those that say where it is output."""
@@ -222,7 +222,7 @@ class Tiles:
             count, kept = held_bins(self.spec, signal.level, self.options.tolerance), result.kept[0]
         block = LEAST_BLOCK if count <= LEAST_BLOCK else 32
         outputs = min(64, max(LEAST_BLOCK, 1 << (kept - 1).bit_length()))
-        return Product("average", count, kept, outputs, LEAST_BLOCK, block)
+        return Product("average", count, kept, outputs, 32, block)
 
     def average(self, signal: Signal, result: Result, choice: Product) -> dict[str, Any]:
         """The constants of an average of bins, less those that say where it is output."""

@@ -342,12 +342,13 @@ class Lines(Pieces):
         shape = self.taken(self.choices.window(signal, result, whole=line.whole))
         constants = self.choices.lowpass(signal, result, line, shape, packed=packed)
         outputs, padded = shape.outputs, shape.padded
-        averaging = tables.toeplitz(
-            self.spec, signal.level, result.by, result.first[0], outputs, padded, self.options.tolerance
-        )
+        name = f"phi{signal.level}_{outputs}_{padded}"
+        if f"{name}_high" not in self.tables:  # it is large, and of signals of a level the same
+            first, tolerance = result.first[0], self.options.tolerance
+            self.split(name, tables.toeplitz(self.spec, signal.level, result.by, first, outputs, padded, tolerance))
         arguments = [
             source,
-            *self.split(f"phi{signal.level}_{outputs}_{padded}", averaging),
+            *self.named(f"{name}_high", f"{name}_low"),
             "mean",
             "scale",
             self.rows(signal.nodes[0] if signal.nodes else signal.name, result),
