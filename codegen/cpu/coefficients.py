@@ -22,6 +22,9 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
 
+SHORTEST_DOT = 256
+"""Samples of an average from which on it is computed on its own: lanes are then samples, which meet at the end."""
+
 
 class Coefficients:
     """The statements of results: from the signal at `v` to `out`.
@@ -38,9 +41,7 @@ class Coefficients:
         Which may have them already.
     """
 
-    def __init__(
-        self, program: Program, options: Options, functions: Functions, made: Tables, known: Tables
-    ) -> None:
+    def __init__(self, program: Program, options: Options, functions: Functions, made: Tables, known: Tables) -> None:
         self.program, self.options, self.functions, self.tables, self.known = program, options, functions, made, known
         self.graph, self.spec = program.graph, program.graph.spec
 
@@ -76,9 +77,29 @@ class Coefficients:
         if result.kind == "raw":
             return [*before, *self._raw(result, source, stride)]
         if len(shape) == 1:
-            line = self._average(signal, grid, result, 0, self.functions.lanes)
-            return [*before, f"average_line({source}, {columns}, {line}, {result.kept[0]}, out);"]
+            return [*before, self._line(signal, result, f"{source}, {columns}")]
         return [*before, *self._image(signal, grid, result, scratch, f"{source}, {{}}, {stride}")]
+
+    def _line(self, signal: Signal, result: Result, source: str) -> str:
+        """Along a line: one by one if they are long, else by a matrix."""
+        name, n = f"phi{signal.level}_0_each", signal.shape[0]
+        if name in self.known:
+            reach = len(self.known[name])
+        else:
+            reach = 0 if f"phi{signal.level}_0_{self.functions.lanes}" in self.known else self._reach(signal, 0)
+        if reach < SHORTEST_DOT:
+            matrix = self._average(signal, Grid(signal.shape, self.functions.lanes), result, 0, self.functions.lanes)
+            return f"average_line({source}, {matrix}, {result.kept[0]}, out);"
+        each = tables.Average(n, result.by, result.first[0], 1, reach)
+        self._keep(name, lambda: impulse_response(self.spec, signal.level, 0)[(reach // 2 - np.arange(reach)) % n])
+        return (
+            f"average_each({source}, {(each.first << each.by) - reach // 2}, {each.step}, c->tables[{name}], {reach}, "
+            f"{result.kept[0]}, out);"
+        )
+
+    def _reach(self, signal: Signal, axis: int) -> int:
+        """How many samples an average has."""
+        return min(taps(self.spec, signal.level, axis, self.options.tolerance), signal.shape[axis])
 
     def _image(self, signal: Signal, grid: Grid, result: Result, scratch: int, source: str) -> list[str]:
         """Along columns, flipped, and along columns again."""
@@ -136,7 +157,7 @@ class Coefficients:
         if name in self.known:
             reach = len(self.known[name]) - ((together - 1) << result.by)
         else:
-            reach = min(taps(self.spec, level, axis, self.options.tolerance), n)
+            reach = self._reach(signal, axis)
         average = tables.Average(n, result.by, result.first[axis], together, reach)
         self._keep(name, lambda: average.matrix(impulse_response(self.spec, level, axis)))
         return f"{average.start}, {average.step}, c->tables[{name}], {average.length}"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import replace
 from types import SimpleNamespace
 
+from scatc.codegen import Tables
 from scatc.codegen.cpu import volumes
-from scatc.codegen.cpu.emitter import GROUP_BYTES, MOST_GROUPED, Emitter
-from scatc.codegen.cpu.layout import Half, half
+from scatc.codegen.cpu.emitter import Emitter
+from scatc.codegen.cpu.layout import Grid, Half, half
 from scatc.codegen.signals import Signal
-from scatc.ir.nodes import Modulus
+from scatc.ir.nodes import Fold, Modulus
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
 
 
@@ -19,6 +24,10 @@ class VolumeEmitter(Emitter):
     """
 
     together = 1
+
+    def __init__(self, program: Program, options: Options, version: str = "", known: Tables | None = None) -> None:
+        self.made: dict[Hashable, volumes.Waves] = {}
+        super().__init__(program, options, version, known)
 
     def _read(self, signal: Signal) -> Half:
         """The bins of a signal's spectrum that its children read."""
@@ -45,16 +54,16 @@ class VolumeEmitter(Emitter):
         fold, _, modulus = signal.nodes
         weights = self.graph[modulus]
         assert isinstance(weights, Modulus)
-        bank = volumes.waves(self.spec, fold, signal.fold, grid, weights.weights, self.options, self.known)
+        bank = self._waves(fold, signal.fold, grid, weights.weights)
         self.tables |= {f"{fold}_along": bank.a, bank.name: bank.b}
-        group = max(1, min(MOST_GROUPED, GROUP_BYTES // (self.itemsize * grid.size)))
+        group = self._group(signal)
         own = self._read(signal) if signal.children else None
         size = own.size if own else 0
         u = free + group * size
         node = SimpleNamespace(
             name=modulus,
             notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            stop=u + group * grid.size,
+            stop=u + self._place(signal),
             filters=len(signal.fold.indices),
         )
         cube, bins = self.functions.cube(bank.half)
@@ -70,7 +79,17 @@ class VolumeEmitter(Emitter):
         self.nodes.append(node)
         return node
 
-    def _own_spectrum(self, signal: Signal) -> str:
+    def _waves(self, name: str, fold: Fold, grid: Grid, weights: tuple[int, ...]) -> volumes.Waves:
+        """The filters of a fold, made once for all folds that have the same."""
+        key = (replace(fold, x="", starts=(), widths=()), half(grid, [fold]), weights)
+        if key not in self.made:
+            self.made[key] = volumes.waves(self.spec, name, fold, grid, weights, self.options, self.known)
+        return replace(self.made[key], name=f"{name}_w{self.made[key].kind}")
+
+    def _place(self, signal: Signal) -> int:
+        return self._group(signal) * self.grid(signal).size
+
+    def _own_spectrum(self, signal: Signal, u: int) -> str:
         return f".to = &{self.functions.cube(self._read(signal))[1]}"
 
     def _root_spectrum(self) -> list[str]:

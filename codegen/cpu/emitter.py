@@ -24,8 +24,8 @@ MOST_GROUPED = 16
 MOST_SIGNALS = 64
 """Signals of one call at most."""
 
-SPECTRA_BYTES = 8 << 20
-"""Their spectra should stay in the last cache: more signals would only take memory. Two are transformed together."""
+SPECTRA_BYTES = 1 << 20
+"""Of the spectra of a call: more signals would only take memory. Two are transformed together."""
 
 
 class Emitter:
@@ -81,7 +81,25 @@ class Emitter:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
         grid = self.grid(signal)
         averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
-        return max(2 * grid.transform, *averages, 0)
+        apart = signal.children and self._group(signal) > self.together
+        return max(2 * grid.transform if apart else 0, *averages, 0)
+
+    def _group(self, signal: Signal) -> int:
+        """How many of a signal are computed before what follows from them."""
+        if signal.parent is None:
+            return self.together
+        group = max(1, min(MOST_GROUPED, GROUP_BYTES // (self.itemsize * self.grid(signal).size)))
+        return -(-group // self.together) * self.together if signal.children else group
+
+    def _place(self, signal: Signal) -> int:
+        """Numbers of so many of a signal; or of the transform of a pair, which takes its place if there is no other."""
+        grid, group = self.grid(signal), self._group(signal)
+        pair = signal.children and group <= self.together
+        return max(group * grid.size, 2 * (grid.transform + self.lanes) if pair else 0)
+
+    def _transformed(self, signal: Signal, u: int) -> int:
+        """Where in the arena the transform of a pair of samples at u goes."""
+        return (u if self._group(signal) <= self.together else self.scratch) + self.lanes
 
     def _module(self, version: str) -> str:
         trunk = self._trunk()
@@ -141,16 +159,12 @@ class Emitter:
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
         fold, _, modulus = signal.nodes
-        group = max(1, min(MOST_GROUPED, GROUP_BYTES // (self.itemsize * grid.size)))
-        own = 0
-        if signal.children:
-            group += group % 2
-            own = spectrum(signal, grid).size
+        group, own = self._group(signal), spectrum(signal, grid).size if signal.children else 0
         u = free + group * own
         node = SimpleNamespace(
             name=modulus,
             notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            stop=u + group * grid.size,
+            stop=u + self._place(signal),
             filters=len(signal.fold.indices),
         )
         node.fields = [
@@ -176,16 +190,16 @@ class Emitter:
         lines = [".results = (const result[]){\n        " + "\n        ".join([*rows, "{0}}"])]
         if signal.children:
             note = print_node(signal.spectrum, self.graph[signal.spectrum])
-            lines.append(f"/* {note} */\n    {self._own_spectrum(signal)}")
+            lines.append(f"/* {note} */\n    {self._own_spectrum(signal, free)}")
             children = "".join(f"&{self._signal(child, free).name}, " for child in signal.children)
             lines.append(f".children = (const signal *const[]){{{children}NULL}}")
         return lines
 
-    def _own_spectrum(self, signal: Signal) -> str:
+    def _own_spectrum(self, signal: Signal, u: int) -> str:
         """What computes the spectra of two signals."""
         grid = self.grid(signal)
         lines = [
-            f"real *const z = c->arena + {self.scratch + self.lanes};",
+            f"real *const z = c->arena + {self._transformed(signal, u)};",
             *self._transform(grid, spectrum(signal, grid)),
         ]
         return f".spectra = {self.functions.statements('spectra', f'spectra_{signal.spectrum}', lines)}"
@@ -200,10 +214,10 @@ class Emitter:
             f".inverse = &{self.functions.inverse(grid)}",
         ]
 
-    def _spectra(self, grid: Grid, own: Spectrum, first: str, size: int) -> list[str]:
+    def _spectra(self, grid: Grid, own: Spectrum, first: str, size: int, z: int) -> list[str]:
         """The spectra of signals k and k + 1, at `first` and behind it; one without another is its own partner."""
         return [
-            f"real *const z = c->arena + {self.scratch + self.lanes};",
+            f"real *const z = c->arena + {z};",
             "const ptrdiff_t next = least(k + 1, count - 1) - k;",
             f"const real *const a = u + k * {size}, *const b = a + next * {size};",
             f"real *const at = {first}, *const beside = at + next * {own.size};",
@@ -247,7 +261,7 @@ class Emitter:
             centre=[],
             spectrum=None,
         )
-        node.stop = self.arena + self.together * grid.size
+        node.stop = self.arena + self._place(root)
         if root.children:
             fft = self.graph[root.spectrum]
             assert isinstance(fft, Fft)
@@ -265,7 +279,8 @@ class Emitter:
     def _root_spectrum(self) -> list[str]:
         grid = self.grid(self.root)
         own = spectrum(self.root, grid)
-        return self._spectra(grid, own, f"(real *)spectrum + (row + k) * {own.size}", grid.size)
+        first, z = f"(real *)spectrum + (row + k) * {own.size}", self._transformed(self.root, self.arena)
+        return self._spectra(grid, own, first, grid.size, z)
 
     def _pad(self, grid: Grid) -> list[str]:
         pad = self.graph[self.root.name]

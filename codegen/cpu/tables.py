@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scatc.codegen.cpu.layout import Grid, Spectrum, padded, turned, windows
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import Padding, extension_index
-from scatc.ir.lowpass import impulse_response, taps
+from scatc.ir.lowpass import taps
 from scatc.ir.nodes import Fold, Pad
 from scatc.ir.spec import Spec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -156,22 +156,29 @@ def _component(
     return out[0]
 
 
-def _real_waves(
-    read: Callable[[tuple[Band, ...]], Array], box: Box, negligible: float
-) -> list[tuple[Array, Array]]:
+def _real_waves(read: Callable[[tuple[Band, ...]], Array], box: Box, negligible: float) -> list[tuple[Array, Array]]:
     """The waves of a component, as `_separated` gives them: of a response w, ``(w(k) +- conj w(-k)) / 2``."""
 
-    def side(sign: int, bands: tuple[Band, ...]) -> Array:
-        opposite = read(tuple(Band(1 - band.stop, 1 - band.start) for band in bands))[::-1, ::-1, ::-1].conj()
-        sum_ = (read(bands) + sign * opposite) / 2
-        return sum_ if sign > 0 else sum_ / 1j
+    @cache  # both waves are made of the same numbers
+    def both(bands: tuple[Band, ...]) -> tuple[Array, Array]:
+        here, opposite = read(bands), read(tuple(Band(1 - band.stop, 1 - band.start) for band in bands))
+        mirrored = opposite[::-1, ::-1, ::-1].conj()
+        return (here + mirrored) / 2, (here - mirrored) / 2j
 
-    low, high = box[0]
-    others = tuple(Band(*band) for band in box[1:])
-    few = {low, *range(low, high, max((high - low) // FEW_PLANES, 1))}
-    largest = [max(np.abs(side(sign, (Band(k, k + 1), *others))).max() for k in few) for sign in (1, -1)]
-    there = [sign for sign, peak in zip((1, -1), largest, strict=True) if peak > negligible * max(largest)]
-    return [_separated(partial(side, sign), box, exact=True) for sign in there or [1]]
+    (low, high), *others = box
+    planes = [both((Band(k, k + 1), *(Band(*band) for band in others))) for k in _places(low, high, FEW_PLANES)]
+    largest = [max(np.abs(pair[side]).max() for pair in planes) for side in (0, 1)]
+    there = [side for side in (0, 1) if largest[side] > negligible * max(largest)]
+
+    def wave(side: int, bands: tuple[Band, ...]) -> Array:
+        return both(bands)[side]
+
+    return [_separated(partial(wave, side), box, exact=True) for side in there or [0]]
+
+
+def _places(low: int, high: int, count: int) -> list[int]:
+    """So many planes all over a box, and its first."""
+    return sorted({low, *(low + (high - low) * (2 * i + 1) // (2 * count) for i in range(count))})
 
 
 def _response(
@@ -183,9 +190,7 @@ def _response(
     return np.asarray(bank.window(index, fold.level, box)[component] * (scale / size))
 
 
-def _separated(
-    read: Callable[[tuple[Band, ...]], Array], box: Box, *, exact: bool = False
-) -> tuple[Array, Array]:
+def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box, *, exact: bool = False) -> tuple[Array, Array]:
     """A filter on a box as a sum of terms: numbers along the first axis (real), and planes.
 
     Moduli do not see a factor of i, which may be left out unless this is to be `exact`.
@@ -197,7 +202,7 @@ def _separated(
     count = FEW_PLANES
     while True:
         count = min(count, high - low)
-        places = sorted({low, *(low + (high - low) * (2 * i + 1) // (2 * count) for i in range(count))})
+        places = _places(low, high, count)
         planes = np.stack([read((Band(k, k + 1), *others))[0] for k in places])
         phase, parts = _phase(planes)
         lines = parts(planes * phase).reshape(len(planes), -1)
