@@ -18,6 +18,9 @@ LARGEST_LENGTH = 1 << 14
 """Of a transform along columns: its rows are on the stack."""
 
 
+COLUMNS = ("dft_", "prime_dft_")
+
+
 class Functions:
     """What was asked for so far; texts are in an order in which callees come first.
 
@@ -38,7 +41,19 @@ class Functions:
 
     def texts(self) -> list[str]:
         """All functions."""
-        return list(self._texts.values())
+        return [*self.columns(), *self.others()]
+
+    def transforms(self) -> list[str]:
+        """The names of the DFTs along columns."""
+        return [name for name in self._texts if name.startswith("dft_")]
+
+    def columns(self) -> list[str]:
+        """The DFTs along columns, and what they call."""
+        return [text for name, text in self._texts.items() if name.startswith(COLUMNS)]
+
+    def others(self) -> list[str]:
+        """All other functions."""
+        return [text for name, text in self._texts.items() if not name.startswith(COLUMNS)]
 
     def dft(self, n: int) -> None:
         """Along columns of n rows."""
