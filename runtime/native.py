@@ -17,6 +17,7 @@ each with an arena of its own.
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -284,12 +285,13 @@ class NativeCall:
 
 
 def _chunks(start: int, stop: int, workers: int, batch: int) -> list[slice]:
-    """Signals in chunks of about one size, so many that each worker has equally many of them."""
+    """Signals in chunks of about one size, the larger first, so many that each worker has equally many of them."""
     if start == stop:
         return []
-    rounds = -(-(stop - start) // (workers * batch))
-    size = -(-(stop - start) // (workers * rounds))
-    return [slice(a, min(a + size, stop)) for a in range(start, stop, size)]
+    count = stop - start
+    pieces = min(-(-count // (workers * batch)) * workers, count)
+    cuts = [start + -(-count * i // pieces) for i in range(pieces + 1)]
+    return sorted((slice(a, b) for a, b in itertools.pairwise(cuts)), key=lambda cut: cut.start - cut.stop)
 
 
 def _contiguous(x: Array, dtype: np.dtype[Any]) -> Array:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,9 @@ _LIBM = () if os.name == "nt" else ("-lm",)
 PROBE_SECONDS = 20.0
 BUILD_SECONDS = 120.0
 """A compiler that takes longer is taken to hang."""
+
+_PARTS = "SCATC_PART"
+"""The macro that says which part of a text is compiled; without it all of it is."""
 
 _PROBE = """\
 #include <math.h>
@@ -88,14 +92,37 @@ class Toolchain:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def build(self, text: str, folder: Path, seconds: float = BUILD_SECONDS) -> Path:
-        """Compile a text to a library in a folder.
+        """Compile a text to a library in a folder: in two parts side by side if it has them and there are two cores.
 
         Raises
         ------
         ToolchainError
             If the compiler refuses the text, fails or hangs, or the folder cannot be written.
         """
-        return self._run(text, folder, f"scatc{SUFFIX}", (*self.flags, *_SHARED), seconds)
+        output = f"scatc{SUFFIX}"
+        if f"#if {_PARTS}" not in text or _cores() < 2:
+            return self._run(text, folder, output, (*self.flags, *_SHARED), seconds)
+        self._write(text, folder)
+        parts = ("1", "2")
+
+        def compile_part(part: str) -> None:
+            command = (
+                *self.command,
+                *self.flags,
+                *_SHARED[1:],
+                "-c",
+                f"-D{_PARTS}={part}",
+                "-o",
+                f"{part}.o",
+                "scatc.c",
+            )
+            _call(command, folder, seconds)
+
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(compile_part, parts))
+        objects = [f"{part}.o" for part in parts]
+        _call((*self.command, *self.flags, *_SHARED, "-o", output, *objects, *_LIBM), folder, seconds)
+        return self._made(folder / output)
 
     def assembler(self, text: str) -> str:
         """A text in the CPU's assembler language.
@@ -110,15 +137,22 @@ class Toolchain:
             return self._run(text, folder, "scatc.s", flags, BUILD_SECONDS).read_text(encoding="utf-8")
 
     def _run(self, text: str, folder: Path, output: str, flags: tuple[str, ...], seconds: float) -> Path:
+        self._write(text, folder)
+        libraries = () if "-S" in flags else _LIBM
+        _call((*self.command, *flags, "-o", output, "scatc.c", *libraries), folder, seconds)
+        return self._made(folder / output)
+
+    @staticmethod
+    def _write(text: str, folder: Path) -> None:
         try:
             (folder / "scatc.c").write_text(text, encoding="utf-8")
         except OSError as error:
             raise ToolchainError(f"no C text can be compiled, for it cannot be written: {error}") from error
-        libraries = () if "-S" in flags else _LIBM
-        _call((*self.command, *flags, "-o", output, "scatc.c", *libraries), folder, seconds)
-        if not (folder / output).exists():
+
+    def _made(self, output: Path) -> Path:
+        if not output.exists():
             raise ToolchainError(f"{Path(self.command[0]).name} wrote nothing")
-        return folder / output
+        return output
 
 
 @contextlib.contextmanager
@@ -294,6 +328,10 @@ def _end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _x86() -> bool:

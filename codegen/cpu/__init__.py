@@ -14,6 +14,7 @@ The text is one translation unit without state, memory or threads of its own. It
 from __future__ import annotations
 
 from scatc.codegen import Tables
+from scatc.codegen.cpu.cubes import VolumeEmitter
 from scatc.codegen.cpu.emitter import Emitter
 from scatc.codegen.cpu.transposed import GradientEmitter
 from scatc.codegen.functional import NoArena
@@ -50,8 +51,10 @@ class CpuTarget:
 
 
 def _emitter(program: Program) -> type[Emitter]:
-    """That of transforms or that of gradients."""
-    return GradientEmitter if any(isinstance(node, Gradient) for _, node in program.graph) else Emitter
+    """That of transforms, of volumes and others, or that of gradients."""
+    if any(isinstance(node, Gradient) for _, node in program.graph):
+        return GradientEmitter
+    return VolumeEmitter if program.graph.spec.dim == 3 else Emitter
 
 
 TARGET = CpuTarget()

@@ -92,8 +92,9 @@ class Coefficients:
 
     def _by_windows(self, signal: Signal, grid: Grid, result: Result) -> bool:
         (n,), lanes, kept = grid.shape, self.functions.lanes, result.kept[0]
-        if self.known:
-            return f"phi{signal.level}_0_1" in self.known
+        for together in (1, lanes):
+            if f"phi{signal.level}_0_{together}" in self.known:
+                return together == 1
         reach = min(taps(self.spec, signal.level, 0, self.options.tolerance), n)
         windows = kept * (padded(reach, lanes) // lanes + TRANSPOSED)
         return n >= lanes and windows < -(-kept // lanes) * min(((lanes - 1) << result.by) + reach, n)

@@ -6,12 +6,12 @@ from math import prod
 from types import SimpleNamespace
 
 from scatc.codegen import Tables
-from scatc.codegen.cpu import tables, volumes
+from scatc.codegen.cpu import tables
 from scatc.codegen.cpu.coefficients import Coefficients
 from scatc.codegen.cpu.functions import Functions, exchanges, names, templates
 from scatc.codegen.cpu.layout import Grid, Spectrum, lanes, spectrum
 from scatc.codegen.signals import Signal, signals
-from scatc.ir.nodes import Fft, Fold, Modulus, Pad
+from scatc.ir.nodes import Fft, Fold, Pad
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
@@ -24,8 +24,8 @@ MOST_GROUPED = 16
 MOST_SIGNALS = 64
 """Signals of one call at most."""
 
-SPECTRA_BYTES = 8 << 20
-"""Their spectra should stay in the last cache: more signals would only take memory. Two are transformed together."""
+SPECTRA_BYTES = 1 << 20
+"""Of the spectra of a call: more signals would only take memory. Two are transformed together."""
 
 
 class Emitter:
@@ -39,6 +39,9 @@ class Emitter:
 
     needed: type[Functions] = Functions
 
+    together = 2
+    """Signals whose spectra are computed together."""
+
     def __init__(self, program: Program, options: Options, version: str = "", known: Tables | None = None) -> None:
         self.program, self.options, self.graph = program, options, program.graph
         self.spec = program.graph.spec
@@ -49,9 +52,8 @@ class Emitter:
         self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or (), self.known)
         self.coefficients = Coefficients(program, options, self.functions, self.tables, self.known)
         self.nodes: list[SimpleNamespace] = []
-        every = list(self.root.all())
-        self.scratch = max(self.grid(signal).turned for signal in every)
-        self.arena = self.scratch + max(self._transforms(signal) for signal in every)
+        self.scratch = self._scratch()
+        self.arena = self.scratch + self._room()
         self.source = self._module(version)
         for table in self.tables.values():
             table.flags.writeable = False
@@ -63,11 +65,42 @@ class Emitter:
         """How a signal lies."""
         return Grid(signal.shape, self.lanes)
 
+    def _scratch(self) -> int:
+        """Numbers of what is turned over."""
+        return max(self.grid(signal).turned for signal in self.root.all())
+
+    def _room(self) -> int:
+        """Numbers of what follows that and is not kept either."""
+        return max(self._transforms(signal) for signal in self.root.all())
+
+    def _held(self) -> int:
+        """Numbers of the spectrum that all branches read."""
+        return spectrum(self.root, self.grid(self.root)).size
+
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
         grid = self.grid(signal)
         averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
-        return max(2 * grid.transform, *averages, 0)
+        apart = signal.children and self._group(signal) > self.together
+        return max(2 * grid.transform if apart else 0, *averages, 0)
+
+    def _group(self, signal: Signal) -> int:
+        """How many of a signal are computed before what follows from them."""
+        if signal.parent is None:
+            return self.together
+        room = int(GROUP_SHARE * self.options.machine.cache_bytes)
+        group = max(1, min(MOST_GROUPED, room // (self.itemsize * self.grid(signal).size)))
+        return -(-group // self.together) * self.together if signal.children else group
+
+    def _place(self, signal: Signal) -> int:
+        """Numbers of so many of a signal; or of the transform of a pair, which takes its place if there is no other."""
+        grid, group = self.grid(signal), self._group(signal)
+        pair = signal.children and group <= self.together
+        return max(group * grid.size, 2 * (grid.transform + self.lanes) if pair else 0)
+
+    def _transformed(self, signal: Signal, u: int) -> int:
+        """Where in the arena the transform of a pair of samples at u goes."""
+        return (u if self._group(signal) <= self.together else self.scratch) + self.lanes
 
     def _module(self, version: str) -> str:
         trunk = self._trunk()
@@ -75,7 +108,7 @@ class Emitter:
         if branches:
             self.functions.walk(self.grid(self.root).kind)
         arena = max(node.stop for node in [trunk, *self.nodes])
-        held = spectrum(self.root, self.grid(self.root)).size if self.root.children else 0
+        held = self._held() if self.root.children else 0
         return self._written("module.c.j2", version, trunk, branches, arena, held)
 
     def _written(
@@ -106,7 +139,9 @@ class Emitter:
                 names=sorted(self.tables),
                 lanes=self.lanes,
                 exchanges=exchanges,
-                functions=self.functions.texts(),
+                transforms=self.functions.transforms(),
+                columns=self.functions.columns(),
+                functions=self.functions.others(),
                 longest=self.functions.longest,
                 most_grouped=MOST_GROUPED,
                 scratch=self.scratch,
@@ -127,28 +162,19 @@ class Emitter:
         assert signal.fold is not None and signal.parent is not None
         grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
         fold, _, modulus = signal.nodes
-        weights = self.graph[modulus]
-        assert isinstance(weights, Modulus)
-        filters = self._filters if grid.kind != "volume" else self._terms
-        apply = filters(fold, signal.fold, grid, parent, weights.weights)
-        room = int(GROUP_SHARE * self.options.machine.cache_bytes)
-        group, own = max(1, min(MOST_GROUPED, room // (self.itemsize * grid.size))), 0
-        if signal.children:
-            group += group % 2
-            own = spectrum(signal, grid).size
+        group, own = self._group(signal), spectrum(signal, grid).size if signal.children else 0
         u = free + group * own
         node = SimpleNamespace(
             name=modulus,
             notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            stop=u + group * grid.size,
+            stop=u + self._place(signal),
             filters=len(signal.fold.indices),
         )
         node.fields = [
             f".filters = {node.filters}, .group = {group}, .x = {free}, .own = {own}, .u = {u}, .size = {grid.size}",
-            f".parent = {parent.size}, .part = {parent.part}, .stride = {parent.stride}, "
-            f".plane = {parent.plane if grid.kind == 'volume' else 0}",
-            f".w = {fold}_w, .start = {fold}_start{f', .a = {fold}_a' if grid.kind == 'volume' else ''}",
-            *apply,
+            f".parent = {parent.size}, .part = {parent.part}, .stride = {parent.stride}",
+            f".w = {fold}_w, .start = {fold}_start",
+            *self._filters(fold, signal.fold, grid, parent),
             *self._following(signal, grid, u),
         ]
         self.nodes.append(node)
@@ -166,18 +192,23 @@ class Emitter:
             rows.append(f"{{{write}, {result.rows}, {result.group}, {result.paths}, {result.samples}}},")
         lines = [".results = (const result[]){\n        " + "\n        ".join([*rows, "{0}}"])]
         if signal.children:
-            own, name = spectrum(signal, grid), signal.spectrum
-            room = f"real *const z = c->arena + {self.scratch + self.lanes};"
-            spectra = self.functions.statements("spectra", f"spectra_{name}", [room, *self._transform(grid, own)])
-            lines.append(f"/* {print_node(name, self.graph[name])} */\n    .spectra = {spectra}")
+            note = print_node(signal.spectrum, self.graph[signal.spectrum])
+            lines.append(f"/* {note} */\n    {self._own_spectrum(signal, free)}")
             children = "".join(f"&{self._signal(child, free).name}, " for child in signal.children)
             lines.append(f".children = (const signal *const[]){{{children}NULL}}")
         return lines
 
-    # From a window of the parent's spectrum to moduli.
+    def _own_spectrum(self, signal: Signal, u: int) -> str:
+        """What computes the spectra of two signals."""
+        grid = self.grid(signal)
+        lines = [
+            f"real *const z = c->arena + {self._transformed(signal, u)};",
+            *self._transform(grid, spectrum(signal, grid)),
+        ]
+        return f".spectra = {self.functions.statements('spectra', f'spectra_{signal.spectrum}', lines)}"
 
-    def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
-        """Of lines and images."""
+    def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum) -> list[str]:
+        """From a window of the parent's spectrum to moduli."""
         bank = tables.filters(self.spec, fold, parent, self.options.dtype, self.known.get(f"{name}_w"))
         self.tables |= {f"{name}_w": bank.w, f"{name}_start": bank.start}
         high = f", .high = {bank.widths[0]}" if grid.kind == "image" else ""
@@ -186,23 +217,10 @@ class Emitter:
             f".inverse = &{self.functions.inverse(grid)}",
         ]
 
-    def _terms(self, name: str, fold: Fold, grid: Grid, parent: Spectrum, weights: tuple[int, ...]) -> list[str]:
-        """Of volumes, component by component."""
-        known = [self.known[table] for table in (f"{name}_a", f"{name}_w") if table in self.known]
-        bank = volumes.terms(self.spec, fold, parent, weights, self.options.dtype, known)
-        self.tables |= {f"{name}_a": bank.a, f"{name}_w": bank.b, f"{name}_start": bank.start}
-        components, terms, parts = bank.b.shape[1:4]
-        deep, high, wide = bank.widths
-        return [
-            f".filter = {bank.b[0, 0].size}, .row = {bank.b.shape[-1]}, .wide = {wide}, .high = {high}, .deep = {deep}, "
-            f".components = {components}, .along = {terms * deep}",
-            f".inverse = {self.functions.inverse_volume(grid, terms, parts)}",
-        ]
-
-    def _spectra(self, grid: Grid, own: Spectrum, first: str, size: int) -> list[str]:
+    def _spectra(self, grid: Grid, own: Spectrum, first: str, size: int, z: int) -> list[str]:
         """The spectra of signals k and k + 1, at `first` and behind it; one without another is its own partner."""
         return [
-            f"real *const z = c->arena + {self.scratch + self.lanes};",
+            f"real *const z = c->arena + {z};",
             "const ptrdiff_t next = least(k + 1, count - 1) - k;",
             f"const real *const a = u + k * {size}, *const b = a + next * {size};",
             f"real *const at = {first}, *const beside = at + next * {own.size};",
@@ -238,6 +256,7 @@ class Emitter:
         root, grid = self.root, self.grid(self.root)
         node = SimpleNamespace(
             u=self.arena,
+            together=self.together,
             size=grid.size,
             input=prod(self.spec.input_shape),
             pad=self._pad(grid),
@@ -245,9 +264,8 @@ class Emitter:
             centre=[],
             spectrum=None,
         )
-        node.stop = self.arena + 2 * grid.size
+        node.stop = self.arena + self._place(root)
         if root.children:
-            own = spectrum(root, grid)
             fft = self.graph[root.spectrum]
             assert isinstance(fft, Fft)
             if fft.centred:
@@ -258,10 +276,14 @@ class Emitter:
                     f"for (ptrdiff_t i = 0; i < {rows * grid.stride}; i++)",
                     "    v[i] -= mean;",
                 ]
-            first = f"(real *)spectrum + (row + k) * {own.size}"
-            lines = self._spectra(grid, own, first, grid.size)
-            node.spectrum = SimpleNamespace(note=print_node(root.spectrum, fft), lines=lines)
+            node.spectrum = SimpleNamespace(note=print_node(root.spectrum, fft), lines=self._root_spectrum())
         return node
+
+    def _root_spectrum(self) -> list[str]:
+        grid = self.grid(self.root)
+        own = spectrum(self.root, grid)
+        first, z = f"(real *)spectrum + (row + k) * {own.size}", self._transformed(self.root, self.arena)
+        return self._spectra(grid, own, first, grid.size, z)
 
     def _pad(self, grid: Grid) -> list[str]:
         pad = self.graph[self.root.name]

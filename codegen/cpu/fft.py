@@ -93,7 +93,7 @@ def column_dft(n: int, dtype: str) -> list[str]:
     story = f", in stages of {', '.join(map(str, radices))}" if len(radices) > 1 else ""
     lines = [
         f"/* DFT of {n} rows of V columns{story}; x and y may be the same. */",
-        f"static APART void dft_{n}(const real *xr, const real *xi, const ptrdiff_t xs, real *yr, real *yi, "
+        f"SHARED APART void dft_{n}(const real *xr, const real *xi, const ptrdiff_t xs, real *yr, real *yi, "
         "const ptrdiff_t ys, const real *t)",
         "{",
     ]

@@ -11,11 +11,14 @@ import jinja2
 from scatc.codegen import Tables
 from scatc.codegen.cpu import fft, tables
 from scatc.codegen.cpu.code import constant
-from scatc.codegen.cpu.layout import Grid, padded, spread
+from scatc.codegen.cpu.layout import Grid, Half, padded, spread
 from scatc.ir.errors import TargetError
 
 LARGEST_LENGTH = 1 << 14
 """Of a transform along columns: its rows are on the stack."""
+
+
+COLUMNS = ("dft_", "prime_dft_")
 
 
 class Functions:
@@ -38,7 +41,19 @@ class Functions:
 
     def texts(self) -> list[str]:
         """All functions."""
-        return list(self._texts.values())
+        return [*self.columns(), *self.others()]
+
+    def transforms(self) -> list[str]:
+        """The names of the DFTs along columns."""
+        return [name for name in self._texts if name.startswith("dft_")]
+
+    def columns(self) -> list[str]:
+        """The DFTs along columns, and what they call."""
+        return [text for name, text in self._texts.items() if name.startswith(COLUMNS)]
+
+    def others(self) -> list[str]:
+        """All other functions."""
+        return [text for name, text in self._texts.items() if not name.startswith(COLUMNS)]
 
     def dft(self, n: int) -> None:
         """Along columns of n rows."""
@@ -61,12 +76,25 @@ class Functions:
         """From a spectrum to the moduli of a line or an image: the sizes for `inverse_line` or `inverse_image`."""
         return self._plane(grid.kind, grid.inverse)
 
-    def inverse_volume(self, grid: Grid, terms: int, parts: int) -> str:
-        """From a spectrum to one component of the moduli of a volume."""
-        name = f"inverse_volume_{'x'.join(map(str, grid.shape))}_{terms}{'c' if parts == 2 else 'r'}"
-        self._plane("plane", grid.inverse)
-        self.dft(grid.shape[0])
-        return self._add(name, "volumes.c.j2", "inverse", *grid.shape, terms, parts)
+    def cube(self, bins: Half) -> tuple[str, str]:
+        """How a volume is transformed, and its bins, by their names."""
+        shape = bins.grid.shape
+        for n in shape:
+            self.dft(n)
+        self.longest = max(self.longest, bins.stride, padded(shape[2], self.lanes), *shape)
+        for macro in ("types", "forward", "inverse"):
+            self._add(f"cube {macro}", "cubes.c.j2", macro)
+        low = f"{bins.deep[0]}, {bins.wide[0]}"
+        high = f"{bins.deep[1]}, {bins.wide[1]}"
+        fields = f"{{{low}}}, {{{high}}}, {bins.columns}, {bins.stride}, {bins.plane}, {bins.part}"
+        if fields not in self._named:
+            self._named[fields] = f"half_{sum(name.startswith('half_') for name in self._named.values())}"
+            self._texts[self._named[fields]] = f"static const half {self._named[fields]} = {{{fields}}};"
+        return self._add(f"cube_{'x'.join(map(str, shape))}", "cubes.c.j2", "cube", *shape), self._named[fields]
+
+    def wave(self, terms: int, kind: str) -> str:
+        """From a spectrum to a real wave of a volume."""
+        return self._add(f"wave_{terms}{kind}", "cubes.c.j2", "wave", terms, kind)
 
     def _plane(self, kind: str, lengths: tuple[int, int]) -> str:
         self._add(f"inverse_{kind}", "planes.c.j2", "inverse", kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt, prod
@@ -179,6 +180,71 @@ def windows(fold: Fold, grid: Grid) -> list[Box]:
         begins = (m if w == n else s for s, w, n, m in zip(start, widths, grid.shape, middle, strict=True))
         found.append(tuple((s, s + w) for s, w in zip(begins, widths, strict=True)))
     return found
+
+
+@dataclass(frozen=True)
+class Half:
+    """Bins of a real volume as they lie: from 0 on along the middle axis, for the others are their conjugates.
+
+    Attributes
+    ----------
+    grid : Grid
+    deep, wide : tuple of int
+        Of the first and the last axis: from which bin to which.
+    columns : int
+        Of the middle axis; they are neighbours.
+    """
+
+    grid: Grid
+    deep: tuple[int, int]
+    wide: tuple[int, int]
+    columns: int
+
+    @property
+    def stride(self) -> int:
+        """Numbers from one row to the next."""
+        return padded(self.columns, self.grid.lanes)
+
+    @property
+    def plane(self) -> int:
+        """Numbers of a plane of rows along the last axis."""
+        return spread((self.wide[1] - self.wide[0]) * self.stride, self.grid.lanes)
+
+    @property
+    def part(self) -> int:
+        """Numbers of the real parts, and of the imaginary ones."""
+        return (self.deep[1] - self.deep[0]) * self.plane
+
+    @property
+    def size(self) -> int:
+        """Numbers in all."""
+        return 2 * self.part
+
+    @property
+    def whole(self) -> int:
+        """Numbers of both parts if there are all planes of the first axis."""
+        return 2 * self.grid.shape[0] * self.plane
+
+    @property
+    def turned(self) -> int:
+        """Numbers of what is turned over of one or two planes, both parts of it."""
+        lanes, width = self.grid.lanes, padded(self.grid.shape[2], self.grid.lanes)
+        return max(4 * spread(self.stride, lanes) * width, 2 * spread(width, lanes) * self.stride)
+
+    def at(self, other: Half) -> int:
+        """Where the bins of another begin in this."""
+        return (other.deep[0] - self.deep[0]) * self.plane + (other.wide[0] - self.wide[0]) * self.stride
+
+
+def half(grid: Grid, folds: Iterable[Fold]) -> Half:
+    """The bins that the filters of some folds read: with each, its opposite."""
+    boxes = [box for fold in folds for box in windows(fold, grid)]
+    spans = []
+    for n, axis in zip(grid.shape, zip(*boxes, strict=True), strict=True):
+        reach = max(max(-low, high - 1) for low, high in axis)
+        spans.append((-reach, reach + 1) if 2 * reach + 1 < n else (-(n // 2), n - n // 2))
+    deep, (low, _), wide = spans
+    return Half(grid, deep, wide, 1 - low)
 
 
 def turned(axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -48,6 +48,9 @@ class GradientEmitter(Emitter):
         grid = self.grid(signal)
         return max([2 * grid.transform, *(Cotangents.room(grid, result) for result in signal.results)])
 
+    def _transformed(self, signal: Signal, u: int) -> int:
+        return self.scratch + self.lanes
+
     def _notes(self, names: tuple[str, ...]) -> list[str]:
         return [print_node(name, self.graph[name]) for name in names]
 
@@ -113,7 +116,7 @@ class GradientEmitter(Emitter):
             note=print_node(signal.spectrum, self.graph[signal.spectrum]),
             blank=blank,
             size=own.size,
-            lines=self._spectra(grid, own, first, grid.size),
+            lines=self._spectra(grid, own, first, grid.size, self.scratch + self.lanes),
             samples_note=back,
             samples=self._samples(grid, own, total, g),
         )

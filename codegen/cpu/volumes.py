@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.codegen.cpu.layout import Spectrum, padded, turned, windows
+from scatc.codegen import Tables
+from scatc.codegen.cpu.layout import Grid, Half, Spectrum, half, padded, turned, windows
 from scatc.ir.errors import TargetError
 from scatc.ir.filters import Band, banks
 from scatc.ir.filters.bank import Bank
 from scatc.ir.nodes import Box, Fold
+from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
 Array = NDArray[Any]
+
+KINDS = {"r": ("real",), "i": ("imag",), "c": ("real", "imag")}
 
 FEW_PLANES = 8
 """That are looked at first."""
@@ -83,6 +87,100 @@ def terms(
     )
 
 
+@dataclass(frozen=True)
+class Waves:
+    """Filters of volumes that are real in space, each a sum of terms ``a[k] b[l, m]``.
+
+    Attributes
+    ----------
+    half : Half
+        Their bins.
+    kind : {'r', 'i', 'c'}
+        What `b` has: real parts, imaginary ones, or both.
+    name : str
+        Of `b` as a table.
+    a : array, shape ``(filters, waves, terms, deep)``
+    b : array, shape ``(filters, waves, terms, parts, wide, stride)``
+    """
+
+    half: Half
+    kind: str
+    name: str
+    a: Array
+    b: Array
+
+
+def waves(
+    spec: Spec, name: str, fold: Fold, grid: Grid, weights: tuple[int, ...], options: Options, known: Tables
+) -> Waves:
+    """The filters of a fold, scaled so that no DFT needs to be, times the roots of the weights of a norm over m.
+
+    A component ``h + i k`` has two waves, for ``|x * (h + i k)|^2 = (x * h)^2 + (x * k)^2`` if x is real, and one if
+    it is real itself, but for a factor. `known` may have both arrays already.
+    """
+    bins = half(grid, [fold])
+    for kind in KINDS:
+        if f"{name}_w{kind}" in known:
+            return Waves(bins, kind, f"{name}_w{kind}", known[f"{name}_along"], known[f"{name}_w{kind}"])
+    bank, box = banks(spec)[fold.bank], (bins.deep, (0, bins.columns), bins.wide)
+    found = []
+    for index in fold.indices:
+        pairs = []
+        for m in range(len(fold.components) or bank.components(index)):
+            read = partial(_component, bank, index, fold, weights, float(np.prod(grid.shape)), m)
+            pairs += _real_waves(read, box, max(options.tolerance, NEGLIGIBLE))
+        found.append(pairs)
+    count, terms = max(map(len, found)), max(len(a) for pairs in found for a, _ in pairs)
+    planes = [plane for pairs in found for _, plane in pairs]
+    real = [not np.any(plane.imag) for plane in planes]
+    imaginary = [not np.any(plane.real) for plane in planes]
+    kind = "r" if all(real) else "i" if all(imaginary) else "c"
+    parts = len(KINDS[kind])
+    a = np.zeros((len(found), count, terms, bins.deep[1] - bins.deep[0]), options.dtype)
+    b = np.zeros((len(found), count, terms, parts, bins.wide[1] - bins.wide[0], bins.stride), options.dtype)
+    for f, pairs in enumerate(found):
+        for n, (along, plane) in enumerate(pairs):
+            a[f, n, : len(along)] = along
+            for part, which in enumerate(KINDS[kind]):
+                b[f, n, : len(along), part, :, : bins.columns] = getattr(plane, which).swapaxes(-1, -2)
+    return Waves(bins, kind, f"{name}_w{kind}", a, b)
+
+
+def _component(
+    bank: Bank, index: int, fold: Fold, weights: tuple[int, ...], size: float, m: int, box: tuple[Band, ...]
+) -> Array:
+    """One component of a filter on a box, scaled."""
+    out = np.empty((1, *(band.size for band in box)), np.complex128)
+    scale = float(np.sqrt(weights[m]) if weights else 1.0) / size
+    bank.fill(out, index, fold.level, box, {fold.components[m] if fold.components else m: scale})
+    return out[0]
+
+
+def _real_waves(read: Callable[[tuple[Band, ...]], Array], box: Box, negligible: float) -> list[tuple[Array, Array]]:
+    """The waves of a component, as `_separated` gives them: of a response w, ``(w(k) +- conj w(-k)) / 2``."""
+
+    @cache  # both waves are made of the same numbers
+    def both(bands: tuple[Band, ...]) -> tuple[Array, Array]:
+        here, opposite = read(bands), read(tuple(Band(1 - band.stop, 1 - band.start) for band in bands))
+        mirrored = opposite[::-1, ::-1, ::-1].conj()
+        return (here + mirrored) / 2, (here - mirrored) / 2j
+
+    (low, high), *others = box
+    planes = [both((Band(k, k + 1), *(Band(*band) for band in others))) for k in _places(low, high, FEW_PLANES)]
+    largest = [max(np.abs(pair[side]).max() for pair in planes) for side in (0, 1)]
+    there = [side for side in (0, 1) if largest[side] > negligible * max(largest)]
+
+    def wave(side: int, bands: tuple[Band, ...]) -> Array:
+        return both(bands)[side]
+
+    return [_separated(partial(wave, side), box, exact=True) for side in there or [0]]
+
+
+def _places(low: int, high: int, count: int) -> list[int]:
+    """So many planes all over a box, and its first."""
+    return sorted({low, *(low + (high - low) * (2 * i + 1) // (2 * count) for i in range(count))})
+
+
 def _response(
     bank: Bank, index: int, fold: Fold, weights: tuple[int, ...], size: float, m: int, box: tuple[Band, ...]
 ) -> Array:
@@ -92,22 +190,24 @@ def _response(
     return np.asarray(bank.window(index, fold.level, box)[component] * (scale / size))
 
 
-def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box) -> tuple[Array, Array]:
+def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box, *, exact: bool = False) -> tuple[Array, Array]:
     """A filter on a box as a sum of terms: numbers along the first axis (real), and planes.
 
+    Moduli do not see a factor of i, which may be left out unless this is to be `exact`.
+
     The planes that span a few of them span all: a polynomial times a Gaussian has no more than its degree allows. As
-    many columns then say how much of each there is.
+    many columns then say how much of each there is. The first plane, that of the Nyquist bin, may be like no other.
     """
     (low, high), *others = (Band(*band) for band in box)
     count = FEW_PLANES
     while True:
         count = min(count, high - low)
-        places = [low + (high - low) * (2 * i + 1) // (2 * count) for i in range(count)]
+        places = _places(low, high, count)
         planes = np.stack([read((Band(k, k + 1), *others))[0] for k in places])
         phase, parts = _phase(planes)
-        lines = parts(planes * phase).reshape(count, -1)
+        lines = parts(planes * phase).reshape(len(planes), -1)
         basis, pivots = _spanning(lines)
-        if len(basis) < count or count == high - low:
+        if len(basis) < len(planes) or count == high - low:
             break
         count *= 2
     shape = planes.shape[1:]
@@ -124,7 +224,9 @@ def _separated(read: Callable[[tuple[Band, ...]], Array], box: Box) -> tuple[Arr
             "target='numpy'"
         )
     found = basis.reshape(len(basis), -1, *shape)
-    return along, found[:, 0] + 1j * found[:, 1] if found.shape[1] == 2 else found[:, 0]
+    if found.shape[1] == 2:
+        return along, found[:, 0] + 1j * found[:, 1]
+    return along, found[:, 0] * np.conj(phase) if exact and phase != 1 else found[:, 0]
 
 
 def _spanning(lines: Array) -> tuple[Array, list[int]]:

@@ -18,7 +18,7 @@ from strategies import specs
 from scatc.codegen import find_target
 from scatc.codegen.cpu import fft, volumes
 from scatc.codegen.cpu.functions import Functions, exchanges, names, templates
-from scatc.codegen.cpu.layout import Grid, lanes, spectrum
+from scatc.codegen.cpu.layout import Grid, lanes, spectrum, windows
 from scatc.codegen.cpu.volumes import terms
 from scatc.codegen.signals import signals
 from scatc.ir.errors import TargetError
@@ -116,8 +116,7 @@ def test_solid_harmonics_are_sums_of_few_terms(shape: tuple[int, ...], covariant
         parts = found.b[:, :, :, 0] + (1j * found.b[:, :, :, 1] if found.b.shape[3] == 2 else 0)
         sums = np.einsum("fmtk,fmtwh->fmkhw", found.a, parts[..., : found.widths[2]])
         for f, index in enumerate(fold.indices):
-            start = fold.starts[f] if fold.starts else (0, 0, 0)
-            box = tuple(Band(a, a + w) for a, w in zip(start, fold.widths or shape, strict=True))
+            box = tuple(Band(*band) for band in windows(fold, parent.grid)[f])
             w = banks(spec)[fold.bank].window(index, 0, box) / np.prod(shape)
             w = w[list(fold.components)] if fold.components else w
             # up to a phase that a component has as a whole
@@ -125,3 +124,34 @@ def test_solid_harmonics_are_sums_of_few_terms(shape: tuple[int, ...], covariant
                 size = np.vdot(want, want).real
                 phase = np.vdot(want, one) / size if size > 1e-280 else 1.0
                 assert np.abs(one - phase * want).max() <= 10 * volumes.NEGLIGIBLE * np.abs(want).max()
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (7, 5, 6), (1, 2, 3), (12, 10, 16)])
+@pytest.mark.parametrize("covariant", [True, False])
+def test_waves_that_are_real_have_the_norm_of_their_components(shape: tuple[int, ...], covariant: bool) -> None:
+    spec = Spec(dim=3, shape=shape, J=1, L=3, rotation_covariant=covariant)
+    options = Options(dtype="float64", machine=TARGET.machine(""))
+    root = signals(build(spec, TARGET, options).program)
+    x = np.fft.fftn(np.random.default_rng(0).standard_normal(shape))
+    everything = tuple(Band(0, n) for n in shape)
+    for child in root.children:
+        fold = child.fold
+        assert fold is not None
+        weights = (1, *(2,) * (len(fold.components) - 1)) if fold.components else ()
+        found = volumes.waves(spec, "Y", fold, Grid(shape, 8), weights, options, {})
+        assert np.array_equal(found.b[..., found.half.columns :], 0 * found.b[..., found.half.columns :])
+        kind = {"r": lambda b: b[:, 0], "i": lambda b: 1j * b[:, 0], "c": lambda b: b[:, 0] + 1j * b[:, 1]}[found.kind]
+        for f, index in enumerate(fold.indices):
+            got = np.zeros(shape)
+            for a, b in zip(found.a[f], found.b[f], strict=True):
+                bins = np.einsum("tk,twh->khw", a, kind(b)[..., : found.half.columns])
+                whole = np.zeros((shape[0], shape[1] // 2 + 1, shape[2]), complex)
+                deep, wide = (np.arange(*span) for span in (found.half.deep, found.half.wide))
+                whole[np.ix_(deep, np.arange(found.half.columns), wide)] = bins
+                wave = np.fft.ifftn(x[:, : shape[1] // 2 + 1] * whole, axes=(0, 2))
+                got += (np.fft.irfft(wave, shape[1], axis=1) * np.prod(shape)) ** 2
+            w = banks(spec)[fold.bank].window(index, 0, everything)
+            w = w[list(fold.components)] if fold.components else w
+            squares = np.abs(np.fft.ifftn(x * w, axes=(1, 2, 3))) ** 2
+            want = np.tensordot(weights or np.ones(len(w)), squares, 1)
+            assert np.linalg.norm(got - want) <= 1e-11 * np.linalg.norm(want)

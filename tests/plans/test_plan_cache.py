@@ -86,7 +86,8 @@ def test_an_entry_that_is_no_plan_is_replaced(cache: Path) -> None:
     assert "read from the disk cache" in compile_plan(SPEC).report()
 
 
-def test_tables_that_are_quicker_made_than_read_are_not_kept(cache: Path) -> None:
+def test_tables_that_are_quicker_made_than_read_are_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LARGEST_SMALL_TABLES", 0)
     spec = Spec(dim=3, shape=(8, 8, 8), J=1, L=2)
     plan = compile_plan(spec)
     (path,) = entries(cache)

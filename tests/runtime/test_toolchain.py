@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import stat
@@ -146,6 +147,34 @@ exec {real} "$@"
 def test_assembler() -> None:
     text = toolchain.find().assembler("double twice(double x) { return 2 * x; }\n")
     assert "twice:" in text
+
+
+PARTS = """
+#if !defined(SCATC_PART)
+static int twice(int n);
+#else
+int twice(int n);
+#endif
+#if SCATC_PART != 2
+int twice(int n) { return 2 * n; }
+#endif
+#if SCATC_PART != 1
+int six(void) { return twice(3); }
+#endif
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize("cores", [1, 2])
+def test_two_compilers_share_a_text_if_there_are_two_cores(
+    cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = toolchain.find()
+    monkeypatch.setattr(toolchain, "_cores", lambda: cores)
+    assert ctypes.CDLL(str(found.build(PARTS, tmp_path))).six() == 6
+    assert len(list(tmp_path.glob("*.o"))) == (2 if cores > 1 else 0)
+    with pytest.raises(ToolchainError, match=r"fails with status 1: scatc.c:\d+:\d+: error: .*nothing"):
+        found.build(PARTS.replace("twice(3)", "nothing"), tmp_path)
 
 
 @needs_compiler
