@@ -217,6 +217,13 @@ class Lines(Pieces):
     # Two kernels, along columns and rows.
 
     def _matrix(self, signal: Signal) -> str:
+        kernel, inverse = self._along_columns(signal)
+        packed = self._along_rows(signal, kernel, inverse)
+        self.write(f"del {inverse}")
+        return packed
+
+    def _along_columns(self, signal: Signal) -> tuple[str, str]:
+        """The first of two kernels; yields its name, and that of what it writes."""
         fold, parent = signal.fold, signal.parent
         assert fold is not None and parent is not None
         _, inverse, _ = signal.nodes
@@ -240,14 +247,18 @@ class Lines(Pieces):
         tiles = str(shape.rows // shape.tile(shape.columns))
         warps = shape.warps(shape.columns)
         self.launch(Launch(kernel, matrix.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
-        packed = self._packed(signal)
+        return kernel, inverse
+
+    def _along_rows(self, signal: Signal, kernel: str, inverse: str) -> str:
+        """The second, which packs moduli."""
+        shape, packed = self.matrices[kernel], self._packed(signal)
         arguments = [f"{inverse}.view(torch.int64)", *self.named(f"twiddles_{shape.rows}")]
         arguments += [f"{packed}.view(torch.float32)", "n", "pairs"]
+        grid = ("2 * pairs", str(signal.paths))
         tiles = str(shape.columns // shape.tile(shape.rows))
         warps = shape.warps(shape.rows)
         rows = kernel.replace("columns", "rows")
         self.launch(Launch(rows, matrix.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
-        self.write(f"del {inverse}")
         return packed
 
     # Kernels with a library's transform between them.

@@ -13,7 +13,7 @@ nothing is added by several programs at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -22,9 +22,9 @@ from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
-from scatc.codegen.triton.kernels import ARGUMENTS
+from scatc.codegen.triton.kernels import ARGUMENTS, Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines import cost_t, tables_t
+from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.choices import Way
 from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.lines.ways_t import Back, Returns
@@ -32,7 +32,7 @@ from scatc.codegen.triton.lines.ways_t import Back, Returns
 ARGUMENTS_T = {
     "weights": ("x", "loud", "size", "plain", "weight"),
     "slope": ("Z", "G"),
-    "gather": ("P", "start", "w", "G", "pairs"),
+    "gather": ("P", "windows", "w", "G", "pairs"),
     "spread": ("g", "weight", "row", "phi_high", "phi_low", "gU", "n", "pairs"),
     "given": ("g", "weight", "row", "G", "n", "pairs"),
     "average_t": ("g", "weight", "row", "even_high", "even_low", "odd_high", "odd_low", "G", "n", "pairs"),
@@ -61,19 +61,39 @@ class LinesT(Lines):
         self.coefficients: dict[str, list[Result]] = {}
         for signal in self.root.all():
             self.coefficients[signal.name], signal.results = signal.results, []
-        self.returns = Returns(self.spec, self.options, self.root, self.coefficients, self.tuned)
+        self.returns = Returns(self.spec, self.options, self.root, self.coefficients)
         self.choices, self.together = self.returns.there, None
         self.cuts, self.matrices = {}, {}
+        self.turns: dict[str, wavelet_t.Turn] = {}
+        self.returning: dict[matrix.Matrix, str] = {}
+        self.gathers: dict[str, Work] = {}
+
+    def generated(self) -> Iterable[Written]:
+        """Besides the kernels of the way there, those that go there and back in registers."""
+        launched = {step.kernel for step in self.steps if isinstance(step, Launch)}
+        yield from (kernel for kernel in super().generated() if kernel.name in launched)
+        for shape, name in self.returning.items():
+            yield from matrix_t.written(shape, name)
+        yield from (wavelet_t.written(shape, name) for name, shape in self.turns.items())
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
-        if isinstance(step, Launch) and step.kernel in cost_t.STATIC:
-            return cost_t.STATIC[step.kernel](step, step.constants)
+        if isinstance(step, Launch):
+            if step.kernel in self.turns:
+                return cost_t.turn_work(step.paths, self.turns[step.kernel])
+            for shape, name in self.returning.items():
+                if step.kernel in (name, name.replace("rows", "columns")):
+                    return cost_t.matrix_work(step.paths, shape, along_rows=step.kernel == name)
+            if step.kernel == "gather":
+                return self.gathers[step.arguments[2]]
+            if step.kernel in cost_t.STATIC:
+                return cost_t.STATIC[step.kernel](step, step.constants)
         return super().work(step)
 
     def before(self) -> Sequence[Work]:
-        """What a call does before the first step: it looks for the largest cotangents."""
-        return [cost_t.loudest(self.program.outputs)]
+        """What the library does besides transforms: it finds the largest cotangents, and fills spectra with zeros."""
+        filled = [signal for signal in self.root.all() if signal.spectrum or signal.parent is None]
+        return [cost_t.loudest(self.program.outputs), *(cost_t.zeros(signal) for signal in filled)]
 
     @property
     def live_bytes(self) -> int:
@@ -140,34 +160,56 @@ class LinesT(Lines):
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it, there and back."""
+        self._gather([signal], self._returned(signal))
+
+    def _returned(self, signal: Signal, into: str = "") -> str:
+        """The spectrum of a signal's cotangent; yields its name. Of one that returns in registers: written `into`."""
         self.note(*signal.nodes)
         waves = self._below(signal) if signal.spectrum else ""
-        if not signal.spectrum:
+        way = self.returns.ways[signal.name]
+        if not (signal.spectrum or (way is Back.REGISTERS and self.returns.source(signal))):
             self._cotangent(signal, "weight", known=False)
-        product = self._slopes(signal, waves)
-        self._gather(signal, product)
-        self.write(f"del {product}")
+        if way is Back.REGISTERS:
+            return self._turn(signal, into)
+        return (self._rows_and_columns if way is Back.MATRIX else self._slopes)(signal, waves)
+
+    def _children(self, signal: Signal) -> None:
+        """All that is below a signal, added to the cotangent of its spectrum."""
+        for group in self.returns.gathered(signal):
+            if len(group) == 1:
+                self._gather(group, self._returned(group[0]))
+                continue
+            numbers = sum(2 * child.paths * child.length for child in group)
+            product, place, places = f"P_{signal.name}", 0, {}
+            self.write(f"{product} = torch.empty({numbers} * pairs, dtype=torch.complex64, device=x.device)")
+            for child in group:
+                places[child.name] = place
+                self._returned(child, f"{product}[{place} * pairs :]")
+                place += 2 * child.paths * child.length
+            self._gather(group, product, places)
 
     def _below(self, signal: Signal) -> str:
         """The cotangent of a signal by way of what is made of it; yields the name of its waves, if they are kept."""
-        way, kept = self._choice(signal).way, ""
+        way, waves = self._choice(signal).way, ""
         if way is Way.STAGED:
-            kept = self._waves(signal)
-            samples = self._pack(signal, kept)
-            if self.returns.ways[signal.name] is not Back.STAGED:
-                self.write(f"del {kept}")
-                kept = ""
+            waves = self._waves(signal)
+            samples = self._pack(signal, waves)
+        elif way is Way.MATRIX:
+            kernel, waves = self._along_columns(signal)
+            samples = self._along_rows(signal, kernel, waves)
         else:
-            samples = self._matrix(signal) if way is Way.MATRIX else self._registers(signal)
+            samples = self._registers(signal)
+        if waves and not self.returns.kept(signal):
+            self.write(f"del {waves}")
+            waves = ""
         self._transform(signal, samples, {})
         spectrum = self.spectrum(signal)
         room = f"({signal.paths}, pairs, {signal.length})"
         self.write(f"del {samples}", f"g{spectrum} = torch.zeros({room}, dtype=torch.complex64, device=x.device)")
-        for child in signal.children:
-            self.branch(child)
+        self._children(signal)
         self.write(f"del {spectrum}")
         self._samples(signal, "weight")
-        return kept
+        return waves
 
     def _samples(self, signal: Signal, weight: str) -> None:
         """The cotangent of a signal from that of its spectrum, and what its coefficients bring."""
@@ -259,6 +301,63 @@ class LinesT(Lines):
         """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
         return f"{signal.nodes[0]}_w{width}"
 
+    def _turn(self, signal: Signal, into: str) -> str:
+        """The spectrum of a signal's cotangent, by a kernel in registers; yields its name; or written `into`."""
+        fold, parent, result = signal.fold, signal.parent, self.returns.source(signal)
+        assert fold is not None and parent is not None
+        shape = self.returns.shape(signal)
+        there, product = shape.there, f"g{signal.nodes[1]}"
+        known = {other: name for name, other in self.turns.items()}
+        kernel = known.get(shape, f"returns_{there.length}_{len(self.turns)}")
+        self.turns[kernel] = shape
+        self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self._filters(signal, there.width)]
+        arguments += self.named(f"twiddles_{there.length}")
+        paths = 1
+        if result is None:
+            arguments.append(f"g{signal.name}.view(torch.float32)")
+        else:
+            arguments += self._incoming(signal, result, "weight")
+            paths = len(self.program.outputs[result.group][1])
+            if result.kind == "local":
+                averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first[0], there)
+                products, warps, columns, depth = shape.matrix
+                turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
+                arguments += self.split(f"leaf{signal.level}_{warps}_t", turned)
+        if not into:
+            room = f"({signal.paths}, 2 * pairs, {there.length})"
+            self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        arguments += [
+            f"{into or product}.view(torch.int64)",
+            str(self.choices.spectrum_bins(parent)),
+            str(len(fold.indices)),
+        ]
+        grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(signal.paths))
+        types = wavelet_t.parameters(shape)
+        numbers = [str(paths), "n", "pairs"]
+        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, there.warps, signal.paths))
+        if result is None:
+            self.write(f"del g{signal.name}")
+        return product
+
+    def _rows_and_columns(self, signal: Signal, waves: str) -> str:
+        """The spectrum of a signal's cotangent, by kernels along rows and columns; yields its name."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name = waves or self._along_columns(signal)[1]
+        shape = self.returns.matrix(signal)
+        rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
+        grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
+        arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
+        tiles, warps = str(shape.columns // shape.tile(shape.rows)), shape.warps(shape.rows)
+        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
+        tiles, warps = str(shape.rows // shape.tile(shape.columns)), shape.warps(shape.columns)
+        arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
+        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        self.write(f"del g{signal.name}")
+        return name
+
     def _slopes(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, short as the signal is; yields its name."""
         name = waves or self._waves(signal)
@@ -274,24 +373,21 @@ class LinesT(Lines):
         self.steps.append(Transform(signal.length, signal.paths, packed=False))
         return f"g{name}"
 
-    def _gather(self, signal: Signal, product: str) -> None:
-        """The sum over filters, added to the cotangent of the parent's spectrum."""
-        fold, parent = signal.fold, signal.parent
-        assert fold is not None and parent is not None
-        constants = self.returns.gather(signal)
-        self.static_launch(
-            "gather",
-            parent.paths,
-            (
-                f"triton.cdiv({constants['BINS']}, {constants['BLOCK']})",
-                str(parent.paths),
-                f"triton.cdiv(pairs, {constants['PAIRS']})",
-            ),
-            [
-                f"{product}.view(torch.int64)",
-                *self._filters(signal),
-                f"g{self.spectrum(parent)}.view(torch.int64)",
-                "pairs",
-            ],
-            constants,
-        )
+    def _gather(self, children: list[Signal], product: str, places: Mapping[str, int] | None = None) -> None:
+        """The sum over the filters of some children, added to the cotangent of their parent's spectrum."""
+        parent = children[0].parent
+        assert parent is not None
+        constants, name = self.returns.gather(children), f"{parent.name}_{children[0].name}_{len(children)}"
+        weights = []
+        for child in children:
+            assert child.fold is not None
+            weights.append(tables.filters(self.spec, child.fold, parent.length)[1].ravel())
+        self.table(f"{name}_windows", tables_t.windows(children, places or {children[0].name: 0}))
+        self.table(f"{name}_w", np.concatenate(weights))
+        bins, block, pairs = (constants[key] for key in ("BINS", "BLOCK", "PAIRS"))
+        grid = (f"triton.cdiv({bins}, {block})", str(parent.paths), f"triton.cdiv(pairs, {pairs})")
+        arguments = [f"{product}.view(torch.int64)", *self.named(f"{name}_windows", f"{name}_w")]
+        arguments += [f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
+        self.gathers[arguments[2]] = cost_t.gather_work(children, bins)
+        self.static_launch("gather", parent.paths, grid, arguments, constants)
+        self.write(f"del {product}")

@@ -161,6 +161,13 @@ def numbers(shape: Shape) -> tuple[str, ...]:
 def body(shape: Shape) -> str:
     """The statements of the kernel."""
     code = Code()
+    begin(code, shape)
+    (_of_pairs if shape.paired else _of_signals)(code, shape)
+    return str(code)
+
+
+def begin(code: Code, shape: Shape) -> None:
+    """Which rows a program has, of which filter and which parent."""
     code.write(
         f"index = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
         "child = tl.program_id(1)",
@@ -169,12 +176,10 @@ def body(shape: Shape) -> str:
         code.write("filter = child", "bins = tl.load(places + 2 * child + 1)")
     else:
         code.write("filter = child % filters", "parent = (child // filters).to(tl.int64)")
-    (_of_pairs if shape.paired else _of_signals)(code, shape)
-    return str(code)
 
 
-def _of_signals(code: Code, shape: Shape) -> None:
-    """Rows are signals: each reads its half of a pair's spectrum."""
+def folded(code: Code, shape: Shape) -> list[Plane]:
+    """The planes of the first stage where rows are signals: each reads its half of a pair's spectrum."""
     code.write("signal = index", "half = signal >> 1", "first = ((signal & 1) == 0)[:, None]")
     planes: list[Plane] = []
     for terms in _window(code, shape):
@@ -184,7 +189,12 @@ def _of_signals(code: Code, shape: Shape) -> None:
             im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
             total = code.add(total, code.pair(re, im))
         planes.append(total)
-    (moduli,) = _moduli(code, shape, planes)
+    return planes
+
+
+def _of_signals(code: Code, shape: Shape) -> None:
+    """Rows are signals."""
+    (moduli,) = _moduli(code, shape, folded(code, shape))
     code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
     if set(shape.sinks) & {"local", "total", "raw"}:
         code.write("size = tl.load(scale + signal, mask=live, other=0.0)")

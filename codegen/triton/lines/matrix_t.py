@@ -1,0 +1,102 @@
+"""The way back of long signals as matrices (`matrix.py`): along rows there and back, then along columns.
+
+The kernel along columns of the way there leaves rows whose transforms are the waves. `rows` transforms them, turns the
+cotangents of moduli by the phase, and transforms forward, in the same place; `columns` undoes the turns and transforms
+along columns, again in the same place, for a tile of columns is read whole before it is written. What results is the
+spectrum of the cotangent in its natural order.
+"""
+
+from __future__ import annotations
+
+from scatc.codegen.code import Code, Plane
+from scatc.codegen.triton.fft import radices, register_fft
+from scatc.codegen.triton.kernels import Written
+from scatc.codegen.triton.lines.matrix import Matrix
+from scatc.codegen.triton.lines.wavelet_t import turned
+
+LEAST = 1 << 12
+"""Shorter signals go there and back in registers."""
+
+ROWS = {"T": "*i64", "twiddles": "*i64", "gU": "*fp32", "pairs": "i32"}
+"""Arguments of the kernel along rows, and their types."""
+
+COLUMNS = {"T": "*i64", "twiddles": "*i64", "small": "*i64", "large": "*i64", "pairs": "i32"}
+"""Those of the kernel along columns."""
+
+
+def written(matrix: Matrix, name: str) -> tuple[Written, Written]:
+    """The two kernels; `name` is that of the first, ``rows_t_..``."""
+    there = f"The transform along rows of {matrix.columns} x {matrix.rows}, cotangents of moduli by phases, and back"
+    back = f"The transform along columns of {matrix.rows} x {matrix.columns}, forward"
+    return (
+        Written(name, there, ROWS, rows(matrix)),
+        Written(name.replace("rows", "columns"), back, COLUMNS, columns(matrix)),
+    )
+
+
+def rows(matrix: Matrix) -> str:
+    """The statements of the kernel along rows."""
+    code, length = Code(), matrix.rows
+    tile, stages = matrix.tile(length), radices(length)
+    rest, last = length // stages[0], length // stages[-1]
+    code.write(
+        "signal = tl.program_id(0)",
+        "child = tl.program_id(1).to(tl.int64)",
+        f"low_n = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
+        f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
+        f"packed = gU + (child * pairs + (signal >> 1)) * {2 * matrix.length} + (signal & 1) + 2 * low_n",
+        f"p = tl.arange(0, {rest})[None, :]",
+    )
+    planes = register_fft(code, _read(code, "line", "p", rest, stages[0]), tile, stages, 1, "twiddles")
+    code.write("# phase")
+    cotangents: list[Plane] = []
+    for q, plane in enumerate(planes):
+        n2 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
+        g = code.let("g_u", f"tl.load(packed + {2 * matrix.columns} * {n2})")
+        cotangents.append(turned(code, plane, g))
+    done = register_fft(code, cotangents, tile, stages[::-1], -1, "twiddles")
+    code.write("# store")
+    for q, plane in enumerate(done):
+        assert plane is not None
+        code.write(f"tl.store(line + {q * rest} + p, both({plane[0]}, {plane[1]}))")
+    return str(code)
+
+
+def columns(matrix: Matrix) -> str:
+    """The statements of the kernel along columns: turns undone, and a transform over n1."""
+    code, length, step = Code(), matrix.columns, matrix.rows
+    tile, stages = matrix.tile(length), radices(length)
+    rest, last = length // stages[0], length // stages[-1]
+    code.write(
+        "signal = tl.program_id(0)",
+        "child = tl.program_id(1).to(tl.int64)",
+        f"low_k = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
+        f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_k",
+        f"p = tl.arange(0, {rest})[None, :]",
+    )
+    bits = matrix.turns.bit_length() - 1
+    planes: list[Plane] = []
+    for j, plane in enumerate(_read(code, "line", f"{step} * p", rest * step, stages[0])):
+        assert plane is not None
+        turn = code.let("turn", f"low_k * ({j * rest} + p)")
+        a, b = (
+            code.let("w", f"tl.load({table})")
+            for table in (f"small + ({turn} & {matrix.turns - 1})", f"large + ({turn} >> {bits})")
+        )
+        both = code.times((f"low({a})", f"high({a})"), (f"low({b})", f"high({b})"))
+        planes.append(code.times(plane, both, -1))
+    done = register_fft(code, planes, tile, stages, -1, "twiddles")
+    code.write("# store")
+    for q, plane in enumerate(done):
+        assert plane is not None
+        place = f"{q * last * step} + {step} * tl.arange(0, {last})[None, :]"
+        code.write(f"tl.store(line + {place}, both({plane[0]}, {plane[1]}))")
+    return str(code)
+
+
+def _read(code: Code, line: str, place: str, step: int, count: int) -> list[Plane]:
+    planes: list[Plane] = []
+    for j in range(count):
+        z = code.let("z", f"tl.load({line} + {j * step} + {place})")
+        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+    return planes

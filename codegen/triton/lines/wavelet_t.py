@@ -1,0 +1,156 @@
+"""The kernel that takes a signal there and back without leaving the registers: from its parent's spectrum to the
+spectrum of its cotangent.
+
+It begins as that of `wavelet.py` does: one program has a block of rows (signals) for one filter, reads the filter's
+window, folds, and transforms back. Then it turns the cotangent of the modulus by the phase, `gU V / |V|`, and
+transforms forward, by the same stages in reverse order, for the planes in which one transform ends are those with which
+the other begins. Where the cotangent of the modulus comes from is the kernel's `source`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scatc.codegen.code import Code, Plane
+from scatc.codegen.triton.fft import register_fft
+from scatc.codegen.triton.kernels import Written
+from scatc.codegen.triton.lines import wavelet
+from scatc.codegen.triton.lines.wavelet import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a kernel is specialised to.
+
+    Attributes
+    ----------
+    there : Shape
+        How a row gets to its waves.
+    source : {'memory', 'local', 'total', 'raw'}
+        Whence the cotangent of the modulus comes: it lies in memory, packed in pairs, or follows from the cotangents of
+        averages, of a sum, or of samples that were output.
+    """
+
+    there: Shape
+    source: str
+
+    @property
+    def matrix(self) -> tuple[int, int, int, int]:
+        """The axes of the matrix that takes averages to samples: products, warps, averages, samples of a warp."""
+        depth, warps = self.there.depth, self.there.warps
+        return self.there.length // (depth * warps), warps, self.there.columns, depth
+
+
+def default(
+    bins: int, length: int, width: int, source: str, *, outputs: int = 0, first: int = 0, kept: int = 0
+) -> Turn:
+    """The kernel to begin with, for a window of a parent's spectrum of so many bins."""
+    sinks = () if source == "memory" else (source,)
+    return Turn(wavelet.default(bins, length, width, sinks, outputs=outputs, first=first, kept=kept), source)
+
+
+def parameters(shape: Turn) -> dict[str, str]:
+    """Names and types of a kernel's arguments."""
+    found = {"X": "*i64", "start": "*i32", "w": "*fp32", "twiddles": "*i64"}
+    if shape.source == "memory":
+        found["gU"] = "*fp32"
+    else:
+        found |= {"g": "*fp32", "weight": "*fp32", "row": "*i32"}
+    if shape.source == "local":
+        found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
+    return found | {"P": "*i64"} | dict.fromkeys(wavelet.NUMBERS, "i32")
+
+
+def written(shape: Turn, name: str) -> Written:
+    """The kernel of a shape."""
+    there = shape.there
+    doc = f"From {there.width} bins of a spectrum to {there.length} of a cotangent's in registers: {shape.source}"
+    return Written(name, doc, parameters(shape), body(shape))
+
+
+def body(shape: Turn) -> str:
+    """The statements of the kernel."""
+    code, there = Code(), shape.there
+    wavelet.begin(code, there)
+    planes = register_fft(code, wavelet.folded(code, there), there.rows, there.stages, 1, "twiddles")
+    code.write("live = signal < n", f"at = tl.arange(0, {there.last})", f"# cotangents: {shape.source}")
+    if shape.source != "memory":
+        code.write(
+            "by = tl.load(weight + signal, mask=live, other=0.0)[:, None]",
+            "line = g + ((signal.to(tl.int64) * paths + tl.load(row + child)) * "
+            f"{there.outputs or there.kept or 1})[:, None]",
+        )
+    slopes = _SOURCES[shape.source](code, shape)
+    code.write("# phase")
+    cotangents = [turned(code, plane, g) for plane, g in zip(planes, slopes, strict=True)]
+    spectrum = register_fft(code, cotangents, there.rows, there.stages[::-1], -1, "twiddles")
+    code.write(
+        "# store",
+        f"into = P + ((child.to(tl.int64) * 2 * pairs + signal) * {there.length})[:, None]",
+        f"k = tl.arange(0, {there.plane})[None, :]",
+        "there = (signal < 2 * pairs)[:, None]",
+    )
+    for q, plane in enumerate(spectrum):
+        assert plane is not None
+        code.write(f"tl.store(into + {q * there.plane} + k, both({plane[0]}, {plane[1]}), mask=there)")
+    return str(code)
+
+
+def turned(code: Code, plane: Plane, g: str) -> Plane:
+    """The cotangent of a complex number from that of its modulus: 0 where it is 0."""
+    assert plane is not None, "a transform has no zeros that are known"
+    square = code.let("square", f"{plane[0]} * {plane[0]} + {plane[1]} * {plane[1]}")
+    there = f"{square} > 0"
+    slope = code.let("slope", f"tl.where({there}, {g}, 0.0) * tl.rsqrt(tl.where({there}, {square}, 1.0))")
+    return code.pair(f"{plane[0]} * {slope}", f"{plane[1]} * {slope}")
+
+
+def _memory(code: Code, shape: Turn) -> list[str]:
+    """Real parts are of even signals, imaginary ones of odd signals."""
+    there = shape.there
+    code.write(
+        f"packed = gU + ((child.to(tl.int64) * pairs + pair) * {2 * there.length} + (signal & 1))[:, None]",
+    )
+    places = (f"packed + 2 * ({q * there.last} + at)[None, :]" for q in range(there.stages[-1]))
+    return [code.let("g_u", f"tl.load({place})") for place in places]
+
+
+def _local(code: Code, shape: Turn) -> list[str]:
+    """A product for each group of planes, with the warps along an axis of its own: as on the way there, reversed."""
+    there = shape.there
+    products, warps, columns, depth = shape.matrix
+    together = depth * warps // there.last
+    code.write(
+        f"t = tl.arange(0, {columns})[None, :]",
+        f"averages = tl.load(line + t, mask=live[:, None] & (t < {there.outputs}), other=0.0) * by",
+        f"averages = tl.broadcast_to(averages[None, :, :], [{warps}, {there.rows}, {columns}])",
+        f"warp = tl.arange(0, {warps})[:, None, None] * {columns}",
+        f"place = (warp + tl.arange(0, {columns})[None, :, None]) * {depth} + tl.arange(0, {depth})[None, None, :]",
+    )
+    found = []
+    for group in range(products):
+        at = f"{group * warps * columns * depth} + place"
+        zeros = f"tl.zeros(({warps}, {there.rows}, {depth}), tl.float32)"
+        product = f"product({zeros}, averages, tl.load(phi_high + {at}), tl.load(phi_low + {at}))"
+        moved = code.let("t", f"tl.permute({product}, [1, 0, 2])")
+        twos = ", 2" * (together.bit_length() - 1)
+        split = code.let("t", f"tl.reshape({moved}, [{there.rows}, {there.last}{twos}])")
+        found += code.unstack(split, together)
+    return found
+
+
+def _total(code: Code, shape: Turn) -> list[str]:
+    code.write("total = tl.load(line, mask=live[:, None], other=0.0) * by")
+    return ["total"] * shape.there.stages[-1]
+
+
+def _raw(code: Code, shape: Turn) -> list[str]:
+    found, there = [], shape.there
+    for q in range(there.stages[-1]):
+        i = code.let("i", f"({q * there.last - there.first} + at)[None, :]")
+        inside = f"live[:, None] & ({i} >= 0) & ({i} < {there.kept})"
+        found.append(code.let("g_u", f"tl.load(line + {i}, mask={inside}, other=0.0) * by"))
+    return found
+
+
+_SOURCES = {"memory": _memory, "local": _local, "total": _total, "raw": _raw}
