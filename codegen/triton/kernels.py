@@ -84,6 +84,7 @@ POINTERS = {
     "plain": "*fp32",
     "weight": "*fp32",
     "places": "*i32",
+    "windows": "*i32",
     "P": "*i64",
     "G": "*i64",
     "factor": "*fp64",

@@ -16,9 +16,11 @@ from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines import matrix, matrix_t, wavelet_t
 from scatc.codegen.triton.lines.blocks import Cut, Thin
 from scatc.codegen.triton.lines.choices import Tiles, Way
-from scatc.codegen.triton.lines.wavelet import default
+from scatc.codegen.triton.lines.wavelet import WARPS, default
+from scatc.codegen.triton.lines.ways_t import Back, Returns
 from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
 from scatc.runtime.kernels import Resources, alone, resources
@@ -147,6 +149,37 @@ def test_plans_of_images_compile_offline(arch: str) -> None:
     plan = fresh(Spec(dim=2, shape=(9, 12), J=1, L=1), target="cuda")
     assert f".target {arch}" in plan.asm(arch)
     assert all(found.spills == 0 for of in ("forward", "vjp") for found in plan.resources(arch, of=of))
+
+
+RETURNS = {
+    "averages": (wavelet_t.written, wavelet_t.default(256, 64, 50, "local", outputs=8), WARPS[64], 8),
+    "samples": (wavelet_t.written, wavelet_t.default(512, 128, 90, "memory"), WARPS[128], 8),
+    "rows": (lambda shape, name: matrix_t.written(shape, name)[0], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
+    "columns": (lambda shape, name: matrix_t.written(shape, name)[1], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
+}
+"""Kernels of gradients of lines, their warps and KiB of shared memory: in registers, and of long signals."""
+
+
+@pytest.mark.parametrize("name", list(RETURNS))
+def test_kernels_of_gradients_keep_within_the_registers(name: str) -> None:
+    write, shape, warps, shared = RETURNS[name]
+    kernel = write(shape, "kernel" if name != "columns" else "rows")
+    template = kernels.templates().get_template("kernel.py.j2")
+    module = load_source(template.render(kernel=kernel, tensor_cores=True), "triton")
+    (found,) = resources(module, [Launch(kernel.name, kernel.types, (), [], {}, warps)], "sm_90")
+    check(found, shared)
+
+
+def test_gradients_of_lines_compile_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels that are not written for their sizes."""
+    monkeypatch.setattr(Tiles, "legal", lambda self, signal: [Way.STAGED])
+    monkeypatch.setattr(Returns, "legal", lambda self, signal: [Back.STAGED])
+    known = set()
+    for spec in (Spec(dim=1, shape=100, J=2), Spec(dim=1, shape=100, J=2, T=0)):
+        for found in fresh(spec, target="cuda").resources("sm_80", of="vjp"):
+            check(found, 64)
+            known.add(found.kernel.split("(")[0])
+    assert {"weights", "slope", "gather", "spread", "given", "average_t", "unpad"} <= known
 
 
 def test_unknown_architectures_are_refused() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from scatc.codegen.signals import Signal
+from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.lines.matrix import Matrix
@@ -16,6 +18,11 @@ def loudest(outputs: Sequence[tuple[tuple[int, ...], Sequence[Any]]]) -> Work:
     """What finding the largest cotangents takes, by the library."""
     numbers = sum(len(paths) * prod(samples) for samples, paths in outputs)
     return Work("loudest", REAL * numbers, 3.0 * numbers, launches=2 * len(outputs) - 1)
+
+
+def zeros(signal: Signal) -> Work:
+    """What filling the cotangent of a signal's spectrum with zeros takes."""
+    return Work("zeros", REAL * signal.paths * signal.length)
 
 
 TURNED = 12
@@ -56,17 +63,22 @@ def _slope(launch: Launch, c: dict[str, int]) -> Work:
     return Work(f"slope {c['LENGTH']}", (2 * COMPLEX + REAL) * numbers, 14.0 * numbers)
 
 
-def _gather(launch: Launch, c: dict[str, int]) -> Work:
-    """Each bin of a window is read for bin k and again for bin -k, and so is the cotangent; two signals share a row."""
-    windows = launch.paths * c["FILTERS"] * c["WIDTH"]
-    fresh = launch.paths * c["FILTERS"] * min(c["WIDTH"], c["LENGTH"])
-    bins = launch.paths * c["BINS"]
-    return Work(
-        f"gather {c['LENGTH']}",
-        COMPLEX * (fresh + bins),
-        22.0 * windows + 6.0 * bins,
-        again=COMPLEX * (2 * windows - fresh),
-    )
+def gather_work(children: Sequence[Signal], bins: int) -> Work:
+    """What a sum over filters does for one signal, two of which share a row.
+
+    Each bin of a window is read for bin k and again for bin -k, and so is the cotangent.
+    """
+    windows = fresh = 0
+    for child in children:
+        assert child.fold is not None and child.parent is not None
+        _, width = tables.windows(child.fold, child.parent.length)
+        windows += child.paths * width
+        fresh += child.paths * min(width, child.length)
+    assert children[0].parent is not None
+    bins *= children[0].parent.paths
+    moved, again = COMPLEX * (fresh + bins), COMPLEX * (2 * windows - fresh)
+    lengths = str(children[0].length) if len(children) == 1 else "of several"
+    return Work(f"gather {lengths}", moved, 22.0 * windows + 6.0 * bins, again=again)
 
 
 def _spread(launch: Launch, c: dict[str, int]) -> Work:
@@ -109,7 +121,6 @@ def _unpad(launch: Launch, c: dict[str, int]) -> Work:
 STATIC = {
     "weights": _weights,
     "slope": _slope,
-    "gather": _gather,
     "spread": _spread,
     "given": _given,
     "average_t": _average_t,

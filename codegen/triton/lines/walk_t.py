@@ -32,7 +32,7 @@ from scatc.codegen.triton.lines.ways_t import Back, Returns
 ARGUMENTS_T = {
     "weights": ("x", "loud", "size", "plain", "weight"),
     "slope": ("Z", "G"),
-    "gather": ("P", "start", "w", "G", "pairs"),
+    "gather": ("P", "windows", "w", "G", "pairs"),
     "spread": ("g", "weight", "row", "phi_high", "phi_low", "gU", "n", "pairs"),
     "given": ("g", "weight", "row", "G", "n", "pairs"),
     "average_t": ("g", "weight", "row", "even_high", "even_low", "odd_high", "odd_low", "G", "n", "pairs"),
@@ -66,6 +66,7 @@ class LinesT(Lines):
         self.cuts, self.matrices = {}, {}
         self.turns: dict[str, wavelet_t.Turn] = {}
         self.returning: dict[matrix.Matrix, str] = {}
+        self.gathers: dict[str, Work] = {}
 
     def generated(self) -> Iterable[Written]:
         """Besides the kernels of the way there, those that go there and back in registers."""
@@ -83,13 +84,16 @@ class LinesT(Lines):
             for shape, name in self.returning.items():
                 if step.kernel in (name, name.replace("rows", "columns")):
                     return cost_t.matrix_work(step.paths, shape, along_rows=step.kernel == name)
+            if step.kernel == "gather":
+                return self.gathers[step.arguments[2]]
             if step.kernel in cost_t.STATIC:
                 return cost_t.STATIC[step.kernel](step, step.constants)
         return super().work(step)
 
     def before(self) -> Sequence[Work]:
-        """What a call does before the first step: it looks for the largest cotangents."""
-        return [cost_t.loudest(self.program.outputs)]
+        """What the library does besides transforms: it finds the largest cotangents, and fills spectra with zeros."""
+        filled = [signal for signal in self.root.all() if signal.spectrum or signal.parent is None]
+        return [cost_t.loudest(self.program.outputs), *(cost_t.zeros(signal) for signal in filled)]
 
     @property
     def live_bytes(self) -> int:
@@ -156,17 +160,33 @@ class LinesT(Lines):
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it, there and back."""
+        self._gather([signal], self._returned(signal))
+
+    def _returned(self, signal: Signal, into: str = "") -> str:
+        """The spectrum of a signal's cotangent; yields its name. Of one that returns in registers: written `into`."""
         self.note(*signal.nodes)
         waves = self._below(signal) if signal.spectrum else ""
         way = self.returns.ways[signal.name]
         if not (signal.spectrum or (way is Back.REGISTERS and self.returns.source(signal))):
             self._cotangent(signal, "weight", known=False)
         if way is Back.REGISTERS:
-            product = self._turn(signal)
-        else:
-            product = (self._rows_and_columns if way is Back.MATRIX else self._slopes)(signal, waves)
-        self._gather(signal, product)
-        self.write(f"del {product}")
+            return self._turn(signal, into)
+        return (self._rows_and_columns if way is Back.MATRIX else self._slopes)(signal, waves)
+
+    def _children(self, signal: Signal) -> None:
+        """All that is below a signal, added to the cotangent of its spectrum."""
+        for group in self.returns.gathered(signal):
+            if len(group) == 1:
+                self._gather(group, self._returned(group[0]))
+                continue
+            numbers = sum(2 * child.paths * child.length for child in group)
+            product, place, places = f"P_{signal.name}", 0, {}
+            self.write(f"{product} = torch.empty({numbers} * pairs, dtype=torch.complex64, device=x.device)")
+            for child in group:
+                places[child.name] = place
+                self._returned(child, f"{product}[{place} * pairs :]")
+                place += 2 * child.paths * child.length
+            self._gather(group, product, places)
 
     def _below(self, signal: Signal) -> str:
         """The cotangent of a signal by way of what is made of it; yields the name of its waves, if they are kept."""
@@ -186,8 +206,7 @@ class LinesT(Lines):
         spectrum = self.spectrum(signal)
         room = f"({signal.paths}, pairs, {signal.length})"
         self.write(f"del {samples}", f"g{spectrum} = torch.zeros({room}, dtype=torch.complex64, device=x.device)")
-        for child in signal.children:
-            self.branch(child)
+        self._children(signal)
         self.write(f"del {spectrum}")
         self._samples(signal, "weight")
         return waves
@@ -282,8 +301,8 @@ class LinesT(Lines):
         """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
         return f"{signal.nodes[0]}_w{width}"
 
-    def _turn(self, signal: Signal) -> str:
-        """The spectrum of a signal's cotangent, by a kernel in registers; yields its name."""
+    def _turn(self, signal: Signal, into: str) -> str:
+        """The spectrum of a signal's cotangent, by a kernel in registers; yields its name; or written `into`."""
         fold, parent, result = signal.fold, signal.parent, self.returns.source(signal)
         assert fold is not None and parent is not None
         shape = self.returns.shape(signal)
@@ -305,9 +324,14 @@ class LinesT(Lines):
                 products, warps, columns, depth = shape.matrix
                 turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
                 arguments += self.split(f"leaf{signal.level}_{warps}_t", turned)
-        room = f"({signal.paths}, 2 * pairs, {there.length})"
-        self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
-        arguments += [f"{product}.view(torch.int64)", str(self.choices.spectrum_bins(parent)), str(len(fold.indices))]
+        if not into:
+            room = f"({signal.paths}, 2 * pairs, {there.length})"
+            self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        arguments += [
+            f"{into or product}.view(torch.int64)",
+            str(self.choices.spectrum_bins(parent)),
+            str(len(fold.indices)),
+        ]
         grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(signal.paths))
         types = wavelet_t.parameters(shape)
         numbers = [str(paths), "n", "pairs"]
@@ -349,24 +373,21 @@ class LinesT(Lines):
         self.steps.append(Transform(signal.length, signal.paths, packed=False))
         return f"g{name}"
 
-    def _gather(self, signal: Signal, product: str) -> None:
-        """The sum over filters, added to the cotangent of the parent's spectrum."""
-        fold, parent = signal.fold, signal.parent
-        assert fold is not None and parent is not None
-        constants = self.returns.gather(signal)
-        self.static_launch(
-            "gather",
-            parent.paths,
-            (
-                f"triton.cdiv({constants['BINS']}, {constants['BLOCK']})",
-                str(parent.paths),
-                f"triton.cdiv(pairs, {constants['PAIRS']})",
-            ),
-            [
-                f"{product}.view(torch.int64)",
-                *self._filters(signal),
-                f"g{self.spectrum(parent)}.view(torch.int64)",
-                "pairs",
-            ],
-            constants,
-        )
+    def _gather(self, children: list[Signal], product: str, places: Mapping[str, int] | None = None) -> None:
+        """The sum over the filters of some children, added to the cotangent of their parent's spectrum."""
+        parent = children[0].parent
+        assert parent is not None
+        constants, name = self.returns.gather(children), f"{parent.name}_{children[0].name}_{len(children)}"
+        weights = []
+        for child in children:
+            assert child.fold is not None
+            weights.append(tables.filters(self.spec, child.fold, parent.length)[1].ravel())
+        self.table(f"{name}_windows", tables_t.windows(children, places or {children[0].name: 0}))
+        self.table(f"{name}_w", np.concatenate(weights))
+        bins, block, pairs = (constants[key] for key in ("BINS", "BLOCK", "PAIRS"))
+        grid = (f"triton.cdiv({bins}, {block})", str(parent.paths), f"triton.cdiv(pairs, {pairs})")
+        arguments = [f"{product}.view(torch.int64)", *self.named(f"{name}_windows", f"{name}_w")]
+        arguments += [f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
+        self.gathers[arguments[2]] = cost_t.gather_work(children, bins)
+        self.static_launch("gather", parent.paths, grid, arguments, constants)
+        self.write(f"del {product}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scatc.codegen.signals import Result, Signal
@@ -150,22 +150,28 @@ class Returns:
             "BLOCK": 16,
         }
 
-    def gather(self, signal: Signal) -> dict[str, Any]:
-        """The constants of the sum over a signal's filters."""
-        fold, parent = signal.fold, signal.parent
-        assert fold is not None and parent is not None
-        starts, width = tables.windows(fold, parent.length)
-        highest = max(max(abs(start), abs(start + width - 1)) for start in starts)
-        bins = 2 * highest + 1
-        whole = bins >= parent.length
+    def gathered(self, signal: Signal) -> list[list[Signal]]:
+        """The children of a signal by groups, whose sums over filters are one: those that come back in registers."""
+        short = [child for child in signal.children if self.ways[child.name] is Back.REGISTERS]
+        alone = [[child] for child in signal.children if child not in short]
+        return [*alone, short] if short and signal.parent is not None else [[child] for child in signal.children]
+
+    def gather(self, children: Sequence[Signal]) -> dict[str, Any]:
+        """The constants of the sum over the filters of some children of a signal."""
+        highest = filters = 0
+        for child in children:
+            assert child.fold is not None and child.parent is not None
+            starts, width = tables.windows(child.fold, child.parent.length)
+            highest = max([highest, *(max(abs(start), abs(start + width - 1)) for start in starts)])
+            filters += len(starts)
+        assert children[0].parent is not None
+        parent, bins = children[0].parent.length, 2 * highest + 1
         return {
-            "PARENT": parent.length,
-            "LENGTH": signal.length,
-            "WIDTH": width,
-            "FILTERS": len(starts),
-            "FIRST": 0 if whole else -highest,
-            "BINS": parent.length if whole else bins,
-            "BLOCK": min(BINS, power(min(bins, parent.length))),
+            "PARENT": parent,
+            "FILTERS": filters,
+            "FIRST": 0 if bins >= parent else -highest,
+            "BINS": min(bins, parent),
+            "BLOCK": min(BINS, power(min(bins, parent))),
             "PAIRS": PAIRS,
         }
 
@@ -183,7 +189,8 @@ class Returns:
             if not signal.spectrum or self.there.signals[signal.name].way is not Way.MATRIX:
                 works.append(matrix_work(Launch("", {}, (), [], paths=paths), shape, along_columns=True))
             return works + self._incoming(signal)
-        constants = {"WIDTH": self.gather(signal)["WIDTH"], "LENGTH": m}
+        assert signal.fold is not None and signal.parent is not None
+        constants = {"WIDTH": tables.windows(signal.fold, signal.parent.length)[1], "LENGTH": m}
         transform = static_work(Transform(m, paths, packed=False))
         works = [transform, cost_t.STATIC["slope"](Launch("slope", {}, (), [], paths=paths), constants)]
         if not signal.spectrum or self.there.signals[signal.name].way is not Way.STAGED:
@@ -242,7 +249,10 @@ class Returns:
             held += REAL * (1 if spectrum.own else 2) * spectrum.bins * signal.paths
         if signal.parent is not None and self.kept(signal):
             held += waves
-        below = max((self.live_bytes(child) for child in signal.children), default=0)
+        below = 0
+        for group in self.gathered(signal):
+            shared = sum(COMPLEX * child.length * child.paths for child in group) if len(group) > 1 else 0
+            below = max([below, *(shared + self.live_bytes(child) for child in group)])
         return max(during, packed + held, held + below)
 
     def kept(self, signal: Signal) -> bool:
