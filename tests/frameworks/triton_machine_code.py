@@ -153,7 +153,7 @@ def test_plans_of_images_compile_offline(arch: str) -> None:
 
 RETURNS = {
     "averages": (wavelet_t.written, wavelet_t.default(256, 64, 50, "local", outputs=8), WARPS[64], 8),
-    "samples": (wavelet_t.written, wavelet_t.default(512, 128, 90, "memory"), WARPS[128], 8),
+    "samples": (wavelet_t.written, wavelet_t.default(256, 64, 50, "memory"), WARPS[64], 8),
     "rows": (lambda shape, name: matrix_t.written(shape, name)[0], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
     "columns": (lambda shape, name: matrix_t.written(shape, name)[1], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
 }

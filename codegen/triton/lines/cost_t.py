@@ -33,7 +33,7 @@ def turn_work(paths: int, shape: Turn) -> Work:
     """What a kernel does for one signal that goes there and back in registers."""
     there = shape.there
     numbers = paths * there.length
-    instructions = numbers * (2 * INSTRUCTIONS[there.length] + TURNED)
+    instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED))
     moved, matrix = float(COMPLEX * paths * (there.width + there.length)), 0.0
     if shape.source == "local":
         instructions += numbers * AVERAGED
@@ -76,7 +76,7 @@ def gather_work(children: Sequence[Signal], bins: int) -> Work:
         fresh += child.paths * min(width, child.length)
     assert children[0].parent is not None
     bins *= children[0].parent.paths
-    moved, again = COMPLEX * (fresh + bins), COMPLEX * (2 * windows - fresh)
+    moved, again = float(COMPLEX * (fresh + bins)), float(COMPLEX * (2 * windows - fresh))
     lengths = str(children[0].length) if len(children) == 1 else "of several"
     return Work(f"gather {lengths}", moved, 22.0 * windows + 6.0 * bins, again=again)
 
