@@ -166,6 +166,11 @@ def test_long_columns(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
     check(plan, noise(spec, 2))
 
 
+def test_both_vendors_kernels_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImagesT, "only", Way.FUSED)
+    check(fresh(LONG["averages"], target="hip"), noise(LONG["averages"], 1))
+
+
 @pytest.mark.parametrize("along", ["rows", "columns"])
 @pytest.mark.parametrize("length", [20, 132])
 def test_transforms_go_back_the_same_way(length: int, along: str) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, Work
+from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, cost, cost_t
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import ImageChoices, Way, product
 from scatc.codegen.triton.images.columns import Columns
-from scatc.codegen.triton.images.mixed import USUAL_LISTED, stages
+from scatc.codegen.triton.images.mixed import MOST_LISTED, USUAL_LISTED, Stages, stages
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
+
+THREADS_OF_A_WARP = 32
 
 MOST_MULTIPLIED = 32
 """Averages of a column whose cotangents a program multiplies with a matrix, beside what it transforms."""
@@ -29,7 +33,7 @@ class ImageChoicesT(ImageChoices):
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns on the way there, which does nothing but pack; None if their length has no stages."""
         split = stages(signal.shape[0])
-        return None if split is None else columns.default(split, signal.shape[1], paired, ("pack",))
+        return None if split is None else _default(split, signal.shape[1], paired, ("pack",))
 
     def slopes(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns there and back, whose sinks are sources."""
@@ -50,7 +54,7 @@ class ImageChoicesT(ImageChoices):
                 sources.append("total")
         if signal.children or len(sources) < len(signal.results):
             sources.append("pack")
-        return columns.default(split, signal.shape[1], paired, tuple(sources), **more)
+        return _default(split, signal.shape[1], paired, tuple(sources), **more)
 
     def _works(self, signal: Signal, way: Way) -> list[Work]:
         """What leads to the cotangents of a parent's spectrum, but for what all ways have in common."""
@@ -104,3 +108,10 @@ class ImageChoicesT(ImageChoices):
             during = max(during, held + numbers + numbers // 2)
             held += numbers
         return max([during, *(held + self.live_bytes(child) for child in signal.children)])
+
+
+def _default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **more: Any) -> Columns:
+    """A kernel for columns, with so many warps that a thread holds no more numbers than the longest list has."""
+    found = columns.default(split, width, paired, sinks, **more)
+    held = split.length * found.tile // (MOST_LISTED * THREADS_OF_A_WARP)
+    return replace(found, warps=max(found.warps, power(held)))
