@@ -179,7 +179,8 @@ def _component(
     out = np.empty((1, *(band.size for band in box)), np.complex128)
     scale = float(np.sqrt(weights[m]) if weights else 1.0) / size
     bank.fill(out, index, fold.level, box, {fold.components[m] if fold.components else m: scale})
-    return out[0]
+    found: Array = out[0]
+    return found
 
 
 def _real_waves(read: Callable[[tuple[Band, ...]], Array], box: Box, negligible: float) -> list[tuple[Array, Array]]:
