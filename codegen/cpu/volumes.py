@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -22,6 +22,9 @@ from scatc.ir.spec import Spec
 Array = NDArray[Any]
 
 KINDS = {"r": ("real",), "i": ("imag",), "c": ("real", "imag")}
+
+MASS_STEP = 4
+"""Planes from one that is looked at to the next."""
 
 FEW_PLANES = 8
 """That are looked at first."""
@@ -121,7 +124,8 @@ def waves(
     bins = half(grid, [fold])
     for kind in KINDS:
         if f"{name}_w{kind}" in known:
-            return Waves(bins, kind, f"{name}_w{kind}", known[f"{name}_along"], known[f"{name}_w{kind}"])
+            a, b = known[f"{name}_along"], known[f"{name}_w{kind}"]
+            return Waves(replace(bins, columns=min(bins.columns, b.shape[-1])), kind, f"{name}_w{kind}", a, b)
     bank, box = banks(spec)[fold.bank], (bins.deep, (0, bins.columns), bins.wide)
     found = []
     for index in fold.indices:
@@ -131,10 +135,7 @@ def waves(
             pairs += _real_waves(read, box, max(options.tolerance, NEGLIGIBLE))
         found.append(pairs)
     count, terms = max(map(len, found)), max(len(a) for pairs in found for a, _ in pairs)
-    planes = [plane for pairs in found for _, plane in pairs]
-    real = [not np.any(plane.imag) for plane in planes]
-    imaginary = [not np.any(plane.real) for plane in planes]
-    kind = "r" if all(real) else "i" if all(imaginary) else "c"
+    kind = _kind([pair for pairs in found for pair in pairs], max(options.tolerance, NEGLIGIBLE))
     parts = len(KINDS[kind])
     a = np.zeros((len(found), count, terms, bins.deep[1] - bins.deep[0]), options.dtype)
     b = np.zeros((len(found), count, terms, parts, bins.wide[1] - bins.wide[0], bins.stride), options.dtype)
@@ -143,7 +144,32 @@ def waves(
             a[f, n, : len(along)] = along
             for part, which in enumerate(KINDS[kind]):
                 b[f, n, : len(along), part, :, : bins.columns] = getattr(plane, which).swapaxes(-1, -2)
+    if bins.columns % grid.lanes == 1 and _last_is_negligible(a, b, bins.columns, options.tolerance):
+        bins = replace(bins, columns=bins.columns - 1)
+        b = np.ascontiguousarray(b[..., : bins.stride])
     return Waves(bins, kind, f"{name}_w{kind}", a, b)
+
+
+def _kind(pairs: list[tuple[Array, Array]], negligible: float) -> str:
+    """Which of `KINDS` filters are, but for L1 mass that is negligible."""
+    mass = {
+        which: sum(np.abs(a).sum(axis=1) @ np.abs(getattr(b, which)).sum(axis=(1, 2)) for a, b in pairs)
+        for which in KINDS["c"]
+    }
+    most = max(mass.values())
+    return "r" if mass["imag"] <= negligible * most else "i" if mass["real"] <= negligible * most else "c"
+
+
+def _last_is_negligible(a: Array, b: Array, columns: int, tolerance: float) -> bool:
+    """Whether the last column of filters, for which there is one more vector in each row, has next to no L1 mass.
+
+    As supports are, it is that of all waves of a filter. Some planes are looked at: their numbers change slowly.
+    """
+    mass = np.zeros((len(b), b.shape[-1]))
+    for part in range(b.shape[3]):
+        for k in range(0, a.shape[-1], MASS_STEP):
+            mass += np.abs(np.einsum("fnt,fntwh->fnwh", a[..., k], b[:, :, :, part])).sum(axis=(1, 2))
+    return bool(np.all(mass[:, columns - 1] <= tolerance * mass.sum(axis=1)))
 
 
 def _component(
@@ -153,7 +179,8 @@ def _component(
     out = np.empty((1, *(band.size for band in box)), np.complex128)
     scale = float(np.sqrt(weights[m]) if weights else 1.0) / size
     bank.fill(out, index, fold.level, box, {fold.components[m] if fold.components else m: scale})
-    return out[0]
+    found: Array = out[0]
+    return found
 
 
 def _real_waves(read: Callable[[tuple[Band, ...]], Array], box: Box, negligible: float) -> list[tuple[Array, Array]]:
@@ -167,8 +194,10 @@ def _real_waves(read: Callable[[tuple[Band, ...]], Array], box: Box, negligible:
 
     (low, high), *others = box
     planes = [both((Band(k, k + 1), *(Band(*band) for band in others))) for k in _places(low, high, FEW_PLANES)]
-    largest = [max(np.abs(pair[side]).max() for pair in planes) for side in (0, 1)]
-    there = [side for side in (0, 1) if largest[side] > negligible * max(largest)]
+    # what breaks parity is on planes of Nyquist bins, of which the first one stands for no other
+    masses = np.array([[np.abs(side).sum() for side in pair] for pair in planes])
+    mass = masses[0] + masses[1:].sum(axis=0) * (high - low - 1) / max(len(planes) - 1, 1)
+    there = np.flatnonzero(mass > negligible * mass.max()).tolist()
 
     def wave(side: int, bands: tuple[Band, ...]) -> Array:
         return both(bands)[side]

@@ -71,7 +71,8 @@ def library(dtype: str, folder: Path) -> tuple[ctypes.CDLL, dict[str, NDArray[An
         functions.dft(n)
     environment = templates()
     head = environment.get_template("vectors.c.j2").render(exchanges=exchanges, **names(dtype))
-    lines = ["#include <math.h>", "#include <stddef.h>", f"#define LANES {functions.lanes}", head, *functions.texts()]
+    includes = [f"#include <{name}.h>" for name in ("math", "stddef", "stdint")]
+    lines = [*includes, f"#define LANES {functions.lanes}", head, *functions.texts()]
     lines += ["const int width = V;"]
     for n in SIZES:
         arguments = "(const real *xr, const real *xi, real *yr, real *yi, const real *t)"
