@@ -21,6 +21,15 @@ ONE_STAGE = 16
 """Up to which length one stage does."""
 
 
+WIDE = {2048: (32, 64)}
+"""Two stages where there would be three, with lists that are too long for kernels which hold much else."""
+
+
+def wide_radices(length: int) -> tuple[int, ...]:
+    """The stages of a transform in a kernel that has all registers for it."""
+    return WIDE.get(length) or radices(length)
+
+
 def radices(length: int) -> tuple[int, ...]:
     """The stages of a transform of a power of two: as few as can be, as equal as can be, the smaller ones first.
 
@@ -51,7 +60,7 @@ def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
     if length & (length - 1):
         return found
     at, stages = length, radices(length)
-    for order in dict.fromkeys((stages, stages[::-1])):
+    for order in dict.fromkeys((stages, stages[::-1], wide_radices(length))):
         remaining = length
         for stage in range(len(order) - 1):
             found[order, stage] = at
