@@ -24,14 +24,20 @@ SHARED_TRANSFORM = 1 << 14
 INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
 """Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
 
-PACKED = {16: 26, 32: 26, 64: 28, 128: 31, 256: 36, 512: 35, 1024: 40, 2048: 63, 4096: 68, 8192: 68}
-"""The same where rows are pairs, whose two signals share what is read and stored; with storing."""
+PACKED = {16: 20, 32: 20, 64: 22, 128: 25, 256: 30, 512: 29, 1024: 32, 2048: 54, 4096: 60, 8192: 62}
+"""The same where rows are pairs, whose two signals share what is read and stored; with storing, but for the window."""
+
+WINDOW = 12
+"""More instructions for each bin of a window that such a kernel reads: most filters leave most bins alone."""
 
 STORED = 6
 """More instructions for each number that is stored packed besides something else."""
 
 CUTTING = 3
 """More instructions for each complex number of a block that is cut: stores are more than gathering would be."""
+
+CUT = INSTRUCTIONS | {2048: 39, 4096: 68, 8192: 69}
+"""Of a transform of a block that is cut, which may have two stages where others have three."""
 
 THINNED = 11
 """And of one that is thinned."""
@@ -140,6 +146,7 @@ def wavelet_work(launch: Launch, shape: Shape) -> Work:
     """What a kernel in registers does for one signal."""
     numbers = launch.paths * shape.length
     instructions = numbers * (PACKED if shape.paired else INSTRUCTIONS)[shape.length]
+    instructions += WINDOW * launch.paths * shape.width if shape.paired else 0
     moved, matrix = float(COMPLEX * launch.paths * shape.width), 0.0
     for sink in shape.sinks:
         if sink == "local":
@@ -158,7 +165,7 @@ def cut_work(rows: int, shape: Cut) -> Work:
     """What cutting so many blocks of a signal and transforming them takes; rows are of pairs, each of two signals."""
     numbers = 0.5 * rows * shape.length
     moved = 0.5 * COMPLEX * rows * (shape.length + shape.bins)
-    return Work(f"cut {shape.length}", moved, numbers * (INSTRUCTIONS[shape.length] + CUTTING))
+    return Work(f"cut {shape.length}", moved, numbers * (CUT[shape.length] + CUTTING))
 
 
 def thin_work(rows: int, length: int) -> Work:

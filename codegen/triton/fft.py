@@ -21,6 +21,15 @@ ONE_STAGE = 16
 """Up to which length one stage does."""
 
 
+WIDE = {2048: (32, 64)}
+"""Two stages where there would be three, with lists that are too long for kernels which hold much else."""
+
+
+def wide_radices(length: int) -> tuple[int, ...]:
+    """The stages of a transform in a kernel that has all registers for it."""
+    return WIDE.get(length) or radices(length)
+
+
 def radices(length: int) -> tuple[int, ...]:
     """The stages of a transform of a power of two: as few as can be, as equal as can be, the smaller ones first.
 
@@ -41,6 +50,24 @@ def radices(length: int) -> tuple[int, ...]:
     return (1 << small,) * (stages - more) + (2 << small,) * more
 
 
+def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
+    """Where the table of twiddles has those of each stage but the last, one block for each order of the stages.
+
+    Behind ``exp(2 pi i k / length)`` for all k, a block has ``exp(2 pi i k n / remaining)`` for each place k in the
+    list of a stage, and all that the digits that are still to come can be: neighbours in a tensor lie side by side.
+    """
+    found: dict[tuple[tuple[int, ...], int], int] = {}
+    if length & (length - 1):
+        return found
+    at, stages = length, radices(length)
+    for order in dict.fromkeys((stages, stages[::-1], wide_radices(length))):
+        remaining = length
+        for stage in range(len(order) - 1):
+            found[order, stage] = at
+            at, remaining = at + remaining, remaining // order[stage]
+    return found
+
+
 def register_fft(
     code: Code, planes: Sequence[Plane], rows: int, stages: Sequence[int], sign: int, twiddles: str
 ) -> list[Plane]:
@@ -57,7 +84,8 @@ def register_fft(
     sign : {1, -1}
         Of the exponent.
     twiddles : str
-        Pointer to the table of ``exp(2 pi i k / length)``, complex numbers as 64-bit integers.
+        Pointer to the table of ``exp(2 pi i k / length)``, complex numbers as 64-bit integers, and the blocks of
+        `twiddle_blocks` behind them.
 
     Returns
     -------
@@ -72,7 +100,7 @@ def register_ffts(
 ) -> list[list[Plane]]:
     """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
     length = remaining = prod(stages)
-    done = 1
+    done, blocks = 1, twiddle_blocks(length)
     current = [list(planes) for planes in sets]
     for stage, (radix, following) in enumerate(zip(stages, (*stages[1:], 1), strict=True)):
         code.write(f"# stage {stage}: {radix} of {remaining} points")
@@ -80,7 +108,10 @@ def register_ffts(
         rest = remaining // radix
         if stage == len(stages) - 1:
             return current
-        current = _twiddle(code, current, done, rest, length // remaining, sign, twiddles)
+        first = blocks.get((tuple(stages), stage))
+        # of other stages than the usual, they are gathered from the turns
+        start, step = (0, length // remaining) if first is None else (first, 0)
+        current = _twiddle(code, current, done, rest, start, step, sign, twiddles)
         axes = (following, rest // following, done, radix)
         current = [_exchange(code, planes, rows, axes) for planes in current]
         done, remaining = done * radix, rest
@@ -88,9 +119,12 @@ def register_ffts(
 
 
 def _twiddle(
-    code: Code, sets: Sequence[Sequence[Plane]], done: int, rest: int, step: int, sign: int, twiddles: str
+    code: Code, sets: Sequence[Sequence[Plane]], done: int, rest: int, start: int, step: int, sign: int, twiddles: str
 ) -> list[list[Plane]]:
-    """Plane k times ``exp(sign 2 pi i k n / remaining)``, n being the digits that are still to come."""
+    """Plane k times ``exp(sign 2 pi i k n / remaining)``, n being the digits that are still to come.
+
+    These lie in a block from `start` on, or, if there is a step, that far from each other.
+    """
     digits = code.let("digits", f"tl.arange(0, {done * rest}) // {done}" if done > 1 else f"tl.arange(0, {rest})")
     turned = [list(planes[:1]) for planes in sets]
     for k in range(1, len(sets[0])):
@@ -98,7 +132,8 @@ def _twiddle(
             for into in turned:
                 into.append(None)
             continue
-        factor = code.let("w", f"tl.load({twiddles} + {digits} * {k * step})[None, :]")
+        place = f"{digits} * {k * step}" if step else f"{start + k * rest} + {digits}"
+        factor = code.let("w", f"tl.load({twiddles} + {place})[None, :]")
         both = code.let("c", f"low({factor})"), code.let("s", f"high({factor})")
         for planes, into in zip(sets, turned, strict=True):
             plane = planes[k]

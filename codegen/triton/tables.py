@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scatc.codegen.triton.fft import twiddle_blocks
 from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.volumes.harmonic import Harmonic
 from scatc.ir.filters import Band, banks
@@ -90,9 +92,16 @@ def block_filters(spec: Spec, fold: Fold, parent: int, length: int, padded: int)
 
 
 def twiddles(length: int) -> Array:
-    """``exp(2 pi i k / length)`` as 64-bit integers."""
+    """``exp(2 pi i k / length)`` as 64-bit integers, and behind them the blocks of `twiddle_blocks`."""
+    blocks = twiddle_blocks(length)
     turns = np.exp(2j * np.pi * np.arange(length) / length)
-    return np.ascontiguousarray(turns.astype(np.complex64)).view(np.int64)
+    parts = [turns]
+    for order, stage in blocks:
+        remaining = length // prod(order[:stage])
+        rest = remaining // order[stage]
+        products = np.outer(np.arange(order[stage]), np.arange(rest)) * (length // remaining)
+        parts.append(turns[products.reshape(-1)])
+    return np.concatenate(parts).astype(np.complex64).view(np.int64)
 
 
 def bins(

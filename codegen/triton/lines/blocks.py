@@ -16,12 +16,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.fft import radices, register_fft
+from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS, sensible
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
 """Samples of a block, as there are to choose from."""
+
+WIDE_WARPS = {2048: 4}
+"""Warps of a program that cuts where lists are long: as many as leave no thread without a number of its own."""
 
 OVERLAP = 4
 """A block is at least so many times as long as its filters reach to either side."""
@@ -125,7 +128,8 @@ THIN = {
 
 def default_cut(length: int, bins: int, *, around: bool) -> Cut:
     """The kernel to begin with."""
-    return Cut(length, bins, around, PACKED_ROWS[length], WARPS[length])
+    warps = WIDE_WARPS.get(length, WARPS[length])
+    return Cut(length, bins, around, PACKED_ROWS[length], warps)
 
 
 def default_thin(length: int, bins: int) -> Thin:
@@ -139,7 +143,7 @@ def _legal(shape: Cut | Thin) -> bool:
 
 def cut(shape: Cut) -> str:
     """The statements of the kernel that cuts."""
-    code, stages = Code(), radices(shape.length)
+    code, stages = Code(), wide_radices(shape.length)
     rest, last = shape.length // stages[0], shape.length // stages[-1]
     code.write(
         f"row = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
@@ -177,7 +181,7 @@ def cut(shape: Cut) -> str:
 
 def least_bins(length: int) -> int:
     """The fewest bins that can be kept of a block: a plane on either side of bin 0."""
-    return 2 * (length // radices(length)[-1])
+    return 2 * (length // wide_radices(length)[-1])
 
 
 def thin(shape: Thin) -> str:

@@ -240,7 +240,7 @@ class Lines(Pieces):
         self.table(f"twiddles_{shape.columns}", tables.twiddles(shape.columns))
         self.table(f"twiddles_{shape.rows}", tables.twiddles(shape.rows))
         self.table(f"turns_{length}_small", tables.twiddles(length)[:turns])
-        self.table(f"turns_{length}_large", tables.twiddles(length // turns))
+        self.table(f"turns_{length}_large", tables.twiddles(length // turns)[: length // turns])
         room = f"({signal.paths}, 2 * pairs, {length})"
         self.write(f"{inverse} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]

@@ -29,7 +29,7 @@ PACKED_ROWS = ROWS | {2048: 4}
 """Rows where moduli are stored in pairs besides something else: addresses take registers, too."""
 
 AVERAGING_WARPS = {1024: 8}
-"""Warps where moduli are averaged: with 16 a thread may have but 128 registers, and takes a sixth more instructions."""
+"""Warps where moduli are averaged: with 16, a thread may have but 128 registers, and takes a sixth more."""
 
 PAIRS = {16: 32, 32: 32, 64: 16, 128: 8, 256: 8, 512: 8, 1024: 8, 2048: 2, 4096: 1, 8192: 1}
 PAIR_WARPS = {16: 1, 32: 2, 64: 2, 128: 2, 256: 4, 512: 4, 1024: 8, 2048: 8, 4096: 8, 8192: 8}
