@@ -100,17 +100,18 @@ def measure(case: Case, options: argparse.Namespace, device: torch.device) -> It
     row["wrong"] = beyond(row["errors"])
     if FORWARD in options.passes:
         yield completed(row, case, plan, reference, inputs, None, options)
-    if BACK in options.passes and (gradient := gradient_of(plan, interpreted=device.type != "cuda")):
-        back: Row = {"case": case.to_json(), "pass": BACK, "kernels": plan.has_vjp}
+    if BACK in options.passes:
+        gradient = gradient_of(plan, interpreted=device.type != "cuda")
+        back: Row = {"case": case.to_json(), "pass": BACK}
         back["errors"] = checked_gradient(case, gradient, reference, inputs[0], g)
         back["wrong"] = row["wrong"] + beyond(back["errors"])
         yield completed(back, case, plan, reference, inputs, g, options)
 
 
-def gradient_of(plan: Any, *, interpreted: bool) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """How gradients are computed: as a model would; in the interpreter by kernels, where there are some."""
+def gradient_of(plan: Any, *, interpreted: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    """How gradients are computed: as a model would, or by the plan itself in the interpreter."""
     if interpreted:
-        return plan.vjp if plan.has_vjp else None
+        return plan.vjp
     call = scatc.compile(plan.spec, target="torch", cache=False)
     return lambda x, g: on_gpus(lambda x: there_and_back(call, x, g), "triton")(x)
 
@@ -149,8 +150,6 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
 
 def against(plan: Any, case: Case, of: str, median: dict[str, float], known: str | None) -> Row:
     """What was predicted, beside what was measured: of the graph, else of eager calls."""
-    if of == BACK and not plan.has_vjp:
-        return {"predicted_for": None}
     said = predicted(
         plan, case.batch, known or next(iter(DEVICES)), of
     )  # the bytes that it moves are no device's matter

@@ -69,7 +69,7 @@ def predicted_peer(moved: Sequence[int], device: str) -> tuple[float, float]:
 
 
 def predict(chosen: Sequence[Case], target: str, passes: Sequence[str]) -> list[Row]:
-    """Print what the cost model says of each case on each device that it knows; of gradients, where there are any."""
+    """Print what the cost model says of each case on each device that it knows, forward and back."""
     widths = [width for _, width in PREDICTED]
     print("predicted, not measured: launches go without gaps, as in a CUDA graph; the peer's operators take the host")
     print(f"{1e6 * EAGER:.0f} us each, or, in a CUDA graph, nothing: memory alone, and the same gaps as ours\n")
@@ -79,8 +79,6 @@ def predict(chosen: Sequence[Case], target: str, passes: Sequence[str]) -> list[
         spec = spec_of(case)
         plan: Any = scatc.compile(spec, target=target, cache=False)
         for of in passes:
-            if of != "forward" and not plan.has_vjp:
-                continue
             try:
                 moved = traffic(spec, case.batch, back=of != "forward")
             except ValueError:  # the incumbent has no such transform

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scatc.codegen import Target, find_target
-from scatc.codegen.triton.target import GRADIENTS
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -182,22 +181,19 @@ class Kernels:
             return "this source, as SCATC_GPU_TARGET says"
         if self._dtype != "float32":
             return f"this source: kernels do not compute in {self._dtype}"
-        gradient = "" if self._spec.dim in GRADIENTS else ", its gradient by this source"
         devices = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
         if not devices:
-            return f"the plan for target='cuda', or 'hip'{gradient}"
+            return "the plan for target='cuda', or 'hip'"
         reasons = [trouble(device) for device in devices]
-        return (
-            f"this source: {reasons[0]}" if all(reasons) else f"the plan for target={kind_of(devices[0])!r}{gradient}"
-        )
+        return f"this source: {reasons[0]}" if all(reasons) else f"the plan for target={kind_of(devices[0])!r}"
 
     def forward(self, x: Tensor) -> list[Tensor] | None:
         """The output arrays for x of shape ``(n, *spec.input_shape)``; None where the emitted source makes them."""
         return self._launched("forward", x, lambda plan: plan.run_groups(x))
 
     def vjp(self, x: Tensor, g: Sequence[Tensor]) -> Tensor | None:
-        """The gradient, from x alone; None where the emitted source makes it, as there are no kernels for it."""
-        return self._launched("vjp", x, lambda plan: plan.vjp_groups(x, g) if plan.has_vjp else None)
+        """The gradient, from x alone; None where the emitted source makes it."""
+        return self._launched("vjp", x, lambda plan: plan.vjp_groups(x, g))
 
     def _launched(self, of: str, x: Tensor, launch: Callable[[TritonPlan], T | None]) -> T | None:
         """What kernels make, unless Triton cannot compile them for this device."""

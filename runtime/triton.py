@@ -20,9 +20,9 @@ from scatc.codegen import Tables, find_target
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.predict import Prediction, prediction
-from scatc.codegen.triton.target import GRADIENTS, TritonTarget
+from scatc.codegen.triton.target import TritonTarget
 from scatc.codegen.triton.tuned import Tunable, Tuned
-from scatc.ir.errors import CompileError, TargetError
+from scatc.ir.errors import TargetError
 from scatc.ir.paths import Path
 from scatc.runtime import kernels, timing
 from scatc.runtime.cache import DiskCache
@@ -162,20 +162,15 @@ class TritonPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         TargetError
-            If x is not on a GPU, or on another vendor's, or requires a gradient that these kernels do not have.
+            If x is not on a GPU, or on another vendor's.
         """
         batch = self._checked("x", x)
         if x.requires_grad and torch.is_grad_enabled():
-            if self.spec.dim not in GRADIENTS:
-                raise TargetError(
-                    f"x requires a gradient, which target={self.target!r} does not compute for dim={self.spec.dim}: "
-                    "compile with target='torch', or call under torch.no_grad()"
-                )
             return self._from_groups(_Differentiable.apply(x, self), batch)  # type: ignore[no-untyped-call]
         return self._from_groups(self.run_groups(x), batch)
 
     def vjp(self, x: Tensor, g: Tensor | Mapping[Path, Tensor]) -> Tensor:
-        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x, where kernels have one.
+        """The vector-Jacobian product: the gradient of ``sum(g * plan(x))`` with respect to x.
 
         The derivative of a modulus, and of a power of one, counts as 0 where it is 0. Nothing of a forward call is
         needed.
@@ -196,9 +191,8 @@ class TritonPlan(Plan):
         TypeError, ValueError
             As a call does, for x and for g.
         TargetError
-            If these kernels have no gradient, or x is not on a GPU.
+            If x is not on a GPU.
         """
-        _ = self._gradient  # raises if there is none
         batch = self._checked("x", x)
         return self.vjp_groups(x, self._grouped(g, batch))
 
@@ -214,7 +208,7 @@ class TritonPlan(Plan):
             for samples, paths in self.groups
         ]
 
-    def _cotangent(self, name: str, g: Tensor, expected: tuple[int, ...]) -> Tensor:
+    def _cotangent(self, name: str, g: Any, expected: tuple[int, ...]) -> Tensor:
         self._checked(name, g)
         if tuple(g.shape) != expected:
             raise ValueError(f"{name} has shape {tuple(g.shape)}: it must be that of the output, {expected}")
@@ -236,16 +230,6 @@ class TritonPlan(Plan):
         return gradient
 
     @cached_property
-    def has_vjp(self) -> bool:
-        """Whether there are kernels for the gradient of this transform."""
-        if self.spec.dim not in GRADIENTS:
-            return False
-        try:
-            return bool(self._gradient.source)
-        except (CompileError, TargetError):
-            return False
-
-    @cached_property
     def _gradient(self) -> Emitter:
         return self._vendor.emitted_gradient(self._program, self._options, self._compiled.version)
 
@@ -254,8 +238,8 @@ class TritonPlan(Plan):
         return self._loaded(self._gradient.source)
 
     def source(self, of: str = "forward") -> str:
-        """The source text that runs, to the letter; `of` may be 'vjp', where there are kernels for it."""
-        return self._gradient.source if of == "vjp" and self.spec.dim in GRADIENTS else super().source(of)
+        """The source text that runs, to the letter; `of` may be 'vjp', for that of the gradient."""
+        return self._gradient.source if of == "vjp" else super().source(of)
 
     def run_groups(self, x: Tensor) -> list[Tensor]:
         """The output arrays for x, one for each shape of coefficients; all axes of batch are one of theirs."""

@@ -15,7 +15,7 @@ from scatc.codegen.triton.tuned import Tuned
 from scatc.codegen.triton.volumes.axis_by_axis import quickest
 from scatc.codegen.triton.volumes.axis_by_axis_t import quickest_gradient
 from scatc.ir.cost import Machine
-from scatc.ir.errors import CompileError, TargetError
+from scatc.ir.errors import CompileError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
@@ -81,10 +81,4 @@ class TritonTarget:
 
     def emitted_gradient(self, program: Program, options: Options, version: str = "") -> Emitter:
         """The walk there and back through a program: the source and tables of its gradient."""
-        dim = program.graph.spec.dim
-        if dim not in GRADIENTS:
-            raise TargetError(
-                f"dim={dim} is not possible for gradients by GPU kernels: compile with target='torch', whose plans "
-                "have gradients on GPUs, too"
-            )
-        return GRADIENTS[dim](program, options, self.tensor_cores, version)
+        return GRADIENTS[program.graph.spec.dim](program, options, self.tensor_cores, version)

@@ -26,7 +26,6 @@ from torch import library
 
 import scatc
 import scatc.numpy
-from scatc.codegen.triton.target import GRADIENTS
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.spec import Spec
 from scatc.runtime import devices, torch_ops
@@ -129,7 +128,7 @@ def test_plans(spec: Spec, save: str | None, calls: Calls) -> None:
     for one, other in zip(flat(y), flat(wanted), strict=True):
         assert one.dtype == torch.float32 and relative_error(one.detach(), other) < 1e-5
     energy(y).backward()
-    assert calls.vjp == (spec.dim in GRADIENTS)
+    assert calls.vjp == 1
     assert relative_error(x.grad, wanted_gradient(spec, x)) < 1e-5
 
 
@@ -259,7 +258,7 @@ def test_vmap(calls: Calls) -> None:
         close(mapped.flatten(0, 1), plan(x))
         gradients = torch.func.vmap(torch.func.grad(lambda x, plan=plan: energy(plan(x))))(x)
         assert relative_error(gradients, wanted_gradient(spec, x)) < 1e-5
-    assert calls.vjp == sum(spec.dim in GRADIENTS for spec in (SPECS["1d"], SPECS["3d"]))
+    assert calls.vjp == 2
 
 
 # What keeps the emitted source.
@@ -369,11 +368,9 @@ def test_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     def line(plan: Any) -> str:
         return next(line for line in plan.report().splitlines() if line.startswith("gpu "))
 
-    plan = scatc.compile(SPECS["3d"], target="torch")
-    assert line(plan) == "gpu       the plan for target='cuda', or 'hip'; other devices: this source"
-    for dim, name in ((1, "1d"), (2, "2d")):
-        gradient = "" if dim in GRADIENTS else ", its gradient by this source"
-        assert f"'hip'{gradient};" in line(scatc.compile(SPECS[name], target="torch"))
+    for name in ("1d", "2d", "3d"):
+        plan = scatc.compile(SPECS[name], target="torch")
+        assert line(plan) == "gpu       the plan for target='cuda', or 'hip'; other devices: this source"
     double = scatc.compile(SPECS["3d"], target="torch", dtype="float64")
     assert line(double).startswith("gpu       this source: kernels do not compute in float64;")
     monkeypatch.setenv("SCATC_GPU_TARGET", "torch")
@@ -401,7 +398,7 @@ class Launched:
 def test_no_launch_waits_for_a_result(spec: Spec) -> None:
     """Tensors without memory go all the way: nothing that a host would read of them is read."""
     plan: Any = fresh(spec, target="cuda")
-    modules = [plan._module, *([plan._gradient_module] if plan.has_vjp else [])]
+    modules = [plan._module, plan._gradient_module]
     for module in modules:
         for name, value in list(vars(module).items()):
             if hasattr(type(value), "__getitem__") and type(value).__module__.startswith("triton"):
@@ -410,11 +407,10 @@ def test_no_launch_waits_for_a_result(spec: Spec) -> None:
     x = torch.empty(5, *spec.shape, device="meta")
     outs = plan.run_groups(x)
     assert Launched.count > 3 and all(out.device.type == "meta" for out in outs)
-    if plan.has_vjp:
-        before = Launched.count
-        assert plan.vjp_groups(x, outs).shape == x.shape
-        assert Launched.count > before
-    for source in (plan.source(), plan.source("vjp") if plan.has_vjp else ""):
+    before = Launched.count
+    assert plan.vjp_groups(x, outs).shape == x.shape
+    assert Launched.count > before
+    for source in (plan.source(), plan.source("vjp")):
         assert not any(word in source for word in (".item(", ".cpu(", ".tolist(", ".numpy(", "synchronize"))
 
 
@@ -487,8 +483,7 @@ def test_the_benchmark_as_if_there_were_a_gpu(
         assert set(row["absent"]) == {"graph", "kymatio"}
         assert row["parts"]["eager"] == 1 and row["parts"]["peer"] == (2 if row["case"]["dim"] == 3 else 1)
         assert not row["wrong"] and max(max(found.values()) for found in row["errors_timed"].values()) <= 1e-5
-        has_kernels = row["pass"] == "forward" or row["case"]["dim"] in GRADIENTS
-        assert ("predicted_seconds" in row) == has_kernels
+        assert row["predicted_seconds"] > 0
     printed = capsys.readouterr().out
     assert "peer: in 2 parts, for want of memory" in printed
     assert [line.split()[2] for line in printed.splitlines() if line.startswith(("1d", "3d"))] == 2 * list(sides.PASSES)

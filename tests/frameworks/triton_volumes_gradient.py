@@ -15,7 +15,6 @@ from gradients import assert_gradient, cotangents_like
 
 from scatc.codegen.triton.volumes import axes
 from scatc.codegen.triton.volumes.axis_by_axis_t import AxisByAxisT
-from scatc.ir.errors import TargetError
 from scatc.ir.spec import Spec
 
 assert os.environ.get("TRITON_INTERPRET") == "1"
@@ -127,10 +126,3 @@ def test_what_is_wrong_is_refused() -> None:
         plan.vjp(x, torch.ones(2, 6, 3, dtype=torch.complex64))
     with pytest.raises(ValueError, match="x has shape"):
         plan.vjp(torch.ones(5), torch.ones(6, 3))
-
-
-def test_what_has_no_gradient_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scatc.codegen.triton.target.GRADIENTS", {})
-    plan, x = fresh(SMALL, target="cuda"), torch.ones(2, *SMALL.shape)
-    with pytest.raises(TargetError, match="dim=3 is not possible for gradients by GPU kernels"):
-        plan.vjp(x, torch.ones_like(plan(x)))

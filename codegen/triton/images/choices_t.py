@@ -96,7 +96,7 @@ class ImageChoicesT(ImageChoices):
 
     def _spread(self, signal: Signal, result: Result) -> Work:
         outputs = result.kept[0] if result.kind == "local" else 1
-        padded = product(outputs, signal.shape[0]).padded
+        padded = product("spread_columns", outputs, signal.shape[0]).padded
         return cost_t.spread_work(signal.paths, signal.shape, outputs, padded, add=bool(signal.children))
 
     def live_bytes(self, signal: Signal) -> int:

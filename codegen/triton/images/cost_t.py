@@ -62,7 +62,7 @@ def slope_work(paths: int, samples: int) -> Work:
 def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, add: bool) -> Work:
     """What spreads averages along columns."""
     rows, columns = shape
-    computed = paths * columns * product(outputs, rows).columns
+    computed = paths * columns * product("spread_columns", outputs, rows).columns
     moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
     return Work("spread columns", moved, (0.4 * padded + (15 if add else 11)) * computed, 6.0 * padded * computed)
 

@@ -22,7 +22,7 @@ from scatc.codegen.triton.cost import REAL, Work
 from scatc.codegen.triton.emitter import BLOCK, power
 from scatc.codegen.triton.images import columns, columns_t
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import Way, product
+from scatc.codegen.triton.images.choices import Way, constants, product
 from scatc.codegen.triton.images.choices_t import ImageChoicesT
 from scatc.codegen.triton.images.cost_t import Share, columns_work, static_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED, of_slopes
@@ -205,11 +205,11 @@ class ImagesT(Images):
             self.table(name, sources)
             times.append(len(sources))
         height, width = self.spec.input_shape
-        constants = {"HEIGHT": height, "WIDTH": width, "ROWS": root.shape[0], "COLUMNS": root.shape[1]}
-        constants |= {"ROW_TIMES": times[0], "COLUMN_TIMES": times[1], "BLOCK": BLOCK}
+        sizes = {"HEIGHT": height, "WIDTH": width, "ROWS": root.shape[0], "COLUMNS": root.shape[1]}
+        sizes |= {"ROW_TIMES": times[0], "COLUMN_TIMES": times[1], "BLOCK": BLOCK}
         grid = (f"triton.cdiv({height * width}, {BLOCK})", "pairs")
         arguments = [f"{cotangent}.view(torch.int64)", *self.named("unpad_rows", "unpad_columns"), "size", "gradient"]
-        self.static_launch("unpad_image", 1, grid, [*arguments, "n"], constants)
+        self.static_launch("unpad_image", 1, grid, [*arguments, "n"], sizes)
 
     # Cotangents of moduli.
 
@@ -244,19 +244,20 @@ class ImagesT(Images):
     def spread_rows(self, signal: Signal, result: Result, inverse: str) -> str:
         """Cotangents of averages, spread along rows."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1).T
-        tiles, name = product(matrix.shape[0], matrix.shape[1], tile=64), f"gT_of_{signal.name}"
+        tiles, name = product("spread_rows", matrix.shape[0], matrix.shape[1], tile=64), f"gT_of_{signal.name}"
         (outputs, kept), width = self._kept(result), signal.shape[1]
         self.write(f"{name} = torch.empty(({signal.paths}, n, {outputs}, {width}), device=x.device)")
         arguments = self._cotangents_of(signal, result, inverse)
         arguments += self._matrix(f"{_phi(signal, result)}_rows_t", matrix, tiles)
-        constants: dict[str, Any] = {
+        sizes: dict[str, Any] = {
             "PATHS": len(self.program.outputs[result.group][1]),
             "COLUMNS": width,
             "HEIGHT": outputs,
-            **tiles.constants(kept),
+            **constants(tiles),
+            "KEPT": kept,
         }
-        grid = (f"triton.cdiv(n * {outputs}, {tiles.tile})", str(signal.paths), str(tiles.columns // tiles.outputs))
-        self.static_launch("spread_rows", signal.paths, grid, [*arguments, name, "n"], constants)
+        grid = (f"triton.cdiv(n * {outputs}, {tiles.rows})", str(signal.paths), str(tiles.programs))
+        self.static_launch("spread_rows", signal.paths, grid, [*arguments, name, "n"], sizes)
         return name
 
     def _spread(self, signal: Signal, result: Result, into: str, inverse: str, *, there: bool) -> None:
@@ -264,26 +265,26 @@ class ImagesT(Images):
         (height, width), (outputs, _) = signal.shape, self._kept(result)
         rows = self.spread_rows(signal, result, inverse)
         matrix = image_tables.averaging(self.spec, signal.level, result, 0).T
-        tiles = product(matrix.shape[0], matrix.shape[1])
+        tiles = product("spread_columns", matrix.shape[0], matrix.shape[1])
         arguments = [rows, *self._matrix(f"{_phi(signal, result)}_columns_t", matrix, tiles)]
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
-        constants = {"ROWS": height, "COLUMNS": width, "HEIGHT": outputs, **tiles.constants(0), "ADD": there}
-        del constants["KEPT"]
-        grid = (f"pairs * {-(-width // tiles.tile)}", str(signal.paths), str(tiles.columns // tiles.outputs))
-        self.static_launch("spread_columns", signal.paths, grid, arguments, constants)
+        sizes = {"ROWS": height, "COLUMNS": width, "HEIGHT": outputs, **constants(tiles), "ADD": there}
+        del sizes["KEPT"]
+        grid = (f"pairs * {-(-width // tiles.rows)}", str(signal.paths), str(tiles.programs))
+        self.static_launch("spread_columns", signal.paths, grid, arguments, sizes)
         self.write(f"del {rows}")
 
     def _spread_raw(self, signal: Signal, result: Result, into: str, inverse: str, *, there: bool) -> None:
         """Cotangents of moduli themselves."""
         samples = prod(signal.shape)
         block = min(BLOCK, power(samples))
-        constants = {"PATHS": len(self.program.outputs[result.group][1]), "ROWS": signal.shape[0]}
-        constants |= {"COLUMNS": signal.shape[1], "FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
-        constants |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": block, "ADD": there}
+        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "ROWS": signal.shape[0]}
+        sizes |= {"COLUMNS": signal.shape[1], "FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
+        sizes |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": block, "ADD": there}
         arguments = self._cotangents_of(signal, result, inverse)
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
         grid = (f"pairs * {-(-samples // block)}", str(signal.paths))
-        self.static_launch("spread_raw", signal.paths, grid, arguments, constants)
+        self.static_launch("spread_raw", signal.paths, grid, arguments, sizes)
 
     def _kept(self, result: Result) -> tuple[int, int]:
         """Averages along columns and along rows."""
@@ -301,14 +302,14 @@ class ImagesT(Images):
         else:
             start, w = self.choices.filters(signal, shape)
         filters = self._filters(signal, "rows" if paired else "fold", start, w)
-        constants = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
-        constants |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
+        sizes = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
+        sizes |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
         half = (parent.shape[0] // 2 + 1) * parent.shape[1]
         block = min(BINS, power(half))
-        constants |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER, "TURNED": paired}
+        sizes |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER, "TURNED": paired}
         grid = (f"triton.cdiv({half}, {block})", str(parent.paths), f"triton.cdiv(pairs, {TOGETHER})")
         arguments = [f"{products}.view(torch.int64)", *filters, f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
-        self.static_launch("gather_image", signal.paths, grid, arguments, constants)
+        self.static_launch("gather_image", signal.paths, grid, arguments, sizes)
         self._shares[id(self.steps[-1])] = self.choices.share(signal, self.choices.way(signal))
         self.write(f"del {products}")
 

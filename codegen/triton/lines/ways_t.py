@@ -12,7 +12,7 @@ from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, matrix_work, s
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
-from scatc.codegen.triton.lines.choices import MOST_FUSED, Follow, Line, Way, held_bins
+from scatc.codegen.triton.lines.choices import MOST_FUSED, Follow, Line, Way
 from scatc.codegen.triton.lines.ways import MANY, Choices
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -136,13 +136,10 @@ class Returns:
 
     def average(self, signal: Signal, result: Result) -> dict[str, Any]:
         """The constants of an average's way to bins, PADDED with zeros, less those that say where it comes from."""
-        count, kept = 1, 1
-        if result.kind == "local":
-            count, kept = held_bins(self.spec, signal.level, self.options.tolerance), result.kept[0]
-        choice = self.there.bins(count, kept)
+        choice = self.there.bins(signal, result)
         return {
-            "KEPT": kept,
-            "BINS": count,
+            "KEPT": choice.kept,
+            "BINS": choice.terms,
             "COLUMNS": choice.columns,
             "PADDED": choice.padded,
             "FREQUENCIES": choice.block,
