@@ -24,7 +24,7 @@ WARPS = {1024: 16, 2048: 16}
 MOST = 2048
 """Longest signal that goes there and back in registers."""
 
-MOST_AVERAGED = 1024
+MOST_AVERAGED = 512
 """Longest signal whose averages' cotangents are brought to samples there: of longer ones a program has too few rows."""
 
 
