@@ -212,8 +212,8 @@ class TritonPlan(Plan):
         self._checked(name, g)
         if tuple(g.shape) != expected:
             raise ValueError(f"{name} has shape {tuple(g.shape)}: it must be that of the output, {expected}")
-        found: Tensor = g.to(torch.float32)
-        return found
+        numbers: Tensor = g.to(torch.float32)
+        return numbers
 
     def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
         """The gradient for cotangents of the arrays of `run_groups`; see `vjp`."""
