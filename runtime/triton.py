@@ -190,11 +190,12 @@ class TritonPlan(Plan):
             for samples, paths in self.groups
         ]
 
-    def _cotangent(self, name: str, g: Tensor, expected: tuple[int, ...]) -> Tensor:
+    def _cotangent(self, name: str, g: Any, expected: tuple[int, ...]) -> Tensor:
         self._checked(name, g)
         if tuple(g.shape) != expected:
             raise ValueError(f"{name} has shape {tuple(g.shape)}: it must be that of the output, {expected}")
-        return g.to(torch.float32)
+        numbers: Tensor = g.to(torch.float32)
+        return numbers
 
     def vjp_groups(self, x: Tensor, gs: Sequence[Tensor]) -> Tensor:
         """The gradient for cotangents of the arrays of `run_groups`; see `vjp`."""

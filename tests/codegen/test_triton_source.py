@@ -82,6 +82,14 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     check_tidy(emitted(data.draw(specs(dims=(1, 2)).filter(lambda spec: bool(all_paths(spec))))))
 
 
+@given(st.data())
+def test_every_source_of_a_gradient_is_tidy(data: st.DataObject) -> None:
+    spec = data.draw(specs(dims=(1,)).filter(lambda spec: bool(all_paths(spec))))
+    assert isinstance(TARGET, TritonTarget)
+    compiled = build(spec, TARGET, Options(machine=TARGET.machine("")))
+    check_tidy(TARGET.emitted_gradient(compiled.program, compiled.options))
+
+
 @pytest.mark.parametrize(("J", "Q", "whole"), [(8, 8, False), (13, 12, True)])
 def test_long_signals_go_in_blocks(J: int, Q: int, whole: bool) -> None:
     """Where phi is short beside the signal, what its padding alone would need is not computed."""
@@ -191,13 +199,14 @@ def check_tidy(emitter: Emitter) -> None:
         "low",
         "high",
         "both",
+        "phase",
         "around",
         "product",
         "product_left",
     }
-    # every path is output
+    # every path is output, or its cotangent comes in
     rows = [table for name, table in emitter.tables.items() if name.endswith("_row")]
-    raw = len(re.findall(r"\] = x(\[.*\])?\n", source))
+    raw = len(re.findall(r"\] = x(\[.*\])?\n|^    gradient \+= ", source, re.MULTILINE))
     assert sum(map(len, rows)) + raw >= sum(len(paths) for shape, paths in emitter.program.outputs if prod(shape))
 
 

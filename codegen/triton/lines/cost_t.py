@@ -28,12 +28,15 @@ def zeros(signal: Signal) -> Work:
 TURNED = 12
 """Instructions for each complex number besides two transforms: the phase, and what is read and written."""
 
+HELD = {512: 10, 1024: 20, 2048: 23}
+"""More of long signals, of which a program has few rows: counted in machine code, as `INSTRUCTIONS` were."""
+
 
 def turn_work(paths: int, shape: Turn) -> Work:
     """What a kernel does for one signal that goes there and back in registers."""
     there = shape.there
     numbers = paths * there.length
-    instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED))
+    instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED + HELD.get(there.length, 0)))
     moved, matrix = float(COMPLEX * paths * (there.width + there.length)), 0.0
     if shape.source == "local":
         instructions += numbers * AVERAGED

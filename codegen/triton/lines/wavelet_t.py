@@ -9,13 +9,23 @@ the other begins. Where the cotangent of the modulus comes from is the kernel's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import register_fft
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
+
+ROWS = {1024: 8, 2048: 4}
+WARPS = {1024: 16, 2048: 16}
+"""Rows and warps of a program, where those of the way there alone would spill: numbers are held longer."""
+
+MOST = 2048
+"""Longest signal that goes there and back in registers."""
+
+MOST_AVERAGED = 1024
+"""Longest signal whose averages' cotangents are brought to samples there: of longer ones a program has too few rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +51,12 @@ class Turn:
         return self.there.length // (depth * warps), warps, self.there.columns, depth
 
 
-def default(
-    bins: int, length: int, width: int, source: str, *, outputs: int = 0, first: int = 0, kept: int = 0
-) -> Turn:
+def default(bins: int, length: int, width: int, source: str, **more: int) -> Turn:
     """The kernel to begin with, for a window of a parent's spectrum of so many bins."""
     sinks = () if source == "memory" else (source,)
-    return Turn(wavelet.default(bins, length, width, sinks, outputs=outputs, first=first, kept=kept), source)
+    there = wavelet.default(bins, length, width, sinks, **more)
+    rows, warps = ROWS.get(length, there.rows), WARPS.get(length, there.warps)
+    return Turn(replace(there, rows=rows, warps=warps), source)
 
 
 def parameters(shape: Turn) -> dict[str, str]:

@@ -27,10 +27,6 @@ ROWS = 16
 """Of a program with a matrix product."""
 
 
-MOST = 2048
-"""Longest signal that goes there and back in registers."""
-
-
 class Back(enum.Enum):
     """How the spectrum of a signal's cotangent comes about."""
 
@@ -80,16 +76,17 @@ class Returns:
         found = [Back.STAGED]
         if m & (m - 1) == 0 and matrix_t.LEAST <= m <= matrix.MOST:
             found.insert(0, Back.MATRIX)
-        if m & (m - 1) == 0 and wavelet.LEAST <= m <= MOST:
+        if m & (m - 1) == 0 and wavelet.LEAST <= m <= wavelet_t.MOST:
             found.insert(0, Back.REGISTERS)
         return found
 
     def source(self, signal: Signal) -> Result | None:
         """The coefficients whose cotangents a kernel in registers takes; None: it reads those of samples."""
         results = self.coefficients[signal.name]
-        if signal.spectrum or len(results) != 1 or (results[0].kind == "local" and results[0].kept[0] > MOST_FUSED):
+        if signal.spectrum or len(results) != 1:
             return None
-        return results[0]
+        few = results[0].kept[0] <= MOST_FUSED and signal.length <= wavelet_t.MOST_AVERAGED
+        return results[0] if results[0].kind != "local" or few else None
 
     def matrix(self, signal: Signal) -> matrix.Matrix:
         """The kernels of a long signal."""
