@@ -52,6 +52,7 @@ class Emitter:
         self.functions = self.needed(options.dtype, self.lanes, self.spec.integral_powers or (), self.known)
         self.coefficients = Coefficients(program, options, self.functions, self.tables, self.known)
         self.nodes: list[SimpleNamespace] = []
+        self._spectra_of: dict[int, Spectrum] = {}
         self.scratch = self._scratch()
         self.arena = self.scratch + self._room()
         self.source = self._module(version)
@@ -60,6 +61,12 @@ class Emitter:
 
     def _root(self) -> Signal:
         return signals(self.program)
+
+    def _own(self, signal: Signal) -> Spectrum:
+        """The spectrum that a signal's children read."""
+        if id(signal) not in self._spectra_of:
+            self._spectra_of[id(signal)] = spectrum(signal, self.grid(signal))
+        return self._spectra_of[id(signal)]
 
     def grid(self, signal: Signal) -> Grid:
         """How a signal lies."""
@@ -75,7 +82,7 @@ class Emitter:
 
     def _held(self) -> int:
         """Numbers of the spectrum that all branches read."""
-        return spectrum(self.root, self.grid(self.root)).size
+        return self._own(self.root).size
 
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
@@ -160,9 +167,9 @@ class Emitter:
     def _signal(self, signal: Signal, free: int) -> SimpleNamespace:
         """Its data; what it holds begins where the arena is free: spectra, and samples, which end with them."""
         assert signal.fold is not None and signal.parent is not None
-        grid, parent = self.grid(signal), spectrum(signal.parent, self.grid(signal.parent))
+        grid, parent = self.grid(signal), self._own(signal.parent)
         fold, _, modulus = signal.nodes
-        group, own = self._group(signal), spectrum(signal, grid).size if signal.children else 0
+        group, own = self._group(signal), self._own(signal).size if signal.children else 0
         u = free + group * own
         node = SimpleNamespace(
             name=modulus,
@@ -203,7 +210,7 @@ class Emitter:
         grid = self.grid(signal)
         lines = [
             f"real *const z = c->arena + {self._transformed(signal, u)};",
-            *self._transform(grid, spectrum(signal, grid)),
+            *self._transform(grid, self._own(signal)),
         ]
         return f".spectra = {self.functions.statements('spectra', f'spectra_{signal.spectrum}', lines)}"
 
@@ -281,7 +288,7 @@ class Emitter:
 
     def _root_spectrum(self) -> list[str]:
         grid = self.grid(self.root)
-        own = spectrum(self.root, grid)
+        own = self._own(self.root)
         first, z = f"(real *)spectrum + (row + k) * {own.size}", self._transformed(self.root, self.arena)
         return self._spectra(grid, own, first, grid.size, z)
 
