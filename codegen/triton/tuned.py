@@ -206,7 +206,7 @@ class Product:
     def _legal(self) -> bool:
         least = min(self.outputs, self.rows, self.block) >= LEAST_DOT  # tensor cores want so many of each
         fits = self.outputs < 2 * max(self.kept, LEAST_DOT) and self.block < 2 * max(self.window, LEAST_DOT)
-        small = max(self.outputs, self.rows, self.block) <= MOST_SIDE and 1 <= self.warps <= 8
+        small = max(self.outputs, self.rows // 2, self.block) <= MOST_SIDE and 1 <= self.warps <= 8
         return least and fits and small and (self.around or self.window < self.most)
 
 
@@ -214,4 +214,4 @@ LEAST_DOT = 16
 """Numbers along each side of a tensor core's product."""
 
 MOST_SIDE = 64
-"""The same, at most: what a program has of a matrix lies in its registers or in shared memory."""
+"""The same, at most (twice as many rows): what a program has lies in its registers or in shared memory."""

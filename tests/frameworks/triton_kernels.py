@@ -4,6 +4,7 @@ its own, for Triton looks at TRITON_INTERPRET when it is imported.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 from collections.abc import Iterator
@@ -252,9 +253,14 @@ def test_a_list_of_planes_is_transformed(n: int, sign: int) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("length", [16, 64, 128, 256, 512, 1024, 2048])
-def test_transforms_in_registers(length: int, sign: int) -> None:
-    rows, stages = 2, radices(length)
+@pytest.mark.parametrize(
+    "stages",
+    [*(radices(length) for length in (16, 64, 128, 256, 512, 1024, 2048)), radices(512)[::-1], (32, 64), (4, 16)],
+    ids=str,
+)
+def test_transforms_in_registers(stages: tuple[int, ...], sign: int) -> None:
+    """In the usual stages, these backwards, the long lists of kernels that cut, and stages that have no block."""
+    rows, length = 2, math.prod(stages)
     code, rest = Code(), length // stages[0]
     code.write(f"row = tl.arange(0, {rows})[:, None] * {length}", f"p = tl.arange(0, {rest})[None, :]")
     planes = []

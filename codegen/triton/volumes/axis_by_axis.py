@@ -222,11 +222,12 @@ class AxisByAxis(Volumes):
         """Launch a kernel of so many programs for each of so many rows."""
         title = type(shape).__name__.lower()
         name = self.kernels.setdefault(shape, f"{title}_{size}_{len(self.kernels)}")
-        grid, tuned = (f"{rows} * {tiles}",), self.taken(Warps(title, shape, axes.warps(size)))
+        grid = (f"{rows} * {tiles}",)
         if isinstance(shape, axes.Tiled):
             self.launch(Launch(name, types(shape), grid, arguments, {}, shape.warps(size), paths, shape))
         else:
-            self.launch(Launch(name, types(shape), grid, arguments, {}, tuned.warps, paths, tuned))
+            fixed = self.taken(Warps(title, shape, axes.warps(size)))
+            self.launch(Launch(name, types(shape), grid, arguments, {}, fixed.warps, paths, fixed))
 
     def twiddles(self, size: int) -> str:
         """The table of a transform."""
