@@ -29,7 +29,7 @@ TURNED = 12
 """Instructions for each complex number besides two transforms: the phase, and what is read and written."""
 
 HELD = {512: 10, 1024: 20, 2048: 23}
-"""More of long signals, of which a program has few rows: counted in machine code, as `INSTRUCTIONS` were."""
+"""More of long signals: counted in machine code, as `INSTRUCTIONS` were, but for 1024 samples (a guess between)."""
 
 
 def turn_work(paths: int, shape: Turn) -> Work:

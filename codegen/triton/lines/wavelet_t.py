@@ -18,7 +18,7 @@ from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
 
 ROWS = {1024: 8, 2048: 4}
-WARPS = {1024: 16, 2048: 16}
+WARPS = {1024: 8, 2048: 16}
 """Rows and warps of a program, where those of the way there alone would spill: numbers are held longer."""
 
 MOST = 2048
