@@ -91,6 +91,8 @@ class Coefficients:
         return f"average_line({source}, {self._average(signal, grid, result, 0, self.functions.lanes)}, {kept}, out);"
 
     def _by_windows(self, signal: Signal, grid: Grid, result: Result) -> bool:
+        if signal.parent is None:  # samples of both signs: neighbours cancel, but not in lanes, which add every 16th
+            return False
         (n,), lanes, kept = grid.shape, self.functions.lanes, result.kept[0]
         for together in (1, lanes):
             if f"phi{signal.level}_0_{together}" in self.known:
