@@ -8,6 +8,7 @@ are made for other guesses as well, `candidates`, run in turns on the same noise
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -102,12 +103,12 @@ def _read(entry: Entry | None, usual: Machine) -> Machine | None:
 
 
 def _quickest(spec: Spec, target: Target, options: Options, batch: int | None) -> Machine:
-    """The machine whose plan is quickest; plans of the same text are timed once."""
+    """The machine whose plan is quickest; plans of the same code are timed once."""
     machines: list[Machine] = []
     plans: dict[tuple[str, int], Plan] = {}
     for machine in candidates(options.machine):
         compiled = build(spec, target, replace(options, machine=machine))
-        key = compiled.source, compiled.program.batch
+        key = _code(compiled.source), compiled.program.batch
         if key not in plans:
             plans[key] = make_plan(compiled)
             machines.append(machine)
@@ -116,6 +117,12 @@ def _quickest(spec: Spec, target: Target, options: Options, batch: int | None) -
     times = _times(list(plans.values()), batch)
     best = min(range(len(times)), key=lambda i: times[i])
     return machines[best if times[best] < (1 - GAIN) * times[0] else 0]
+
+
+def _code(source: str) -> str:
+    """A text without its comments, which name nodes: other nodes may come down to the same code."""
+    text = re.sub(r"#.*", "", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL))
+    return "\n".join(line for line in text.splitlines() if line.strip())
 
 
 def _times(plans: Sequence[Plan], batch: int | None) -> list[float]:
