@@ -69,7 +69,14 @@ def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
 
 
 def register_fft(
-    code: Code, planes: Sequence[Plane], rows: int, stages: Sequence[int], sign: int, twiddles: str
+    code: Code,
+    planes: Sequence[Plane],
+    rows: int,
+    stages: Sequence[int],
+    sign: int,
+    twiddles: str,
+    *,
+    gathered: bool = False,
 ) -> list[Plane]:
     """The DFT of every row of `planes`, of length ``prod(stages)``.
 
@@ -86,21 +93,30 @@ def register_fft(
     twiddles : str
         Pointer to the table of ``exp(2 pi i k / length)``, complex numbers as 64-bit integers, and the blocks of
         `twiddle_blocks` behind them.
+    gathered : bool, optional
+        Whether to gather twiddles from all turns, instead of reading blocks: more instructions, but fewer registers.
 
     Returns
     -------
     list of planes, ``stages[-1]`` of them, each ``[rows, length // stages[-1]]``
         Plane q holds the outputs ``q * length // stages[-1] + p``.
     """
-    return register_ffts(code, [planes], rows, stages, sign, twiddles)[0]
+    return register_ffts(code, [planes], rows, stages, sign, twiddles, gathered=gathered)[0]
 
 
 def register_ffts(
-    code: Code, sets: Sequence[Sequence[Plane]], rows: int, stages: Sequence[int], sign: int, twiddles: str
+    code: Code,
+    sets: Sequence[Sequence[Plane]],
+    rows: int,
+    stages: Sequence[int],
+    sign: int,
+    twiddles: str,
+    *,
+    gathered: bool = False,
 ) -> list[list[Plane]]:
     """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
     length = remaining = prod(stages)
-    done, blocks = 1, twiddle_blocks(length)
+    done, blocks = 1, {} if gathered else twiddle_blocks(length)
     current = [list(planes) for planes in sets]
     for stage, (radix, following) in enumerate(zip(stages, (*stages[1:], 1), strict=True)):
         code.write(f"# stage {stage}: {radix} of {remaining} points")

@@ -391,7 +391,8 @@ def last(shape: Last) -> str:
     )
     with indented(code):
         lines = [None if place is None else f"source + {place}" for place in shape.before.planes()]
-        for k, z in enumerate(register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles")):
+        found = register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles", gathered=True)
+        for k, z in enumerate(found):  # the sums take registers, too
             assert z is not None
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
         code.write(f"source += rows.to(tl.int64) * {shape.lines * shape.before.count}")
