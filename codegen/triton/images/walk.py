@@ -316,7 +316,7 @@ class Images(Emitter):
         self.static_launch("fold_image", signal.paths, grid, arguments, sizes, shape)
         return name
 
-    def library_waves(self, signal: Signal) -> str:
+    def staged_waves(self, signal: Signal) -> str:
         """Products with filters, folded and transformed back."""
         name, inverse, _ = signal.nodes
         self._fold(signal)
@@ -335,7 +335,7 @@ class Images(Emitter):
         return packed
 
     def _staged(self, signal: Signal) -> str:
-        inverse = self.library_waves(signal)
+        inverse = self.staged_waves(signal)
         packed, source = "", f"{inverse}.view(torch.int64)"
         if signal.spectrum:
             packed = self.pack(signal, inverse)

@@ -101,7 +101,7 @@ class ImagesT(Images):
         self.note(*signal.nodes)
         way = self.choices.way(signal)
         if way is Way.STAGED:
-            waves = self.library_waves(signal)
+            waves = self.staged_waves(signal)
         else:
             waves = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
         if signal.children:
