@@ -26,6 +26,7 @@ from pathlib import Path
 
 from scatc.ir.errors import TargetError
 from scatc.runtime.private import PrivateFolder
+from scatc.runtime.workers import cores
 
 FOLDER = "libraries"
 SUFFIX = {"win32": ".dll", "cygwin": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
@@ -100,23 +101,14 @@ class Toolchain:
             If the compiler refuses the text, fails or hangs, or the folder cannot be written.
         """
         output = f"scatc{SUFFIX}"
-        if f"#if {_PARTS}" not in text or _cores() < 2:
+        if f"#if {_PARTS}" not in text or cores() < 2:
             return self._run(text, folder, output, (*self.flags, *_SHARED), seconds)
         self._write(text, folder)
         parts = ("1", "2")
 
         def compile_part(part: str) -> None:
-            command = (
-                *self.command,
-                *self.flags,
-                *_SHARED[1:],
-                "-c",
-                f"-D{_PARTS}={part}",
-                "-o",
-                f"{part}.o",
-                "scatc.c",
-            )
-            _call(command, folder, seconds)
+            flags = (*self.flags, *_SHARED[1:], "-c", f"-D{_PARTS}={part}")
+            _call((*self.command, *flags, "-o", f"{part}.o", "scatc.c"), folder, seconds)
 
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(compile_part, parts))
@@ -328,10 +320,6 @@ def _end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _x86() -> bool:

@@ -284,9 +284,7 @@ class TransformPrograms(Programs):
 
     def reads_tables(self, device: torch.device) -> bool:
         """Whether flat tables on a device are what is read there: arrays and kernels have their own."""
-        return devices.kind_of(device) == "torch" or (
-            devices.kind_of(device) != "cpu" and not self.kernels.plan(device)
-        )
+        return devices.kind_of(device) != "cpu" and self.kernels.plan(device) is None
 
     def forward(self, x: Tensor, tables: Tensors, store: bool) -> list[Tensor]:
         """The outputs for a batch of signals and, if it is to `store`, what is kept."""
@@ -302,8 +300,8 @@ class TransformPrograms(Programs):
     def vjp(self, x: Tensor, tables: Tensors, g: Tensors, saved: Tensors) -> Tensor:
         """The gradient for cotangents of the outputs.
 
-        On a GPU kernels compute it from x, where there are some for it. Else the emitted source does: from what its
-        forward run kept, or from x, if kernels ran forward.
+        On a GPU kernels compute it from x. Where they cannot, the emitted source does: from what its forward run kept,
+        or from x, if kernels ran forward.
         """
         if devices.kind_of(x.device) == "cpu":
             kept = [torch.view_as_complex(t.contiguous()).numpy() for t in saved]

@@ -64,8 +64,9 @@ def tuned(spec: Spec, target: Target, options: Options, batch: int | None, *, ke
     """
     if not keep:
         return replace(options, machine=_quickest(spec, target, options, batch))
-    # the kind of CPU and the FFT library are what timings depend on; the compiler's own text is in the plan's key
+    # what timings depend on, besides our own text, which is in the plan's key
     where = {"cpu": toolchain.cpu(), "fft": fft.describe(), "batch": batch or 0}
+    where["compiler"] = str(toolchain.find()) if target.runtime == "cpu" else ""
     key = cache_key(what="machine", plan=plan_key(spec, target, options), **where)
 
     def find() -> Machine:

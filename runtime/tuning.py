@@ -75,12 +75,14 @@ def tune(kernels: Mapping[Tunable, str], batch: int, device: str, version: str, 
         tried = {shape: candidates[i] for shape, candidates in waiting.items() if i < len(candidates)}
         for shape, seconds in timer(tried).items():
             times[shape][tried[shape]] = seconds
-    for shape, took in times.items():
-        best = found[shape] = min(took, key=lambda candidate: took[candidate])
-        entry = {"taken": _changes(shape, best), "seconds": took[best], "default": took[shape]}
-        known[digest(shape, kernels[shape], version, batch)] = entry
-    if times:
-        _write(path, known)
+        done = [shape for shape in tried if len(times[shape]) == len(waiting[shape])]
+        for shape in done:
+            took = times[shape]
+            best = found[shape] = min(took, key=lambda candidate: took[candidate])
+            entry = {"taken": _changes(shape, best), "seconds": took[best], "default": took[shape]}
+            known[digest(shape, kernels[shape], version, batch)] = entry
+        if done:  # at once: rounds take long, and may be interrupted
+            _write(path, known)
     return found
 
 

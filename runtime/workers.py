@@ -48,9 +48,12 @@ def default_workers() -> int:
             allowed = f"a whole number from 1 to {MOST_WORKERS}, or unset"
             raise ValueError(f"SCATC_WORKERS={text!r} is not possible: it must be {allowed}")
         return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return cores()
+
+
+def cores() -> int:
+    """The number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _submit(task: Callable[[int], None], indices: range) -> list[concurrent.futures.Future[None]]:

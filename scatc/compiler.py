@@ -61,10 +61,10 @@ def compile(
         nothing else can be asked for.
     tune : bool or int, optional
         Whether to time alternatives on this machine and take the quickest, instead of what is predicted to be that;
-        an int is the number of signals of the calls that it is for. That takes seconds (on a GPU minutes) the first
-        time; the choice is kept in the disk cache, for this kind of CPU, or this GPU.
+        an int is the number of signals of the calls that it is for. That takes seconds the first time, on a GPU as long
+        as compiling each kernel several times; the choice is kept in the disk cache, for this kind of CPU, or this GPU.
     cache : bool, optional
-        Whether plans, and what was tuned, may come from, and go to, the memory and disk caches.
+        Whether plans, and what was tuned for a CPU, may come from, and go to, the memory and disk caches.
 
     Returns
     -------

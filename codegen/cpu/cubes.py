@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
-from types import SimpleNamespace
 
 from scatc.codegen import Tables
 from scatc.codegen.cpu import volumes
@@ -14,7 +13,6 @@ from scatc.codegen.signals import Signal
 from scatc.ir.nodes import Fold, Modulus
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
-from scatc.ir.text import print_node
 
 
 class VolumeEmitter(Emitter):
@@ -44,40 +42,24 @@ class VolumeEmitter(Emitter):
         folds = [half(self.grid(signal), [signal.fold]) for signal in self.root.all() if signal.fold]
         return folds + [self._read(signal) for signal in self.root.all() if signal.children]
 
-    def _held(self) -> int:
-        return self._read(self.root).size
+    def _spectrum_size(self, signal: Signal) -> int:
+        return self._read(signal).size
 
-    def _signal(self, signal: Signal, free: int) -> SimpleNamespace:
-        """Its data; what it holds begins where the arena is free: spectra, and samples, which end with them."""
+    def _source(self, signal: Signal, grid: Grid) -> list[str]:
         assert signal.fold is not None and signal.parent is not None
-        grid, parent = self.grid(signal), self._read(signal.parent)
         fold, _, modulus = signal.nodes
         weights = self.graph[modulus]
         assert isinstance(weights, Modulus)
-        bank = self._waves(fold, signal.fold, grid, weights.weights)
+        bank, parent = self._waves(fold, signal.fold, grid, weights.weights), self._read(signal.parent)
         self.tables |= {f"{fold}_along": bank.a, bank.name: bank.b}
-        group = self._group(signal)
-        own = self._read(signal) if signal.children else None
-        size = own.size if own else 0
-        u = free + group * size
-        node = SimpleNamespace(
-            name=modulus,
-            notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            stop=u + self._place(signal),
-            filters=len(signal.fold.indices),
-        )
         cube, bins = self.functions.cube(bank.half)
-        node.fields = [
-            f".filters = {node.filters}, .group = {group}, .x = {free}, .own = {size}, .u = {u}, .size = {grid.size}",
+        return [
             f".parent = {parent.size}, .start = {parent.at(bank.half)}",
             f".w = {bank.name}, .a = {fold}_along, .waves = {bank.b.shape[1]}, .filter = {bank.b[0, 0].size}, "
             f".along = {bank.a[0, 0].size}",
             f".wave = {self.functions.wave(bank.b.shape[2], bank.kind)}, .cube = &{cube}, "
             f".from = &{self.functions.cube(parent)[1]}, .bins = &{bins}",
-            *self._following(signal, grid, u),
         ]
-        self.nodes.append(node)
-        return node
 
     def _waves(self, name: str, fold: Fold, grid: Grid, weights: tuple[int, ...]) -> volumes.Waves:
         """The filters of a fold, made once for all folds that have the same."""

@@ -80,9 +80,9 @@ class Emitter:
         """Numbers of what follows that and is not kept either."""
         return max(self._transforms(signal) for signal in self.root.all())
 
-    def _held(self) -> int:
-        """Numbers of the spectrum that all branches read."""
-        return self._own(self.root).size
+    def _spectrum_size(self, signal: Signal) -> int:
+        """Numbers of a signal's spectrum, as far as its children read it."""
+        return self._own(signal).size
 
     def _transforms(self, signal: Signal) -> int:
         """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
@@ -115,7 +115,7 @@ class Emitter:
         if branches:
             self.functions.walk(self.grid(self.root).kind)
         arena = max(node.stop for node in [trunk, *self.nodes])
-        held = self._held() if self.root.children else 0
+        held = self._spectrum_size(self.root) if self.root.children else 0
         return self._written("module.c.j2", version, trunk, branches, arena, held)
 
     def _written(
@@ -166,10 +166,9 @@ class Emitter:
 
     def _signal(self, signal: Signal, free: int) -> SimpleNamespace:
         """Its data; what it holds begins where the arena is free: spectra, and samples, which end with them."""
-        assert signal.fold is not None and signal.parent is not None
-        grid, parent = self.grid(signal), self._own(signal.parent)
-        fold, _, modulus = signal.nodes
-        group, own = self._group(signal), self._own(signal).size if signal.children else 0
+        assert signal.fold is not None
+        grid, modulus = self.grid(signal), signal.nodes[2]
+        group, own = self._group(signal), self._spectrum_size(signal) if signal.children else 0
         u = free + group * own
         node = SimpleNamespace(
             name=modulus,
@@ -179,13 +178,21 @@ class Emitter:
         )
         node.fields = [
             f".filters = {node.filters}, .group = {group}, .x = {free}, .own = {own}, .u = {u}, .size = {grid.size}",
-            f".parent = {parent.size}, .part = {parent.part}, .stride = {parent.stride}",
-            f".w = {fold}_w, .start = {fold}_start",
-            *self._filters(fold, signal.fold, grid, parent),
+            *self._source(signal, grid),
             *self._following(signal, grid, u),
         ]
         self.nodes.append(node)
         return node
+
+    def _source(self, signal: Signal, grid: Grid) -> list[str]:
+        """What a signal is made of: its parent's spectrum, and filters."""
+        assert signal.fold is not None and signal.parent is not None
+        fold, parent = signal.nodes[0], self._own(signal.parent)
+        return [
+            f".parent = {parent.size}, .part = {parent.part}, .stride = {parent.stride}",
+            f".w = {fold}_w, .start = {fold}_start",
+            *self._filters(fold, signal.fold, grid, parent),
+        ]
 
     def _results(self, signal: Signal, grid: Grid) -> list[SimpleNamespace]:
         return [self.coefficients.of(signal, grid, result, self.scratch) for result in signal.results]

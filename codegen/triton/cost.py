@@ -145,6 +145,12 @@ def static_work(step: Launch | Transform) -> Work:
     return _STATIC[step.kernel](step, step.constants)
 
 
+def slope_work(paths: int, samples: int) -> Work:
+    """What `slope` of gradients does: waves are read, with cotangents of moduli, and written over."""
+    numbers = float(paths * samples)
+    return Work(f"slopes {samples}", (2 * COMPLEX + REAL) * numbers, 16 * numbers)
+
+
 def wavelet_work(launch: Launch, shape: Shape) -> Work:
     """What a kernel in registers does for one signal."""
     numbers = launch.paths * shape.length

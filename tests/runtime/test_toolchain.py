@@ -170,7 +170,7 @@ def test_two_compilers_share_a_text_if_there_are_two_cores(
     cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = toolchain.find()
-    monkeypatch.setattr(toolchain, "_cores", lambda: cores)
+    monkeypatch.setattr(toolchain, "cores", lambda: cores)
     assert ctypes.CDLL(str(found.build(PARTS, tmp_path))).six() == 6
     assert len(list(tmp_path.glob("*.o"))) == (2 if cores > 1 else 0)
     with pytest.raises(ToolchainError, match=r"fails with status 1: scatc.c:\d+:\d+: error: .*nothing"):

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton.cost import COMPLEX, Work
+from scatc.codegen.triton.cost import COMPLEX, Work, slope_work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, cost, cost_t
 from scatc.codegen.triton.images import tables as image_tables
@@ -65,7 +65,7 @@ class ImageChoicesT(ImageChoices):
         gather = cost_t.gather_work(paths, filters, parent, signal.shape, self.share(signal, way))
         if way is Way.STAGED:
             transform = cost.transform_work(samples, paths, 2)
-            found = [fold, transform, cost_t.slope_work(paths, samples), transform, gather]
+            found = [fold, transform, slope_work(paths, samples), transform, gather]
             if signal.children:
                 found.append(Work("pack", paths * samples * 1.5 * COMPLEX))
             return found + [self._spread(signal, result) for result in signal.results]

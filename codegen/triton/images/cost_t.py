@@ -53,12 +53,6 @@ def lines_work(paths: int, shape: tuple[int, ...]) -> Work:
     return cost.static_work(Transform(shape[1], paths * shape[0], packed=False))
 
 
-def slope_work(paths: int, samples: int) -> Work:
-    """What `slope_image` does: waves are read, and written over."""
-    numbers = float(paths * samples)
-    return Work(f"slopes {samples}", numbers * (2 * COMPLEX + COMPLEX / PAIR), 16 * numbers)
-
-
 def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, add: bool) -> Work:
     """What spreads averages along columns."""
     rows, columns = shape
@@ -80,10 +74,6 @@ def _spread_columns(launch: Launch, c: dict[str, int]) -> Work:
 def _spread_raw(launch: Launch, c: dict[str, int]) -> Work:
     numbers, kept = launch.paths * c["ROWS"] * c["COLUMNS"], launch.paths * c["KEPT_ROWS"] * c["KEPT_COLUMNS"]
     return Work("spread raw", REAL * float(kept + numbers * (2 if c["ADD"] else 1)), 12.0 * numbers)
-
-
-def _slopes(launch: Launch, c: dict[str, int]) -> Work:
-    return slope_work(launch.paths, c["SAMPLES"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +124,6 @@ _STATIC = {
     "spread_rows": _spread_rows,
     "spread_columns": _spread_columns,
     "spread_raw": _spread_raw,
-    "slope_image": _slopes,
+    "slope": lambda launch, c: cost.slope_work(launch.paths, c["SAMPLES"]),
     "unpad_image": _unpad,
 }

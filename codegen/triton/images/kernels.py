@@ -21,11 +21,10 @@ ARGUMENTS = {
 """Of the kernels that do not depend on sizes; some are those of lines, to which an image is one long line."""
 
 TRANSPOSED = {
-    "phase": ("z", "g"),  # kernels call it
     "spread_rows": ("g", "inverse", "row", "phi_high", "phi_low", "T", "n"),
     "spread_columns": ("T", "phi_high", "phi_low", "G", "n", "pairs"),
     "spread_raw": ("g", "inverse", "row", "G", "n", "pairs"),
-    "slope_image": ("Z", "G"),
+    "slope": ("Z", "G"),
     "gather_image": ("Y", "start", "w", "G", "pairs"),
     "unpad_image": ("G", "row_index", "column_index", "size", "gradient", "n"),
 }

@@ -186,9 +186,7 @@ def mixed_fft_back(
     listed: list[Plane] = []
     for group in found:
         done = [_number(code, plane, group.planes) for plane in dft(code, group.planes, sign)]
-        re, im = (
-            _exchange_back(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1)
-        )
+        re, im = (_exchange(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1))
         some = list(zip(re, im, strict=True))[: group.count]
         listed += [_turned(code, plane, k, sign, twiddles) for k, plane in enumerate(some, group.start)]
     code.write(f"# back: {split.first} points")
@@ -212,33 +210,17 @@ def _number(code: Code, plane: Plane, others: Sequence[Plane]) -> Complex:
     return zero, zero
 
 
-def _exchange(code: Code, planes: Sequence[str], second: int, others: int, *, columns: bool) -> list[str]:
-    """The list becomes an axis, and the axis that is transformed next a list."""
+def _exchange(code: Code, planes: Sequence[str], length: int, others: int, *, columns: bool) -> list[str]:
+    """The list becomes an axis, and the axis, of a length that is a power of two, a list."""
     size = len(planes)
     stacked = code.stack(planes)
-    twos = ", 2" * (second.bit_length() - 1)
+    twos = ", 2" * (length.bit_length() - 1)
     if columns:
-        split = code.let("t", f"tl.reshape({stacked}, [{second}, {others}, {size}])")
+        split = code.let("t", f"tl.reshape({stacked}, [{length}, {others}, {size}])")
         moved = code.let("t", f"tl.permute({split}, [2, 1, 0])")
         joined = code.let("t", f"tl.reshape({moved}, [{size}, {others}{twos}])")
     else:
-        split = code.let("t", f"tl.reshape({stacked}, [{others}, {second}, {size}])")
+        split = code.let("t", f"tl.reshape({stacked}, [{others}, {length}, {size}])")
         moved = code.let("t", f"tl.permute({split}, [0, 2, 1])")
         joined = code.let("t", f"tl.reshape({moved}, [{others}, {size}{twos}])")
-    return code.unstack(joined, second)
-
-
-def _exchange_back(code: Code, planes: Sequence[str], size: int, others: int, *, columns: bool) -> list[str]:
-    """`_exchange`, undone."""
-    second = len(planes)
-    stacked = code.stack(planes)
-    twos = ", 2" * (size.bit_length() - 1)
-    if columns:
-        split = code.let("t", f"tl.reshape({stacked}, [{size}, {others}, {second}])")
-        moved = code.let("t", f"tl.permute({split}, [2, 1, 0])")
-        joined = code.let("t", f"tl.reshape({moved}, [{second}, {others}{twos}])")
-    else:
-        split = code.let("t", f"tl.reshape({stacked}, [{others}, {size}, {second}])")
-        moved = code.let("t", f"tl.permute({split}, [0, 2, 1])")
-        joined = code.let("t", f"tl.reshape({moved}, [{others}, {second}{twos}])")
-    return code.unstack(joined, size)
+    return code.unstack(joined, length)

@@ -167,8 +167,7 @@ class ImagesT(Images):
         block = min(BLOCK, power(samples))
         arguments = [f"{waves}.view(torch.int64)", f"{cotangent}.view(torch.int64)"]
         grid = (f"{signal.paths} * pairs * {-(-samples // block)}",)
-        self._used.add("phase")
-        self.static_launch("slope_image", signal.paths, grid, arguments, {"SAMPLES": samples, "BLOCK": block})
+        self.static_launch("slope", signal.paths, grid, arguments, {"SAMPLES": samples, "BLOCK": block})
         self.write(f"del {cotangent}", f"{products} = torch.fft.fft2({waves})", f"del {waves}")
         self.steps.append(Transform(samples, signal.paths, packed=False, axes=2))
         return products

@@ -8,7 +8,7 @@ from typing import Any
 
 from scatc.codegen.signals import Signal
 from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work
+from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work, slope_work
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.lines.matrix import Matrix
 from scatc.codegen.triton.lines.wavelet_t import Turn
@@ -59,11 +59,6 @@ def matrix_work(paths: int, shape: Matrix, *, along_rows: bool) -> Work:
 
 def _weights(launch: Launch, c: dict[str, int]) -> Work:
     return Work("weights", REAL * c["SAMPLES"], 5.0 * c["SAMPLES"])
-
-
-def _slope(launch: Launch, c: dict[str, int]) -> Work:
-    numbers = launch.paths * c["LENGTH"]
-    return Work(f"slope {c['LENGTH']}", (2 * COMPLEX + REAL) * numbers, 14.0 * numbers)
 
 
 def gather_work(children: Sequence[Signal], bins: int) -> Work:
@@ -123,7 +118,7 @@ def _unpad(launch: Launch, c: dict[str, int]) -> Work:
 
 STATIC = {
     "weights": _weights,
-    "slope": _slope,
+    "slope": lambda launch, c: slope_work(launch.paths, c["SAMPLES"]),
     "spread": _spread,
     "given": _given,
     "average_t": _average_t,

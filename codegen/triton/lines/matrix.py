@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.lines.wavelet import ROWS as TILES
 from scatc.codegen.triton.lines.wavelet import WARPS, sensible
@@ -163,19 +163,31 @@ def columns(matrix: Matrix) -> str:
     planes = register_fft(code, planes, tile, stages, 1, "twiddles")
     last = length // stages[-1]
     code.write("# turn", f"line = T + (child.to(tl.int64) * 2 * pairs + signal) * {matrix.length}")
-    bits = matrix.turns.bit_length() - 1
     for q, plane in enumerate(planes):
         assert plane is not None
         n1 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
-        turn = code.let("turn", f"low_k * {n1}")
-        a, b = (
-            code.let("w", f"tl.load({table})")
-            for table in (f"small + ({turn} & {matrix.turns - 1})", f"large + ({turn} >> {bits})")
-        )
-        both = code.times((f"low({a})", f"high({a})"), (f"low({b})", f"high({b})"))
-        re, im = code.times(plane, both)
+        re, im = code.times(plane, turned_by(code, matrix, f"low_k * {n1}"))
         code.write(f"tl.store(line + {n1} * {rows} + low_k, both({re}, {im}))")
     return str(code)
+
+
+def turned_by(code: Code, matrix: Matrix, product: str) -> Complex:
+    """The turn between the two transforms, for a product of places: of a small and a large one."""
+    turn, bits = code.let("turn", product), matrix.turns.bit_length() - 1
+    a, b = (
+        code.let("w", f"tl.load({table})")
+        for table in (f"small + ({turn} & {matrix.turns - 1})", f"large + ({turn} >> {bits})")
+    )
+    return code.times((f"low({a})", f"high({a})"), (f"low({b})", f"high({b})"))
+
+
+def read(code: Code, place: str, step: int, count: int) -> list[Plane]:
+    """Numbers of a line, as planes so many apart."""
+    planes: list[Plane] = []
+    for j in range(count):
+        z = code.let("z", f"tl.load(line + {j * step} + {place})")
+        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+    return planes
 
 
 def lines(matrix: Matrix) -> str:
@@ -190,11 +202,7 @@ def lines(matrix: Matrix) -> str:
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
         f"p = tl.arange(0, {rest})[None, :]",
     )
-    planes: list[Plane] = []
-    for j in range(stages[0]):
-        z = code.let("z", f"tl.load(line + {j * rest} + p)")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
-    planes = register_fft(code, planes, tile, stages, 1, "twiddles")
+    planes = register_fft(code, read(code, "p", rest, stages[0]), tile, stages, 1, "twiddles")
     code.write(
         "# pack: a signal that is not there has no samples",
         "there = tl.where(signal < n, 1.0, 0.0)",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.lines.matrix import Matrix
+from scatc.codegen.triton.lines.matrix import Matrix, read, turned_by
 from scatc.codegen.triton.lines.wavelet_t import turned
 
 LEAST = 1 << 12
@@ -47,7 +47,7 @@ def rows(matrix: Matrix) -> str:
         f"packed = gU + (child * pairs + (signal >> 1)) * {2 * matrix.length} + (signal & 1) + 2 * low_n",
         f"p = tl.arange(0, {rest})[None, :]",
     )
-    planes = register_fft(code, _read(code, "line", "p", rest, stages[0]), tile, stages, 1, "twiddles")
+    planes = register_fft(code, read(code, "p", rest, stages[0]), tile, stages, 1, "twiddles")
     code.write("# phase")
     cotangents: list[Plane] = []
     for q, plane in enumerate(planes):
@@ -74,17 +74,10 @@ def columns(matrix: Matrix) -> str:
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_k",
         f"p = tl.arange(0, {rest})[None, :]",
     )
-    bits = matrix.turns.bit_length() - 1
     planes: list[Plane] = []
-    for j, plane in enumerate(_read(code, "line", f"{step} * p", rest * step, stages[0])):
+    for j, plane in enumerate(read(code, f"{step} * p", rest * step, stages[0])):
         assert plane is not None
-        turn = code.let("turn", f"low_k * ({j * rest} + p)")
-        a, b = (
-            code.let("w", f"tl.load({table})")
-            for table in (f"small + ({turn} & {matrix.turns - 1})", f"large + ({turn} >> {bits})")
-        )
-        both = code.times((f"low({a})", f"high({a})"), (f"low({b})", f"high({b})"))
-        planes.append(code.times(plane, both, -1))
+        planes.append(code.times(plane, turned_by(code, matrix, f"low_k * ({j * rest} + p)"), -1))
     done = register_fft(code, planes, tile, stages, -1, "twiddles")
     code.write("# store")
     for q, plane in enumerate(done):
@@ -92,11 +85,3 @@ def columns(matrix: Matrix) -> str:
         place = f"{q * last * step} + {step} * tl.arange(0, {last})[None, :]"
         code.write(f"tl.store(line + {place}, both({plane[0]}, {plane[1]}))")
     return str(code)
-
-
-def _read(code: Code, line: str, place: str, step: int, count: int) -> list[Plane]:
-    planes: list[Plane] = []
-    for j in range(count):
-        z = code.let("z", f"tl.load({line} + {j * step} + {place})")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
-    return planes

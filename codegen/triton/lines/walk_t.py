@@ -365,9 +365,9 @@ class LinesT(Lines):
         self.static_launch(
             "slope",
             signal.paths,
-            (f"{signal.paths} * pairs", f"triton.cdiv({signal.length}, {block})"),
+            (f"{signal.paths} * pairs * {-(-signal.length // block)}",),
             [f"{name}.view(torch.int64)", f"g{signal.name}.view(torch.int64)"],
-            {"LENGTH": signal.length, "BLOCK": block},
+            {"SAMPLES": signal.length, "BLOCK": block},
         )
         self.write(f"g{name} = torch.fft.fft({name})", f"del {name}, g{signal.name}")
         self.steps.append(Transform(signal.length, signal.paths, packed=False))

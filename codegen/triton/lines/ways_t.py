@@ -8,7 +8,7 @@ from typing import Any
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, matrix_work, static_work
+from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, matrix_work, slope_work, static_work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
@@ -186,7 +186,7 @@ class Returns:
         assert signal.fold is not None and signal.parent is not None
         constants = {"WIDTH": tables.windows(signal.fold, signal.parent.length)[1], "LENGTH": m}
         transform = static_work(Transform(m, paths, packed=False))
-        works = [transform, cost_t.STATIC["slope"](Launch("slope", {}, (), [], paths=paths), constants)]
+        works = [transform, slope_work(paths, m)]
         if not signal.spectrum or self.there.signals[signal.name].way is not Way.STAGED:
             works += [static_work(Launch("fold", {}, (), [], constants, paths=paths)), transform]
         return works + self._incoming(signal)
