@@ -146,6 +146,29 @@ def test_the_quickest_is_taken_and_kept(folder: Path) -> None:
     assert again.asked == 4 * one.candidates()
 
 
+def test_what_is_found_before_an_interruption_is_kept(folder: Path) -> None:
+    """Shapes of few candidates are done in early rounds."""
+    few, many = (pick(SHAPES, key=lambda shape: len(shape.candidates())) for pick in (_few, max))
+
+    def timer(tuned: Mapping[Tunable, Tunable]) -> dict[Tunable, float]:
+        if few not in tuned:
+            raise KeyboardInterrupt
+        return Timer()(tuned)
+
+    kernels = {shape: SHAPES[shape] for shape in (few, many)}
+    with pytest.raises(KeyboardInterrupt):
+        tune(kernels, 64, "NVIDIA A100", "3.6.0", timer)
+    again = Timer()
+    found = tune(kernels, 64, "NVIDIA A100", "3.6.0", again)
+    assert again.asked == many.candidates()
+    assert cost(found[few]) == min(map(cost, few.candidates()))
+
+
+def _few(shapes: Mapping[Any, str], key: Any) -> Any:
+    """The shape with the fewest candidates, but for those that have none besides themselves."""
+    return min((shape for shape in shapes if key(shape) > 1), key=key)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": {"taken": 3}}'])
 def test_a_damaged_file_is_dropped_with_a_warning(text: str, folder: Path) -> None:
     (folder / "tuning-gpu.json").write_text(text)
