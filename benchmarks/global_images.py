@@ -4,7 +4,7 @@
     python benchmarks/global_images.py --peer ST.py --json result.json
 
 The peer is S. Cheng's package (github.com/SihaoCheng/scattering_transform), whose README names 30 images a second on a
-CPU for its fast algorithm at this size. It is one file, ST.py; at the commits of 2022 and later its `forward` ends in
+CPU for its fast algorithm at this size. It is one file, ST.py; at commit 04f36a6 (September 2024) its `forward` ends in
 a NameError, at bebd3d6 (September 2021) it runs. It does not pad, so that its images are a quarter of what we transform
 (512 x 512 samples, reflected), and its averages are of periodic images: the two are not the same numbers.
 """

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
@@ -112,61 +111,46 @@ def infer_node(spec: Spec, node: Node, *operands: Value) -> Value:
     return _RULES[type(node)](spec, node, *operands)
 
 
-def _changed(x: Value, **changes: Any) -> Value:
-    """`dataclasses.replace`, which takes most of the time where there are thousands of nodes."""
-    get = changes.get
-    return Value(
-        get("shape", x.shape),
-        get("grid", x.grid),
-        get("real", x.real),
-        get("level", x.level),
-        get("spectrum", x.spectrum),
-        get("band", x.band),
-        get("paths", x.paths),
-        get("components", x.components),
-    )
-
-
 def _pad(spec: Spec, node: Pad, x: Value) -> Value:
     shape = tuple(left + n + right for n, (left, right) in zip(x.shape, node.widths, strict=True))
-    return _changed(x, shape=shape, grid=shape)
+    return replace(x, shape=shape, grid=shape)
 
 
 def _filter(spec: Spec, node: Filter, x: Value) -> Value:
     components = banks(spec)[node.bank].components(node.index)
-    return _changed(x, real=False, components=components, band=node.support)
+    return replace(x, real=False, components=components, band=node.support)
 
 
 def _subsample(spec: Spec, node: Subsample, x: Value) -> Value:
     shape = tuple(n >> node.by for n in x.shape)
-    return _changed(x, shape=shape, grid=shape, level=x.level + node.by, band=())
+    return replace(x, shape=shape, grid=shape, level=x.level + node.by, band=())
 
 
 def _modulus(spec: Spec, node: Modulus, x: Value) -> Value:
-    return _changed(x, real=True, components=1, band=())
+    return replace(x, real=True, components=1, band=())
 
 
 def _average(spec: Spec, node: Average, x: Value) -> Value:
     if node.mode == "local":
-        return _changed(x, band=node.support)
+        return replace(x, band=node.support)
     shape = (len(node.powers),) if node.mode == "integral" else (1,) * spec.dim
-    return _changed(x, shape=shape, band=())
+    return replace(x, shape=shape, band=())
 
 
 def _unpad(spec: Spec, node: Unpad, x: Value) -> Value:
-    return _changed(x, shape=tuple(b - a for a, b in node.kept))
+    return replace(x, shape=tuple(b - a for a, b in node.kept))
 
 
 def _fft(spec: Spec, node: Fft, x: Value) -> Value:
     shape = tuple(b - a for a, b in node.box) or x.shape
-    return _changed(x, shape=shape, real=False, spectrum=True, band=node.box)
+    return replace(x, shape=shape, real=False, spectrum=True, band=node.box)
 
 
 def _fold(spec: Spec, node: Fold, x: Value) -> Value:
     grid = tuple(n >> node.by for n in x.grid)
     shape = (*grid[:-1], grid[-1] // 2 + 1) if node.half else grid
     components = len(node.components) or banks(spec)[node.bank].components(node.indices[0])
-    return _changed(
+    return replace(
         x,
         shape=shape,
         grid=grid,
@@ -178,12 +162,12 @@ def _fold(spec: Spec, node: Fold, x: Value) -> Value:
 
 
 def _ifft(spec: Spec, node: Ifft, x: Value) -> Value:
-    return _changed(x, shape=x.grid, real=node.real, spectrum=False)
+    return replace(x, shape=x.grid, real=node.real, spectrum=False)
 
 
 def _lowpass(spec: Spec, node: Lowpass, x: Value) -> Value:
     grid = tuple(n >> node.by for n in x.grid)
-    return _changed(x, shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
+    return replace(x, shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
 
 
 def _grid(spec: Spec, level: int) -> tuple[int, ...]:
@@ -211,16 +195,16 @@ def _first(spec: Spec, node: Node, x: Value, *others: Value) -> Value:
 
 
 def _pad_t(spec: Spec, node: PadT, x: Value) -> Value:
-    return _changed(x, shape=spec.input_shape, grid=spec.input_shape)
+    return replace(x, shape=spec.input_shape, grid=spec.input_shape)
 
 
 def _fft_t(spec: Spec, node: FftT, x: Value) -> Value:
-    return _changed(x, shape=x.grid, real=node.real, spectrum=False, band=())
+    return replace(x, shape=x.grid, real=node.real, spectrum=False, band=())
 
 
 def _ifft_t(spec: Spec, node: IfftT, x: Value) -> Value:
     shape = (*x.grid[:-1], x.grid[-1] // 2 + 1) if node.real else x.grid
-    return _changed(x, shape=shape, real=False, spectrum=True)
+    return replace(x, shape=shape, real=False, spectrum=True)
 
 
 def _fold_t(spec: Spec, node: FoldT, x: Value, into: Value) -> Value:
@@ -237,7 +221,7 @@ def _average_t(spec: Spec, node: AverageT, x: Value, u: Value) -> Value:
 
 def _upsampled(spec: Spec, node: UnpadT | LowpassT, x: Value) -> Value:
     grid = _grid(spec, node.level)
-    return _changed(x, shape=grid, grid=grid, level=node.level)
+    return replace(x, shape=grid, grid=grid, level=node.level)
 
 
 _RULES: dict[type[Node], Callable[..., Value]] = {
