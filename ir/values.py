@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
@@ -43,8 +43,7 @@ from scatc.ir.transposed import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """The type of a value.
 
     Attributes
@@ -113,45 +112,44 @@ def infer_node(spec: Spec, node: Node, *operands: Value) -> Value:
 
 def _pad(spec: Spec, node: Pad, x: Value) -> Value:
     shape = tuple(left + n + right for n, (left, right) in zip(x.shape, node.widths, strict=True))
-    return replace(x, shape=shape, grid=shape)
+    return x._replace(shape=shape, grid=shape)
 
 
 def _filter(spec: Spec, node: Filter, x: Value) -> Value:
     components = banks(spec)[node.bank].components(node.index)
-    return replace(x, real=False, components=components, band=node.support)
+    return x._replace(real=False, components=components, band=node.support)
 
 
 def _subsample(spec: Spec, node: Subsample, x: Value) -> Value:
     shape = tuple(n >> node.by for n in x.shape)
-    return replace(x, shape=shape, grid=shape, level=x.level + node.by, band=())
+    return x._replace(shape=shape, grid=shape, level=x.level + node.by, band=())
 
 
 def _modulus(spec: Spec, node: Modulus, x: Value) -> Value:
-    return replace(x, real=True, components=1, band=())
+    return x._replace(real=True, components=1, band=())
 
 
 def _average(spec: Spec, node: Average, x: Value) -> Value:
     if node.mode == "local":
-        return replace(x, band=node.support)
+        return x._replace(band=node.support)
     shape = (len(node.powers),) if node.mode == "integral" else (1,) * spec.dim
-    return replace(x, shape=shape, band=())
+    return x._replace(shape=shape, band=())
 
 
 def _unpad(spec: Spec, node: Unpad, x: Value) -> Value:
-    return replace(x, shape=tuple(b - a for a, b in node.kept))
+    return x._replace(shape=tuple(b - a for a, b in node.kept))
 
 
 def _fft(spec: Spec, node: Fft, x: Value) -> Value:
     shape = tuple(b - a for a, b in node.box) or x.shape
-    return replace(x, shape=shape, real=False, spectrum=True, band=node.box)
+    return x._replace(shape=shape, real=False, spectrum=True, band=node.box)
 
 
 def _fold(spec: Spec, node: Fold, x: Value) -> Value:
     grid = tuple(n >> node.by for n in x.grid)
     shape = (*grid[:-1], grid[-1] // 2 + 1) if node.half else grid
     components = len(node.components) or banks(spec)[node.bank].components(node.indices[0])
-    return replace(
-        x,
+    return x._replace(
         shape=shape,
         grid=grid,
         level=x.level + node.by,
@@ -162,12 +160,12 @@ def _fold(spec: Spec, node: Fold, x: Value) -> Value:
 
 
 def _ifft(spec: Spec, node: Ifft, x: Value) -> Value:
-    return replace(x, shape=x.grid, real=node.real, spectrum=False)
+    return x._replace(shape=x.grid, real=node.real, spectrum=False)
 
 
 def _lowpass(spec: Spec, node: Lowpass, x: Value) -> Value:
     grid = tuple(n >> node.by for n in x.grid)
-    return replace(x, shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
+    return x._replace(shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
 
 
 def _grid(spec: Spec, level: int) -> tuple[int, ...]:
@@ -195,16 +193,16 @@ def _first(spec: Spec, node: Node, x: Value, *others: Value) -> Value:
 
 
 def _pad_t(spec: Spec, node: PadT, x: Value) -> Value:
-    return replace(x, shape=spec.input_shape, grid=spec.input_shape)
+    return x._replace(shape=spec.input_shape, grid=spec.input_shape)
 
 
 def _fft_t(spec: Spec, node: FftT, x: Value) -> Value:
-    return replace(x, shape=x.grid, real=node.real, spectrum=False, band=())
+    return x._replace(shape=x.grid, real=node.real, spectrum=False, band=())
 
 
 def _ifft_t(spec: Spec, node: IfftT, x: Value) -> Value:
     shape = (*x.grid[:-1], x.grid[-1] // 2 + 1) if node.real else x.grid
-    return replace(x, shape=shape, real=False, spectrum=True)
+    return x._replace(shape=shape, real=False, spectrum=True)
 
 
 def _fold_t(spec: Spec, node: FoldT, x: Value, into: Value) -> Value:
@@ -221,7 +219,7 @@ def _average_t(spec: Spec, node: AverageT, x: Value, u: Value) -> Value:
 
 def _upsampled(spec: Spec, node: UnpadT | LowpassT, x: Value) -> Value:
     grid = _grid(spec, node.level)
-    return replace(x, shape=grid, grid=grid, level=node.level)
+    return x._replace(shape=grid, grid=grid, level=node.level)
 
 
 _RULES: dict[type[Node], Callable[..., Value]] = {

@@ -19,6 +19,7 @@ from scatc.ir.passes import run_passes
 from scatc.ir.schedule import schedule
 from scatc.ir.spec import Spec
 from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
+from scatc.runtime.collector import paused
 from scatc.runtime.entry import FORMAT
 from scatc.runtime.plan import Compiled, Plan, Record, make_plan
 from scatc.runtime.store import EntryError, from_entry, to_entry
@@ -35,9 +36,15 @@ PLANS: MemoryCache[Plan] = MemoryCache(64)
 def find_plan(spec: Spec, target: Target, options: Options) -> Plan:
     """The plan of a spec: out of memory, from the disk, or compiled."""
     key = plan_key(spec, target, options)
-    return PLANS.get_or_create(key, lambda: make_plan(_through_disk(key, spec, target, options)))
+    return PLANS.get_or_create(key, lambda: _make(key, spec, target, options))
 
 
+def _make(key: str, spec: Spec, target: Target, options: Options) -> Plan:
+    with paused():
+        return make_plan(_through_disk(key, spec, target, options))
+
+
+@paused()
 def build(spec: Spec, target: Target, options: Options) -> Compiled:
     """Compile a spec."""
     start = time.perf_counter()

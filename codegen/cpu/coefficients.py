@@ -163,11 +163,11 @@ class Coefficients:
                 reach = padded(reach, self.functions.lanes)
             reach = min(reach, n)
         average = tables.Average(n, result.by, result.first[axis], together, reach)
-        self._keep(name, lambda: average.matrix(impulse_response(self.spec, level, axis)))
+        self._keep(name, lambda: average.matrix(impulse_response(self.spec, level, axis).astype(self.options.dtype)))
         return f"{average.start}, {average.step}, c->tables[{name}], {average.length}"
 
     def _keep(self, name: str, make: Callable[[], NDArray[Any]]) -> None:
         """A table, made if it is not known."""
         if name not in self.tables:
             known = self.known.get(name)
-            self.tables[name] = np.ascontiguousarray(make().astype(self.options.dtype)) if known is None else known
+            self.tables[name] = np.ascontiguousarray(make(), self.options.dtype) if known is None else known

@@ -103,11 +103,17 @@ class Average:
         return self.together << self.by
 
     def matrix(self, h: Array) -> Array:
-        """The averages, h being phi's impulse response."""
-        t, j = np.arange(self.together)[None, :], np.arange(self.length)[:, None]
-        distance = ((self.first + t) << self.by) - self.start - j
-        a = h[distance % self.n]
-        return a if self.whole else np.where(np.abs(distance) <= self.reach // 2, a, 0)
+        """The averages, h being phi's impulse response; each is the one before, `2**by` samples further."""
+        a = np.zeros((self.length, self.together), h.dtype)
+        if self.whole:
+            backwards = np.roll(h[::-1], 1)
+            for t in range(self.together):
+                a[:, t] = np.roll(backwards, (self.first + t) << self.by)
+        else:
+            window = h[(self.reach // 2 - np.arange(self.reach)) % self.n]
+            for t in range(self.together):
+                a[t << self.by : (t << self.by) + self.reach, t] = window
+        return a
 
 
 def group(grid: Grid, level: int, axis: int, by: int, kept: int, spec: Spec, tolerance: float) -> tuple[int, float]:

@@ -22,6 +22,8 @@ R_PSI = math.sqrt(0.5)  # height at which neighbouring wavelets meet
 _REACH = 9.1  # widths from its centre at which a Gaussian has fallen to 1e-18
 _WRAP_EPS = 1e-7  # height at which the periodisation in frequency stops looking for further periods
 _MAX_PERIODS = 5
+_FEWEST = 1024  # samples of a period whose mean modulus is the first guess at that of all
+_CONVERGED = 1e-14
 
 
 def width(xi: float, Q: int, r: float = R_PSI) -> float:
@@ -120,14 +122,35 @@ def _l1_norm(psi: Arc, xi: float, sigma: float, kappa: float) -> float:
     N = psi.size
     sigma_t = 1 / (2 * math.pi * sigma)
     if N < 18 * sigma_t:  # the filter overlaps itself in time: go there; |psi| is even because psi is real
-        modulus = np.abs(np.fft.rfft(psi.read(Band(0, N))))
-        return float(modulus[0] + 2 * modulus[1:].sum() - (modulus[-1] if N % 2 == 0 else 0)) / N
+        return _mean_modulus(psi)
     if kappa < 1e-18:  # |psi(t)| = g(t), whose sum is the periodised Gaussian at frequency 0
         return 1 + 2 * math.exp(-1 / (2 * sigma**2))
     t = np.arange(math.ceil(9 * sigma_t) + 1)
     g = math.sqrt(2 * math.pi) * sigma * np.exp(-2 * (math.pi * sigma * t) ** 2)
     modulus = g * np.sqrt((1 - kappa) ** 2 + 4 * kappa * np.sin(math.pi * xi * t) ** 2)
     return float(modulus[0] + 2 * modulus[1:].sum())
+
+
+def _mean_modulus(psi: Arc) -> float:
+    """The mean of `|psi(t)|` over the samples of the grid.
+
+    It is the trapezoidal rule for a smooth periodic function, which converges faster than any power of the number of
+    samples: far fewer than those of a long grid are enough. They are doubled until that changes nothing.
+    """
+    size, mean = _FEWEST, math.nan
+    while size < psi.size:
+        before, mean = mean, _mean_of_samples(psi.fold(size))
+        if abs(mean - before) <= _CONVERGED * mean:
+            return mean
+        size *= 2
+    return _mean_of_samples(psi)
+
+
+def _mean_of_samples(psi: Arc) -> float:
+    """The mean modulus of as many samples as there are bins; it is even in time, for psi's response is real."""
+    N = psi.size
+    modulus = np.abs(np.fft.rfft(psi.read(Band(0, N))))
+    return float(modulus[0] + 2 * modulus[1:].sum() - (modulus[-1] if N % 2 == 0 else 0)) / N
 
 
 class Bank1D(Bank):

@@ -9,13 +9,14 @@ What differs between the dimensions (where a path may be subsampled, how U becom
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Protocol
 
 from scatc.ir.graph import Graph
 from scatc.ir.lower.scattering1d import Scattering1D
 from scatc.ir.lower.scattering2d import Scattering2D
 from scatc.ir.lower.scattering3d import Scattering3D
+from scatc.ir.lower.steps import Step
 from scatc.ir.nodes import Filter, Input, Modulus, Node, Output, Pad, Subsample
 from scatc.ir.paths import Path, all_paths, bank_name, children, infos
 from scatc.ir.spec import Spec
@@ -30,8 +31,8 @@ class Transform(Protocol):
         """log2 of the subsampling of U behind a filter of scale j."""
         ...
 
-    def average(self, level: int) -> list[tuple[str, Node]]:
-        """The nodes (prefix, node without input) that turn U at `level` into its coefficient."""
+    def average(self, level: int) -> list[Step]:
+        """The steps that turn U at `level` into its coefficient."""
         ...
 
 
@@ -52,25 +53,27 @@ def lower(spec: Spec) -> Graph:
 def _visit(transform: Transform, nodes: dict[str, Node], u: str, path: Path, level: int) -> None:
     spec = transform.spec
     if path in _output_paths(spec):
-        _chain(nodes, u, path, [*transform.average(level), ("out", Output("", (path,)))])
+        _chain(nodes, u, path, [*transform.average(level), ("out", partial(Output, paths=(path,)))])
     for index in children(spec, path):
         child = (*path, index)
         deeper = max(transform.level(infos(spec, child)[-1].j), level)
-        steps: list[tuple[str, Node]] = [("Z", Filter("", bank_name(spec, len(child)), index, level))]
+        bank = bank_name(spec, len(child))
+        steps: list[Step] = [("Z", partial(Filter, bank=bank, index=index, level=level))]
         if deeper > level:
-            steps.append(("D", Subsample("", deeper - level)))
-        modulus = _chain(nodes, u, child, [*steps, ("U", Modulus(""))])
+            steps.append(("D", partial(Subsample, by=deeper - level)))
+        modulus = _chain(nodes, u, child, [*steps, ("U", Modulus)])
         _visit(transform, nodes, modulus, child, deeper)
 
 
+@lru_cache(maxsize=1)
 def _output_paths(spec: Spec) -> frozenset[Path]:
     return frozenset(all_paths(spec))
 
 
-def _chain(nodes: dict[str, Node], x: str, path: Path, steps: list[tuple[str, Node]]) -> str:
+def _chain(nodes: dict[str, Node], x: str, path: Path, steps: list[Step]) -> str:
     """Append nodes one behind the other; returns the name of the last."""
     for prefix, node in steps:
         name = "_".join([prefix, *map(str, path)]) if path else f"{prefix}0"
-        nodes[name] = replace(node, x=x)
+        nodes[name] = node(x)
         x = name
     return x

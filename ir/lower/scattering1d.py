@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from scatc.ir.nodes import Average, Node, Subsample, Unpad
+from functools import partial
+
+from scatc.ir.lower.steps import Step
+from scatc.ir.nodes import Average, Subsample, Unpad
 from scatc.ir.spec import Spec
 
 
@@ -16,14 +19,14 @@ class Scattering1D:
         """log2 of the subsampling of U behind a filter of scale j."""
         return j if self.spec.log2_stride is None else min(j, self.spec.log2_stride)
 
-    def average(self, level: int) -> list[tuple[str, Node]]:
+    def average(self, level: int) -> list[Step]:
         """Local: phi, subsample, unpad. Global: the sum over the padded signal. None: U unpadded."""
         spec = self.spec
         if spec.average == "global":
-            return [("S", Average("", "global"))]
+            return [("S", partial(Average, mode="global"))]
         if spec.log2_stride is None:
-            return [("S", Unpad("", spec.kept(level)))]
-        steps: list[tuple[str, Node]] = [("A", Average("", "local", level))]
+            return [("S", partial(Unpad, kept=spec.kept(level)))]
+        steps: list[Step] = [("A", partial(Average, mode="local", level=level))]
         if spec.log2_stride > level:
-            steps.append(("B", Subsample("", spec.log2_stride - level)))
-        return [*steps, ("S", Unpad("", spec.kept(spec.log2_stride)))]
+            steps.append(("B", partial(Subsample, by=spec.log2_stride - level)))
+        return [*steps, ("S", partial(Unpad, kept=spec.kept(spec.log2_stride)))]

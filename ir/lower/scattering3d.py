@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from scatc.ir.nodes import Average, Node
+from functools import partial
+
+from scatc.ir.lower.steps import Step
+from scatc.ir.nodes import Average
 from scatc.ir.spec import Spec
 
 
@@ -16,6 +19,6 @@ class Scattering3D:
         """Always 0."""
         return 0
 
-    def average(self, level: int) -> list[tuple[str, Node]]:
+    def average(self, level: int) -> list[Step]:
         """The sums of U to the spec's powers."""
-        return [("S", Average("", "integral", level, self.spec.integral_powers or ()))]
+        return [("S", partial(Average, mode="integral", level=level, powers=self.spec.integral_powers or ()))]

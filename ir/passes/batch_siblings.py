@@ -110,14 +110,13 @@ def _signatures(graph: Graph) -> dict[str, int]:
     for name in reversed(list(graph.nodes)):
         node = graph[name]
         below = tuple((getattr(graph[user], "indices", ()), found[user]) for user in graph.users[name])
-        own: Hashable = node
+        own: tuple[Hashable, ...] = (node.kind,)
         if isinstance(node, Fold):
             bank, index = known[node.bank], node.indices[0]
-            own = (replace(node, x="", indices=(), starts=(), widths=()), bank.components(index), bank.info[index].j)
-        elif isinstance(node, Output):
-            own = replace(node, x="", paths=())
-        else:
-            own = replace(node, x="")
+            own += (node.bank, node.level, node.by, node.shifted, node.half, node.components)
+            own += (bank.components(index), bank.info[index].j)
+        elif not isinstance(node, Output):
+            own += tuple(node.attributes().items())
         found[name] = numbers.setdefault((own, below), len(numbers))
     return found
 
