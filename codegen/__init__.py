@@ -41,6 +41,8 @@ class Target(Protocol):
     scheduled : bool
         Whether emitted code has loops and an arena. Where it has none, the framework holds memory and threads, and
         `memory_limit` and `workers` are refused.
+    builds : bool
+        Whether its text is for a C compiler: what that builds is kept, and known by what the text is emitted from.
     saves : tuple of str
         What a forward run can keep for its gradient (`scatc.ir.adjoint.SAVES`).
     """
@@ -49,6 +51,7 @@ class Target(Protocol):
     runtime: str
     requires: tuple[str, ...]
     scheduled: bool
+    builds: bool
     saves: tuple[str, ...]
 
     def machine(self, fft: str) -> Machine:

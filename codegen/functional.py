@@ -58,6 +58,7 @@ class FunctionalTarget:
     frees: ClassVar[bool] = False
     compact: ClassVar[bool] = False
     scheduled = False
+    builds = False
     saves: ClassVar[tuple[str, ...]] = ("inputs",)
     rules: ClassVar[Mapping[type[Node], Rule]] = RULES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -43,7 +44,7 @@ class CpuPlan(NumpyPlan):
         self.workers = self._native.memory.workers
 
     def _loaded(self) -> NativeCode:
-        self._native = NativeCode(self._compiled, libraries.load(self._compiled.source))
+        self._native = NativeCode(self._compiled, _library(self._compiled))
         return self._native
 
     def with_workers(self, workers: int) -> CpuPlan:
@@ -86,7 +87,7 @@ class CpuPlan(NumpyPlan):
     @cached_property
     def _gradient(self) -> NativeGradient:
         compiled = gradient(self._compiled, "inputs")
-        return NativeGradient(compiled, libraries.load(compiled.source))
+        return NativeGradient(compiled, _library(compiled))
 
     @cached_property
     def _saved_gradient(self) -> Differentiable:
@@ -145,6 +146,11 @@ class CpuPlan(NumpyPlan):
             If the compiler that built the library is no longer there.
         """
         return toolchain.find().assembler(self._compiled.source)
+
+
+def _library(compiled: Compiled) -> ctypes.CDLL:
+    """What is built of a text, which is not emitted if that was built before."""
+    return libraries.load_emitted(compiled.recipe or compiled.source, lambda: compiled.source)
 
 
 def _scales(peaks: Array) -> Array | None:

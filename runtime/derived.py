@@ -35,4 +35,4 @@ def _derive(compiled: Compiled, graph: Graph) -> Compiled:
     program = schedule(graph, options, target.memory(options, vector=True))
     tables = target.tables(program, options, known=compiled.tables)
     source = target.emit(program, options, tables, compiled.version)
-    return replace(compiled, program=program, tables=tables, source=source)
+    return replace(compiled, program=program, given_tables=tables, given_source=source, recipe="")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import time
 from dataclasses import asdict, replace
 from functools import lru_cache
-from pathlib import Path as FilePath
 
-import scatc.codegen
-import scatc.ir
 from scatc.codegen import Target, table_bytes
 from scatc.ir.filters import banks
 from scatc.ir.lower import lower
@@ -22,7 +18,7 @@ from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
 from scatc.runtime.collector import paused
 from scatc.runtime.entry import FORMAT
 from scatc.runtime.plan import Compiled, Plan, Record, make_plan
-from scatc.runtime.store import EntryError, from_entry, to_entry
+from scatc.runtime.store import EntryError, code_digest, from_entry, recipe, to_entry
 
 LARGEST_SMALL_TABLES = 1 << 23
 """Bytes up to which tables are kept on disk even if their filters are quick to compute."""
@@ -54,7 +50,8 @@ def build(spec: Spec, target: Target, options: Options) -> Compiled:
     version = installed_version("scatc")
     source = target.emit(program, options, tables, version)
     record = Record("compiled", time.perf_counter() - start, tuple(records))
-    return Compiled(target.name, program, options, tables, source, version, record)
+    compiled = Compiled(target.name, program, options, tables, source, version, record=record)
+    return replace(compiled, recipe=recipe(compiled))
 
 
 def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Compiled:
@@ -80,22 +77,11 @@ def _keeps_tables(compiled: Compiled) -> bool:
     return not quick and size <= LARGEST_TABLES
 
 
-@lru_cache(maxsize=1)
-def _code_digest() -> str:
-    """A digest of the compiler's own text: tables made by other code do not fit the source that this code emits."""
-    digest = hashlib.sha256()
-    for room in (scatc.ir, scatc.codegen):
-        folder = FilePath(next(iter(room.__path__)))
-        for file in sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".j2")):
-            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
 def plan_key(spec: Spec, target: Target, options: Options) -> str:
     """The name of a plan in the caches."""
     kept = asdict(options) | {"select": None if options.select is None else sorted(map(list, options.select))}
     versions = {name: installed_version(name) for name in ("scatc", *target.requires)}
-    versions |= {"code": _code_digest(), "layout": str(FORMAT)}
+    versions |= {"code": code_digest(), "layout": str(FORMAT)}
     return cache_key(spec=spec.to_json(), target=target.name, options=kept, versions=versions)
 
 

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from scatc.runtime.cache import MemoryCache
@@ -33,9 +34,41 @@ def load(text: str) -> ctypes.CDLL:
     ToolchainError
         If there is no compiler that works, or it refuses the text, or what it builds does not load.
     """
+    return load_emitted(text, lambda: text)
+
+
+def load_emitted(recipe: str, emit: Callable[[], str]) -> ctypes.CDLL:
+    """The library of a C text, whose name is a digest of what the text is emitted from: it need not be emitted again.
+
+    Parameters
+    ----------
+    recipe : str
+        Different for different texts.
+    emit : callable
+        Gives the text, if it must be built.
+
+    Raises
+    ------
+    ToolchainError
+        As for `load`.
+    """
     toolchain = find()
-    key = toolchain.key(text)
-    return _LOADED.get_or_create(key, lambda: _from_disk(key) or _build(toolchain, key, text))
+    key = toolchain.key(recipe)
+    return _LOADED.get_or_create(key, lambda: _from_disk(key) or _build(toolchain, key, emit()))
+
+
+def is_built(recipe: str) -> bool:
+    """Whether there is a library of what a recipe leads to, on disk."""
+    try:
+        key = find().key(recipe)
+    except ToolchainError:
+        return False
+    return bool(PrivateFolder(FOLDER).files(_named(key)))
+
+
+def _named(key: str) -> str:
+    """What matches the libraries of a key."""
+    return f"{key}-*{SUFFIX}"
 
 
 def _digest(data: bytes) -> str:
@@ -44,7 +77,7 @@ def _digest(data: bytes) -> str:
 
 def _from_disk(key: str) -> ctypes.CDLL | None:
     """The library of a key, if it is there and sound."""
-    for path in PrivateFolder(FOLDER).files(f"{key}-*{SUFFIX}"):
+    for path in PrivateFolder(FOLDER).files(_named(key)):
         if (trouble := _trouble(path)) is not None:
             remove(path)
             warnings.warn(f"a library of scatc is dropped and built anew: {path}: {trouble}", RuntimeWarning, 2)

@@ -51,9 +51,9 @@ class NumpyPlan(Plan):
 
     def with_workers(self, workers: int) -> NumpyPlan:
         """The same plan for another number of workers; it shares its tables with this one."""
-        program = replace(self._compiled.program, workers=workers)
-        options = replace(self._compiled.options, workers=workers)
-        return type(self)(replace(self._compiled, program=program, options=options))
+        compiled = self._compiled
+        program, options = replace(compiled.program, workers=workers), replace(compiled.options, workers=workers)
+        return type(self)(replace(compiled, program=program, options=options, given_tables=compiled.tables))
 
     @cached_property
     def save_mode(self) -> str:

@@ -32,17 +32,48 @@ class Record:
     passes: tuple[PassRecord, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compiled:
-    """What a plan is made of; all of it can be printed, and none of it is executed when it is read from a file."""
+    """What a plan is made of; all of it can be printed, and none of it is executed when it is read from a file.
+
+    Tables and source follow from the rest: what of them is not given is made when it is first asked for.
+
+    Attributes
+    ----------
+    target : str
+    program : Program
+    options : Options
+    given_tables : dict of str to array, or None
+    given_source : str or None
+    version : str
+        Of the package, which the source names.
+    recipe : str
+        A digest of all that the source is emitted from; empty where the source itself says what it is.
+    record : Record
+    """
 
     target: str
     program: Program
     options: Options
-    tables: Tables
-    source: str
+    given_tables: Tables | None = None
+    given_source: str | None = None
     version: str = ""
+    recipe: str = ""
     record: Record = field(default_factory=Record)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The arrays that the source is bound to."""
+        if self.given_tables is not None:
+            return self.given_tables
+        return find_target(self.target).tables(self.program, self.options)
+
+    @cached_property
+    def source(self) -> str:
+        """The text."""
+        if self.given_source is not None:
+            return self.given_source
+        return find_target(self.target).emit(self.program, self.options, self.tables, self.version)
 
 
 class Part(Protocol):

@@ -1,12 +1,25 @@
-"""A compiled plan as an entry of the cache or of a file: data only, its source is emitted anew when it is read."""
+"""A compiled plan as an entry of the cache or of a file: data only, its source is emitted anew when it is read.
+
+Where the source is for a C compiler it is emitted only if nothing was built of it before: libraries are known by the
+*recipe*, a digest of all that the source is emitted from. They are in a folder that this user alone can write, so that
+an entry, whoever wrote it, leads to a library only if this user's compiler had the very text that it would lead to.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from scatc.codegen import find_target
+import numpy as np
+
+import scatc.codegen
+import scatc.ir
+from scatc.codegen import Tables, find_target
 from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.graph import Graph
@@ -15,25 +28,64 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import arrange, seconds_a_call
 from scatc.ir.text import parse_graph, print_graph
 from scatc.ir.verify import verify
+from scatc.runtime import libraries
 from scatc.runtime.entry import Entry, EntryError, read_entry, write_entry
 from scatc.runtime.plan import Compiled, Record
 
-__all__ = ["EntryError", "from_entry", "read_entry", "to_entry", "write_entry"]
+__all__ = ["EntryError", "code_digest", "from_entry", "read_entry", "recipe", "to_entry", "write_entry"]
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """A digest of the compiler's own text: tables made by other code do not fit the source that this code emits."""
+    digest = hashlib.sha256()
+    for room in (scatc.ir, scatc.codegen):
+        folder = Path(next(iter(room.__path__)))
+        for file in sorted(f for f in folder.rglob("*") if f.suffix in (".py", ".j2")):
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def recipe(compiled: Compiled, graph: str = "") -> str:
+    """What the source is known by: a digest of all that it is emitted from (of tables, no more than their shapes).
+
+    Empty where nothing is built of the source. `graph` is the text of the program's graph, if that is at hand.
+    """
+    if not find_target(compiled.target).builds:
+        return ""
+    header = _header(compiled) | {"tables": _shapes(compiled.tables)}
+    graph = graph or print_graph(compiled.program.graph, comments=False)
+    parts = (compiled.version, code_digest(), graph, json.dumps(header, sort_keys=True))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _shapes(tables: Tables) -> dict[str, tuple[str, list[int]]]:
+    """Types and shapes of tables, by name."""
+    return {name: (table.dtype.str, list(table.shape)) for name, table in sorted(tables.items())}
+
+
+def _stand_ins(shapes: Mapping[str, Any]) -> Tables:
+    """Tables of given types and shapes that take no memory, for comments that say what code is bound to."""
+    return {name: np.broadcast_to(np.zeros((), dtype), shape) for name, (dtype, shape) in shapes.items()}
 
 
 def to_entry(compiled: Compiled, *, tables: bool = True) -> Entry:
     """What has to be kept of a compiled plan; without its tables, they are made again when it is read."""
+    header = _header(compiled) | {"tables": tables or _shapes(compiled.tables)}
+    graph = print_graph(compiled.program.graph, comments=False)
+    return Entry({"header": json.dumps(header, sort_keys=True), "graph": graph}, compiled.tables if tables else {})
+
+
+def _header(compiled: Compiled) -> dict[str, Any]:
+    """What there is to say besides the graph."""
     program, options = compiled.program, compiled.options
-    header = {
+    return {
         "target": compiled.target,
         "options": asdict(options) | {"select": None if options.select is None else sorted(options.select)},
         "batch": program.batch,
         "chunks": dict(program.chunks),
         "workers": program.workers,
-        "tables": tables,
     }
-    texts = {"header": json.dumps(header, sort_keys=True), "graph": print_graph(program.graph, comments=False)}
-    return Entry(texts, compiled.tables if tables else {})
 
 
 def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
@@ -66,8 +118,14 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
         program = replace(program, seconds_a_call=seconds_a_call(graph, options))
-        tables = entry.arrays if header["tables"] else target.tables(program, options)
-        source = target.emit(program, options, tables, version)
+        tables = entry.arrays if header["tables"] is True else None
+        if tables is None and target.builds:  # C trusts shapes: what an entry says of them will not do
+            tables = target.tables(program, options)
+        compiled = Compiled(target.name, program, options, tables, version=version, record=record)
+        name, source = recipe(compiled, entry.texts["graph"]), None
+        if not (name and libraries.is_built(name)):
+            shapes = _stand_ins(header["tables"]) if tables is None else tables
+            source = target.emit(program, options, shapes, version)
     except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise EntryError(f"this is not a plan: {error}") from error
-    return Compiled(header["target"], program, options, tables, source, version, record)
+    return replace(compiled, given_source=source, recipe=name)

@@ -87,9 +87,12 @@ class Toolchain:
     def __str__(self) -> str:
         return f"{' '.join(self.command)} ({self.version}), {' '.join(self.flags)}"
 
-    def key(self, text: str) -> str:
-        """The name of a library: a digest of all that it depends on, the CPU included, as homes may be shared."""
-        parts = [text, self.version, *self.command[1:], *self.flags, *_SHARED, SUFFIX, cpu()]
+    def key(self, recipe: str) -> str:
+        """The name of a library: a digest of all that it depends on, the CPU included, as homes may be shared.
+
+        `recipe` is its text, or stands for all that the text is emitted from.
+        """
+        parts = [recipe, self.version, *self.command[1:], *self.flags, *_SHARED, SUFFIX, cpu()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def build(self, text: str, folder: Path, seconds: float = BUILD_SECONDS) -> Path:

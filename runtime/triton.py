@@ -71,7 +71,7 @@ class TritonPlan(Plan):
         self._as_chosen, self._tuned = compiled, tuned
         if tuned:
             emitted = target.emitted(compiled.program, compiled.options, compiled.version, tuned)
-            compiled = replace(compiled, source=emitted.source, tables=emitted.tables)
+            compiled = replace(compiled, given_source=emitted.source, given_tables=emitted.tables)
         super().__init__(compiled)
         self._vendor = target
         self._on_device: dict[tuple[torch.device, str], dict[str, Tensor]] = {}

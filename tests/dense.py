@@ -96,4 +96,4 @@ def compiled(source: str | None = None, workers: int = 1, memory_limit: int | No
     target = find_target("numpy")
     made = build(SPEC, target, Options(dtype="float64", workers=workers, machine=target.machine("scipy")))
     options = replace(made.options, memory_limit=memory_limit)
-    return replace(made, target="cpu", options=options, tables=tables(), source=source or text())
+    return replace(made, target="cpu", options=options, given_tables=tables(), given_source=source or text())

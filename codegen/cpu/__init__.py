@@ -30,7 +30,7 @@ class CpuTarget:
 
     name = runtime = "cpu"
     requires = ("numpy", "scipy")
-    scheduled = True
+    scheduled = builds = True
     saves = tuple(SAVES)  # where coefficients are kept, both ways run the programs for numpy
 
     def machine(self, fft: str) -> Machine:

@@ -19,6 +19,7 @@ class NumpyTarget:
     name = runtime = "numpy"
     requires = ("numpy", "scipy")
     scheduled = True
+    builds = False
     saves = tuple(SAVES)
 
     def machine(self, fft: str) -> Machine:

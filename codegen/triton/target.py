@@ -39,6 +39,7 @@ class TritonTarget:
 
     requires = ("torch", "triton")
     scheduled = False
+    builds = False
     saves: tuple[str, ...] = ("inputs",)
     runtime = "triton"
 
