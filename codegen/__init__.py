@@ -11,6 +11,7 @@ import pkgutil
 from functools import lru_cache
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from scatc.ir.cost import Machine
@@ -25,6 +26,17 @@ Tables = dict[str, NDArray[Any]]
 def table_bytes(tables: Tables) -> int:
     """Bytes of tables, of which some may be one array by several names."""
     return sum({id(table): table.nbytes for table in tables.values()}.values())
+
+
+def table_lines(tables: Tables) -> list[str]:
+    """What the header of a source says of its tables: names, dtypes, shapes."""
+    return [f"{name:<24} {_dtype_name(table.dtype)} {table.shape}" for name, table in sorted(tables.items())]
+
+
+@lru_cache
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    """To ask a dtype for its name takes longer than all the rest of its table's line."""
+    return str(dtype)
 
 
 class Target(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import jinja2
 
-from scatc.codegen import Tables
+from scatc.codegen import Tables, table_lines
 from scatc.codegen.functional_rules import RULES, Rule, sample_axes
 from scatc.codegen.functional_tables import filter_tables, has_components, make_tables, output_parts, output_rows
 from scatc.codegen.slices import shape_text
@@ -127,7 +127,7 @@ class Emitter:
             "cplx": "complex64" if options.dtype == "float32" else "complex128",
             "digest": spec.digest,
             "spec": spec,
-            "tables": [f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
+            "tables": table_lines(tables),
             "dim": self.dim,
             "axes": sample_axes(self.dim),
             "x_shape": shape_text("n", *spec.input_shape),

@@ -121,9 +121,9 @@ def _arithmetic(node: Node, x: Value, y: Value, machine: Machine) -> tuple[float
         return x.paths * fft_flops(x.shape, real=node.real), machine.fft_rate, 2
     if isinstance(node, FftT):
         return y.paths * fft_flops(y.shape, real=node.real), machine.fft_rate, 6
-    if isinstance(node, Ifft | IfftT):
+    if isinstance(node, (Ifft, IfftT)):
         return y.paths * y.components * fft_flops(y.grid, real=node.real), machine.fft_rate, 1
-    if isinstance(node, Lowpass | LowpassT):
+    if isinstance(node, (Lowpass, LowpassT)):
         whole = x if isinstance(node, Lowpass) else y
         return x.paths * lowpass_flops(node, whole), machine.matmul_rate, 2 * len(node.methods)
     if isinstance(node, Modulus):

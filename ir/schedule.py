@@ -31,6 +31,11 @@ MOST_BUDGETS = 2
 """How much larger."""
 
 
+_VIEWS = (Unpad, Sum, AverageT)
+"""Kinds whose values may be views of others'."""
+_INVERSE = (Ifft, IfftT)
+
+
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Bytes of a node for one row: in the arena or held outside of it while the value lives, and during the step only.
@@ -75,7 +80,7 @@ class Program:
     deaths : Mapping of str to tuple of str
         After which node which values outside of the arena, and views of such, are of no more use.
     seconds_a_call : float
-        Predicted work of the mean library call for one signal, its overhead not counted.
+        Predicted work of the mean library call for one signal, its overhead not counted; 0 if nobody has asked.
     """
 
     graph: Graph
@@ -277,7 +282,7 @@ def arrange(graph: Graph, batch: int, chunks: Mapping[str, int], workers: int, m
     deaths: dict[str, tuple[str, ...]] = {}
     order = list(graph.nodes)
     for name in order:
-        if footprints[name].held or isinstance(graph[name], Unpad | Sum | AverageT):  # these may be views
+        if footprints[name].held or isinstance(graph[name], _VIEWS):
             deaths[order[dies[name]]] = (*deaths.get(order[dies[name]], ()), name)
     return Program(graph, batch, chunks, workers, offsets, arena, outside, rows, deaths)
 
@@ -345,6 +350,6 @@ def _last_uses(graph: Graph) -> dict[str, int]:
 
 def _reused(node: Node) -> tuple[str, ...]:
     """The operands in whose memory a node's value may stand."""
-    if isinstance(node, Unpad | Sum | AverageT) or (isinstance(node, Ifft | IfftT) and not node.real):
+    if isinstance(node, _VIEWS) or (isinstance(node, _INVERSE) and not node.real):
         return (node.x,)
     return (node.v,) if isinstance(node, ModulusT) else (node.into,) if isinstance(node, FoldT) else ()

@@ -131,14 +131,18 @@ def _plain(text: str) -> object:
 
 
 def _tuples(value: object) -> object:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return tuple(map(_tuples, value)) if list in set(map(type, value)) else tuple(value)
 
 
 def _holds(value: object, leaf: type) -> bool:
     """Whether a value is, or is tuples of, values of one type; text must be names, for it may end in emitted code."""
-    if isinstance(value, tuple):
-        return all(_holds(entry, leaf) for entry in value)
-    return type(value) is leaf and (leaf is not str or _NAME.fullmatch(str(value)) is not None)
+    if not isinstance(value, tuple):
+        return type(value) is leaf and (leaf is not str or _NAME.fullmatch(str(value)) is not None)
+    if leaf is not str and set(map(type, value)) <= {leaf}:
+        return True
+    return all(_holds(entry, leaf) for entry in value)
 
 
 def _short(text: str) -> str:

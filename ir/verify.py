@@ -44,13 +44,22 @@ _KINDS = {
     "program": PROGRAM_KINDS,
     "gradient": (*PROGRAM_KINDS, *TRANSPOSED_KINDS),
 }
+_OF_SPECTRA = (Fold, Ifft)
+_OF_REAL_VALUES = (Filter, Average, Gradient)
+_AT_A_LEVEL = (Filter, Fold, Lowpass, Average)
+_SUBSAMPLING = (Subsample, Fold, Lowpass)
+_KEEPING = (Unpad, Lowpass)
+_WITH_BY = (*_SUBSAMPLING, FoldT, LowpassT)
+_WITH_FILTERS = (Filter, Fold, FoldT)
 _PADDINGS = ("reflect", "zero", "periodic")
+_WITH_MODE = (Pad, Average, PadT, AverageT)
 _MODES = {
     Pad: _PADDINGS,
     PadT: _PADDINGS,
     Average: ("local", "global", "integral"),
     AverageT: ("global", "integral"),
 }
+_LOWPASSES = (Lowpass, LowpassT)
 _METHODS = ("dense", "banded")
 _PER_AXIS = {
     Pad: ("widths",),
@@ -116,17 +125,17 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     if wrong := _form_problems(graph, node):
         return wrong
     found = []
-    if not isinstance(node, TRANSPOSED_KINDS) and isinstance(node, Fold | Ifft) != x.spectrum:
+    if not isinstance(node, TRANSPOSED_KINDS) and isinstance(node, _OF_SPECTRA) != x.spectrum:
         found.append("it needs a spectrum" if not x.spectrum else "it needs samples, not a spectrum")
-    if isinstance(node, Filter | Average | Gradient) and not x.real:
+    if isinstance(node, _OF_REAL_VALUES) and not x.real:
         found.append("its input must be real")
     if isinstance(node, Fft) and node.real and not x.real:
         found.append("real=True needs a real input")
-    if isinstance(node, Filter | Fold | Lowpass | Average) and node.level not in (x.level, *_free_levels(node)):
+    if isinstance(node, _AT_A_LEVEL) and node.level not in (x.level, *_free_levels(node)):
         found.append(f"it is meant for level {node.level}, and its input is at level {x.level}")
-    if isinstance(node, Subsample | Fold | Lowpass) and any(n % (1 << node.by) for n in x.grid):
+    if isinstance(node, _SUBSAMPLING) and any(n % (1 << node.by) for n in x.grid):
         found.append(f"2**{node.by} does not divide the grid {x.grid}")
-    if isinstance(node, Unpad | Lowpass):
+    if isinstance(node, _KEEPING):
         by = node.by if isinstance(node, Lowpass) else 0
         there = tuple(n >> by for n in x.shape)
         if any(not 0 <= a <= b <= n for (a, b), n in zip(node.kept, there, strict=True)):
@@ -156,13 +165,13 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
         entries = getattr(node, name)
         if len(entries) != graph.spec.dim and (entries or name not in _MAY_BE_EMPTY):
             found.append(f"its {name} must have {graph.spec.dim} entries, one for each axis")
-    if isinstance(node, Pad | Average | PadT | AverageT) and node.mode not in _MODES[type(node)]:
+    if isinstance(node, _WITH_MODE) and node.mode not in _MODES[type(node)]:
         found.append(f"its mode must be one of {', '.join(_MODES[type(node)])}")
-    if isinstance(node, Lowpass | LowpassT) and not set(node.methods) <= set(_METHODS):
+    if isinstance(node, _LOWPASSES) and not set(node.methods) <= set(_METHODS):
         found.append(f"its methods must be of {', '.join(_METHODS)}")
-    if isinstance(node, Subsample | Fold | Lowpass | FoldT | LowpassT) and node.by < 0:
+    if isinstance(node, _WITH_BY) and node.by < 0:
         found.append("its by must not be negative")
-    if isinstance(node, Filter | Fold | FoldT):
+    if isinstance(node, _WITH_FILTERS):
         indices = (node.index,) if isinstance(node, Filter) else node.indices
         bank = banks(graph.spec).get(node.bank)
         if bank is None or any(not 0 <= i < len(bank) for i in indices):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.ir.schedule import ALIGNMENT, Program
+from scatc.ir.schedule import ALIGNMENT, Program, seconds_a_call
 from scatc.runtime import blas, fft
 from scatc.runtime.load import load_source
 from scatc.runtime.plan import Compiled
@@ -81,6 +81,11 @@ class Code:
         vars(module).update(self.compiled.tables)
         return module
 
+    @cached_property
+    def _seconds_a_call(self) -> float:
+        """The work of the mean library call, for one signal."""
+        return self.program.seconds_a_call or seconds_a_call(self.program.graph, self.compiled.options)
+
     def __call__(self, signals: Array, *others: Sequence[Array] | Array) -> None:
         """Run: by chunks of the batch or, where there are too few, by branches of the transform.
 
@@ -93,7 +98,7 @@ class Code:
         module = self.module  # loaded here rather than by each worker
         count, workers = len(signals), self.program.workers
         size = max(1, min(self.program.batch, -(-count // workers)))
-        if size * self.program.seconds_a_call < SHORTEST_CALL:
+        if size * self._seconds_a_call < SHORTEST_CALL:
             workers, size = 1, min(self.program.batch, count)
         chunks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
         choice = fft.choose()

@@ -25,7 +25,7 @@ from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import Fold
 from scatc.ir.options import Options
-from scatc.ir.schedule import arrange, seconds_a_call
+from scatc.ir.schedule import arrange
 from scatc.ir.text import parse_graph, print_graph
 from scatc.ir.verify import verify
 from scatc.runtime import libraries
@@ -117,7 +117,6 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         _check_sizes(graph, header)
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
-        program = replace(program, seconds_a_call=seconds_a_call(graph, options))
         tables = entry.arrays if header["tables"] is True else None
         if tables is None and target.builds:  # C trusts shapes: what an entry says of them will not do
             tables = target.tables(program, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from types import SimpleNamespace
 
-from scatc.codegen import Tables
+from scatc.codegen import Tables, table_lines
 from scatc.codegen.cpu import tables
 from scatc.codegen.cpu.coefficients import Coefficients
 from scatc.codegen.cpu.functions import Functions, exchanges, names, templates
@@ -142,7 +142,7 @@ class Emitter:
                 version=version,
                 dtype=self.options.dtype,
                 spec=self.spec,
-                tables=[f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(self.tables.items())],
+                tables=table_lines(self.tables),
                 names=sorted(self.tables),
                 lanes=self.lanes,
                 exchanges=exchanges,

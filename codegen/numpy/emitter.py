@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-from scatc.codegen import Tables
+from scatc.codegen import Tables, table_lines
 from scatc.codegen.numpy import rules, transposed
 from scatc.codegen.slices import chunks, shape_text
 from scatc.ir.cost import graph_costs
@@ -72,7 +72,7 @@ def emit(program: Program, options: Options, tables: Tables, version: str) -> st
         "spec": spec,
         "batch": program.batch,
         "arena": program.arena,
-        "tables": [f"{name:<24} {t.dtype} {t.shape}" for name, t in sorted(tables.items())],
+        "tables": table_lines(tables),
         "x_shape": shape_text("n", *spec.input_shape),
         "trunk": "\n".join(sections[None]),
         "gathers": emitter.gathers,
