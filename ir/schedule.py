@@ -299,31 +299,31 @@ def _place(
     graph: Graph, footprints: Mapping[str, Footprint], rows: Mapping[str, int], dies: Mapping[str, int]
 ) -> tuple[dict[str, int], int, int]:
     """Offsets in the arena by first fit over lifetimes, the arena's size, and the peak outside of it."""
-    order = list(graph.nodes)
     offsets: dict[str, int] = {}
-    live: list[tuple[int, int, str]] = []  # (offset, end, name)
-    held: dict[str, int] = {}
-    arena = outside = 0
-    for i, name in enumerate(order):
-        foot = footprints[name]
-        live = [slot for slot in live if dies[slot[2]] >= i]
-        held = {n: size for n, size in held.items() if dies[n] >= i}
-        r = rows[name]
-        if foot.held:
-            held[name] = r * foot.held
-        parents = rows.get(graph[name].x, 1)
-        outside = max(outside, sum(held.values()) + max(r, parents) * foot.scratch)
+    live: dict[str, tuple[int, int]] = {}
+    ending: dict[int, list[str]] = {}
+    for name, last in dies.items():
+        ending.setdefault(last, []).append(name)
+    arena = outside = held = 0
+    for i, (name, node) in enumerate(graph):
+        foot, r = footprints[name], rows[name]
+        held += r * foot.held
+        parents = rows.get(node.x, 1)
+        outside = max(outside, held + max(r, parents) * foot.scratch)
         if needed := r * foot.arena or parents * foot.step:
             size = -(-needed // ALIGNMENT) * ALIGNMENT
             start = 0
-            for a, b, _ in sorted(live):
+            for a, b in sorted(live.values()):
                 if a - start >= size:
                     break
                 start = max(start, b)
             if foot.arena:
-                live.append((start, start + size, name))
+                live[name] = start, start + size
             offsets[name] = start
             arena = max(arena, start + size)
+        for ended in ending.get(i, ()):
+            live.pop(ended, None)
+            held -= rows[ended] * footprints[ended].held
     return offsets, arena, outside
 
 

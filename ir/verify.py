@@ -40,10 +40,11 @@ from scatc.ir.transposed import (
 from scatc.ir.values import Value, infer_node, keep_values
 
 _KINDS = {
-    "scattering": SCATTERING_KINDS,
-    "program": PROGRAM_KINDS,
-    "gradient": (*PROGRAM_KINDS, *TRANSPOSED_KINDS),
+    "scattering": frozenset(SCATTERING_KINDS),
+    "program": frozenset(PROGRAM_KINDS),
+    "gradient": frozenset((*PROGRAM_KINDS, *TRANSPOSED_KINDS)),
 }
+_TRANSPOSED = frozenset(TRANSPOSED_KINDS)
 _OF_SPECTRA = (Fold, Ifft)
 _OF_REAL_VALUES = (Filter, Average, Gradient)
 _AT_A_LEVEL = (Filter, Fold, Lowpass, Average)
@@ -93,7 +94,7 @@ def verify(graph: Graph, level: str = "any") -> None:
         raise CompileError("a graph has one input")
     values: dict[str, Value] = {}
     for name, node in graph:
-        if level != "any" and not isinstance(node, _KINDS[level]):
+        if level != "any" and type(node) not in _KINDS[level]:
             _fail(name, node, f"a {level} graph has no node of kind {node.kind}")
         for operand in node.operands:
             if operand not in values:
@@ -125,7 +126,7 @@ def _problems(graph: Graph, node: Node, x: Value | None) -> list[str]:
     if wrong := _form_problems(graph, node):
         return wrong
     found = []
-    if not isinstance(node, TRANSPOSED_KINDS) and isinstance(node, _OF_SPECTRA) != x.spectrum:
+    if type(node) not in _TRANSPOSED and isinstance(node, _OF_SPECTRA) != x.spectrum:
         found.append("it needs a spectrum" if not x.spectrum else "it needs samples, not a spectrum")
     if isinstance(node, _OF_REAL_VALUES) and not x.real:
         found.append("its input must be real")
@@ -183,7 +184,7 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
 
 def _transposed_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:
     """What is wrong with how the operands of a transposed kind go together."""
-    if not isinstance(node, TRANSPOSED_KINDS) or not operands:
+    if type(node) not in _TRANSPOSED or not operands:
         return []
     x, last = operands[0], operands[-1]
     if isinstance(node, FftT | FoldT | IfftT) and x.spectrum == isinstance(node, IfftT):

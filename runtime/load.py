@@ -11,6 +11,8 @@ import types
 import weakref
 from pathlib import Path
 
+from scatc.runtime.collector import paused
+
 
 class _EmittedLoader(importlib.abc.ExecutionLoader):
     """Runs one emitted source text under a file name that no file has.
@@ -67,5 +69,6 @@ def load_source(source: str, name: str, file: Path | None = None) -> types.Modul
     spec = importlib.util.spec_from_loader(f"scatc_{name}_{digest}", loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    with paused():
+        loader.exec_module(module)
     return module

@@ -200,7 +200,8 @@ class Emitter:
 
     def write(self, text: str) -> None:
         """Append lines at the current depth."""
-        self.lines += [f"{INDENT * self.depth}{line}" for line in text.splitlines() if line.strip()]
+        indent = INDENT * self.depth
+        self.lines += [indent + line for line in text.splitlines() if line and not line.isspace()]
 
     def node(self, name: str, node: Node) -> None:
         """The code of one node."""
