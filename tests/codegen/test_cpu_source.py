@@ -19,6 +19,7 @@ from scatc.codegen import find_target
 from scatc.codegen.cpu import fft, volumes
 from scatc.codegen.cpu.functions import Functions, exchanges, names, templates
 from scatc.codegen.cpu.layout import Grid, lanes, spectrum, windows
+from scatc.codegen.cpu.tables import Average
 from scatc.codegen.cpu.volumes import terms
 from scatc.codegen.signals import signals
 from scatc.ir.errors import TargetError
@@ -54,6 +55,21 @@ def test_the_text_is_a_function_of_the_spec(data: st.DataObject) -> None:
     assert TARGET.emit(compiled.program, compiled.options, compiled.tables, "0") == again
     assert TARGET.emit(compiled.program, compiled.options, {}, "0") == again  # tables that are known change nothing
     assert all(len(line) <= 400 for line in again.splitlines() if "scatc_layout" not in line)
+
+
+@pytest.mark.parametrize("n", [8, 24, 64])
+@pytest.mark.parametrize(("by", "first", "together"), [(0, 0, 1), (1, 3, 4), (2, 1, 16), (3, 5, 3)])
+def test_matrices_of_averages(n: int, by: int, first: int, together: int) -> None:
+    """Column t has the weight of each sample of the window in average `first + t`: phi, centred there."""
+    h = np.random.default_rng(n).standard_normal(n)
+    for reach in (1, 5, n - 1, n):
+        average = Average(n, by, first, together, reach)
+        wanted = np.zeros((average.length, together))
+        for t in range(together):
+            for j in range(average.length):
+                distance = ((first + t) << by) - (average.start + j)
+                wanted[j, t] = h[distance % n] if average.whole or abs(distance) <= reach // 2 else 0
+        np.testing.assert_array_equal(average.matrix(h), wanted)
 
 
 @pytest.mark.parametrize("n", SIZES)

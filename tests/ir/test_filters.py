@@ -247,6 +247,16 @@ def test_littlewood_paley_in_1d_never_exceeds_one(J: int, Q: int) -> None:
     assert total[:900].min() > 0.02  # nothing but the neighbourhood of Nyquist is lost
 
 
+@pytest.mark.parametrize(
+    ("N", "xi", "sigma"), [(1 << 16, 62.5, 1.626), (1 << 14, 26.5, 0.46), (5000, 20.0, 1.0), (3000, 0.0, 2.0)]
+)
+def test_the_l1_norm_of_a_long_filter_on_a_long_grid(N: int, xi: float, sigma: float) -> None:
+    """It is summed over as many samples as it takes: many where moduli come near 0, as those of the first two do."""
+    psi = gabor(N, xi / N, sigma / N)
+    modulus = np.abs(np.fft.ifft(psi.read(Band(0, N))))
+    assert abs(modulus.sum() - 1) <= 1e-13
+
+
 @pytest.mark.parametrize("level", [1, 2, 5])
 def test_a_level_in_1d_is_the_sum_of_periods(level: int) -> None:
     for bank in (Morlet1DBank(512, 5, 4), Gaussian1DBank(512, 32)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import json
 import platform
 import re
 import subprocess
@@ -24,15 +25,16 @@ from samples import ALL, FEW, SPEC, SPECS, assert_identical, noise
 from strategies import selections, signal, signals, specs
 from support import GoldenCase, python
 
-from scatc.codegen.cpu import coefficients
+from scatc.codegen.cpu import CpuTarget, coefficients
 from scatc.compiler import compile as compile_plan
 from scatc.compiler import load
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
-from scatc.runtime import driver, libraries, native, toolchain
+from scatc.runtime import driver, libraries, native, store, toolchain
 from scatc.runtime.cpu import CpuPlan
-from scatc.runtime.plan import Plan
+from scatc.runtime.entry import Entry, read_entry
+from scatc.runtime.plan import Plan, Record
 
 pytestmark = needs_compiler
 
@@ -293,6 +295,45 @@ def test_plans_and_libraries_are_cached(cache: Path, monkeypatch: pytest.MonkeyP
         again = compile_plan(SPEC, "cpu")
     assert "made      read from the disk cache in " in again.report()
     assert_identical(again, plan)
+
+
+def test_what_was_built_before_needs_no_text(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = compile_plan(SPEC, "cpu")
+    text, emit = plan.source(), CpuTarget.emit
+    monkeypatch.setattr(CpuTarget, "emit", lambda *arguments: pytest.fail("it is emitted again"))
+    driver.PLANS.clear()
+    libraries._LOADED.clear()
+    again = compile_plan(SPEC, "cpu")
+    np.testing.assert_array_equal(again.with_workers(2)(noise(SPEC)), plan(noise(SPEC)))
+    monkeypatch.setattr(CpuTarget, "emit", emit)
+    assert again.source() == text
+
+
+@pytest.mark.parametrize("change", ["graph", "loops", "table", "code"])
+def test_an_entry_of_another_text_leads_to_no_library_but_its_own(
+    change: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the text is emitted from: the library of another one would read tables that are not there."""
+    compile_plan(SPEC, "cpu")
+    (path,) = cache.glob("*.scatc")
+    entry = read_entry(path)
+    texts, arrays = dict(entry.texts), dict(entry.arrays)
+    match change:
+        case "graph":
+            texts["graph"] += "# the same nodes, but not the same text\n"
+        case "loops":
+            texts["header"] = json.dumps(json.loads(texts["header"]) | {"batch": 77})
+        case "table":
+            name = next(name for name in arrays if name.endswith("_w"))
+            arrays[name] = np.pad(arrays[name], ((0, 0), (0, 16)))
+        case "code":
+            monkeypatch.setattr(store, "code_digest", lambda: "of another version")
+    emitted = []
+    emit = CpuTarget.emit
+    monkeypatch.setattr(CpuTarget, "emit", lambda *arguments: emitted.append(emit(*arguments)) or emitted[-1])
+    compiled = store.from_entry(Entry(texts, arrays), "0", Record())
+    assert not libraries.is_built(compiled.recipe)
+    assert emitted == [compiled.source]
 
 
 def test_a_damaged_library_is_built_anew(cache: Path) -> None:

@@ -14,6 +14,7 @@ from compiled import assert_agrees, fresh
 from samples import ALL, SPEC, assert_identical, assert_same, noise
 from support import python
 
+from scatc.codegen.numpy import NumpyTarget
 from scatc.compiler import compile as compile_plan
 from scatc.ir.spec import Spec
 from scatc.runtime import driver
@@ -99,6 +100,23 @@ def test_tables_that_are_quicker_made_than_read_are_not_kept(cache: Path, monkey
     assert_same(again(noise(spec)), plan(noise(spec)))
     again.save(path.parent / "mine")
     assert read_entry(path.parent / "mine").arrays  # a file is complete
+
+
+def test_tables_that_are_not_kept_are_made_once_and_not_before_the_first_call(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "LARGEST_SMALL_TABLES", 0)
+    spec = Spec(dim=3, shape=(8, 8, 8), J=1, L=2)
+    wanted = compile_plan(spec)(noise(spec))
+    driver.PLANS.clear()
+    made = []
+    make = NumpyTarget.tables
+    monkeypatch.setattr(NumpyTarget, "tables", lambda *arguments: made.append(make(*arguments)) or made[-1])
+    plan = compile_plan(spec)
+    assert not made
+    assert_same(plan(noise(spec)), wanted)
+    assert_same(plan.with_workers(3)(noise(spec)), wanted)
+    assert len(made) == 1
 
 
 def test_tables_that_are_large_are_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
