@@ -53,8 +53,9 @@ class Target(Protocol):
     scheduled : bool
         Whether emitted code has loops and an arena. Where it has none, the framework holds memory and threads, and
         `memory_limit` and `workers` are refused.
-    builds : bool
-        Whether its text is for a C compiler: what that builds is kept, and known by what the text is emitted from.
+    builds : tuple of str
+        Where its text is for a C compiler, the options that the text depends on, besides the graph and the shapes of
+        the tables: what is built is kept, and known by these. Empty elsewhere.
     saves : tuple of str
         What a forward run can keep for its gradient (`scatc.ir.adjoint.SAVES`).
     """
@@ -63,7 +64,7 @@ class Target(Protocol):
     runtime: str
     requires: tuple[str, ...]
     scheduled: bool
-    builds: bool
+    builds: tuple[str, ...]
     saves: tuple[str, ...]
 
     def machine(self, fft: str) -> Machine:

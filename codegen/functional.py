@@ -58,7 +58,7 @@ class FunctionalTarget:
     frees: ClassVar[bool] = False
     compact: ClassVar[bool] = False
     scheduled = False
-    builds = False
+    builds: tuple[str, ...] = ()
     saves: ClassVar[tuple[str, ...]] = ("inputs",)
     rules: ClassVar[Mapping[type[Node], Rule]] = RULES
 

@@ -51,11 +51,13 @@ def recipe(compiled: Compiled, graph: str = "") -> str:
 
     Empty where nothing is built of the source. `graph` is the text of the program's graph, if that is at hand.
     """
-    if not find_target(compiled.target).builds:
+    builds = find_target(compiled.target).builds
+    if not builds:
         return ""
-    header = _header(compiled) | {"tables": _shapes(compiled.tables)}
+    options = asdict(compiled.options)
+    kept = {"target": compiled.target, "tables": _shapes(compiled.tables)} | {name: options[name] for name in builds}
     graph = graph or print_graph(compiled.program.graph, comments=False)
-    parts = (compiled.version, code_digest(), graph, json.dumps(header, sort_keys=True))
+    parts = (compiled.version, code_digest(), graph, json.dumps(kept, sort_keys=True))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -71,21 +73,17 @@ def _stand_ins(shapes: Mapping[str, Any]) -> Tables:
 
 def to_entry(compiled: Compiled, *, tables: bool = True) -> Entry:
     """What has to be kept of a compiled plan; without its tables, they are made again when it is read."""
-    header = _header(compiled) | {"tables": tables or _shapes(compiled.tables)}
-    graph = print_graph(compiled.program.graph, comments=False)
-    return Entry({"header": json.dumps(header, sort_keys=True), "graph": graph}, compiled.tables if tables else {})
-
-
-def _header(compiled: Compiled) -> dict[str, Any]:
-    """What there is to say besides the graph."""
     program, options = compiled.program, compiled.options
-    return {
+    header = {
         "target": compiled.target,
         "options": asdict(options) | {"select": None if options.select is None else sorted(options.select)},
         "batch": program.batch,
         "chunks": dict(program.chunks),
         "workers": program.workers,
+        "tables": tables or _shapes(compiled.tables),
     }
+    texts = {"header": json.dumps(header, sort_keys=True), "graph": print_graph(program.graph, comments=False)}
+    return Entry(texts, compiled.tables if tables else {})
 
 
 def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ class CpuTarget:
 
     name = runtime = "cpu"
     requires = ("numpy", "scipy")
-    scheduled = builds = True
+    scheduled = True
+    builds = ("dtype", "machine")
     saves = tuple(SAVES)  # where coefficients are kept, both ways run the programs for numpy
 
     def machine(self, fft: str) -> Machine:

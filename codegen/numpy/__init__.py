@@ -19,7 +19,7 @@ class NumpyTarget:
     name = runtime = "numpy"
     requires = ("numpy", "scipy")
     scheduled = True
-    builds = False
+    builds: tuple[str, ...] = ()
     saves = tuple(SAVES)
 
     def machine(self, fft: str) -> Machine:

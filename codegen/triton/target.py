@@ -39,7 +39,7 @@ class TritonTarget:
 
     requires = ("torch", "triton")
     scheduled = False
-    builds = False
+    builds: tuple[str, ...] = ()
     saves: tuple[str, ...] = ("inputs",)
     runtime = "triton"
 

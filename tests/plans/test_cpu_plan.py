@@ -309,7 +309,17 @@ def test_what_was_built_before_needs_no_text(cache: Path, monkeypatch: pytest.Mo
     assert again.source() == text
 
 
-@pytest.mark.parametrize("change", ["graph", "loops", "table", "code"])
+def test_plans_of_one_text_are_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = compile_plan(SPEC, "cpu")
+    monkeypatch.setattr(toolchain.Toolchain, "build", lambda *arguments: pytest.fail("it is built again"))
+    limit = plan.working_bytes() // 2
+    for options in ({"workers": plan.workers + 1}, {"workers": 1, "memory_limit": limit}, {"save": "all"}):
+        other = compile_plan(SPEC, "cpu", **options)
+        assert other is not plan
+        assert other.source() == plan.source()
+
+
+@pytest.mark.parametrize("change", ["graph", "machine", "table", "code"])
 def test_an_entry_of_another_text_leads_to_no_library_but_its_own(
     change: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,8 +331,10 @@ def test_an_entry_of_another_text_leads_to_no_library_but_its_own(
     match change:
         case "graph":
             texts["graph"] += "# the same nodes, but not the same text\n"
-        case "loops":
-            texts["header"] = json.dumps(json.loads(texts["header"]) | {"batch": 77})
+        case "machine":
+            header = json.loads(texts["header"])
+            header["options"]["machine"]["cache_bytes"] //= 8
+            texts["header"] = json.dumps(header)
         case "table":
             name = next(name for name in arrays if name.endswith("_w"))
             arrays[name] = np.pad(arrays[name], ((0, 0), (0, 16)))
