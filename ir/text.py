@@ -40,8 +40,8 @@ def print_graph(graph: Graph, *, comments: bool = True) -> str:
 
 def print_node(name: str, node: Node) -> str:
     """The line of one node, without its type."""
-    words = [name, "=", node.kind, *node.operands]
-    return " ".join(words + [f"{key}={_print(value)}" for key, value in node.attributes().items()])
+    attributes = [f"{key}={_print(value)}" for key, value in node.attributes().items()]
+    return " ".join([name, "=", node.kind, *node.operands, *attributes])
 
 
 def _print(value: object) -> str:

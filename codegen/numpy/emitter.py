@@ -152,6 +152,7 @@ class Emitter:
         self.program, self.options = program, options
         self.graph, self.values, self.spec = program.graph, program.values, program.graph.spec
         self._sections: dict[str | None, list[str]] = {None: [], REST: []}
+        self._rows: dict[tuple[str, ...], str] = {}
         self.backwards = any(isinstance(node, Gradient) for _, node in self.graph)
         self.vector = self.backwards or bool(program.slots)
         self.lines: list[str] = []
@@ -222,12 +223,12 @@ class Emitter:
     def rows(self, name: str) -> str:
         """The number of rows of a value, as text."""
         folds = self.program.within[name]
-        split = [f for f in folds if self.program.split(f)]
-        whole = 1
-        for f in folds[folds.index(split[-1]) + 1 if split else 0 :]:
-            whole *= self.filters(f)
-        factor = f"n{len(split)}" if split else "n"
-        return factor if whole == 1 else f"{whole} * {factor}"
+        if folds not in self._rows:
+            split = [f for f in folds if self.program.split(f)]
+            whole = prod(self.filters(f) for f in folds[folds.index(split[-1]) + 1 if split else 0 :])
+            factor = f"n{len(split)}" if split else "n"
+            self._rows[folds] = factor if whole == 1 else f"{whole} * {factor}"
+        return self._rows[folds]
 
     def offset(self, name: str, extra: int = 0) -> int:
         """Where a value lives in the arena, `extra` bytes a signal further on."""
