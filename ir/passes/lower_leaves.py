@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from math import inf
 
 from scatc.ir.cost import node_cost
@@ -22,15 +23,34 @@ def lower_leaves(graph: Graph, options: Options) -> Graph:
     where nobody else needs it.
     """
     values = infer(graph)
+    known: dict[Hashable, Lowpass | None] = {}
     chosen: dict[str, Lowpass] = {}
     for name, node in graph:
         if isinstance(node, Unpad) and (chain := _chain(graph, name)):
-            price = _fft_price(graph, values, chain, options)
-            lowpass = _cheapest(graph, values, chain, node.kept, options)
-            u, y = values[lowpass.x], values[name]
-            if node_cost(lowpass, u, y, options.machine, options.itemsize).seconds < price:
-                chosen[name] = lowpass
+            fft, fold = graph[chain[0]], graph[chain[1]]
+            alike = (
+                values[fft.x],
+                *fft.attributes().items(),
+                *fold.attributes().items(),
+                node.kept,
+                _alone(graph, chain),
+            )
+            if alike not in known:
+                known[alike] = _chosen(graph, values, name, chain, options)
+            if lowpass := known[alike]:
+                chosen[name] = replace(lowpass, x=fft.x)
     return graph.rewrite(lambda name, node: chosen.get(name)).without_dead()
+
+
+def _chosen(
+    graph: Graph, values: Mapping[str, Value], name: str, chain: tuple[str, str, str], options: Options
+) -> Lowpass | None:
+    """The matrix product in place of a low-pass, if it is cheaper."""
+    unpad = graph[name]
+    assert isinstance(unpad, Unpad)
+    lowpass = _cheapest(graph, values, chain, unpad.kept, options)
+    cost = node_cost(lowpass, values[lowpass.x], values[name], options.machine, options.itemsize)
+    return lowpass if cost.seconds < _fft_price(graph, values, chain, options) else None
 
 
 def _chain(graph: Graph, name: str) -> tuple[str, str, str] | None:
@@ -42,12 +62,15 @@ def _chain(graph: Graph, name: str) -> tuple[str, str, str] | None:
     return None
 
 
+def _alone(graph: Graph, chain: tuple[str, str, str]) -> bool:
+    """Whether nobody else needs the spectrum."""
+    return graph.users[chain[0]] == (chain[1],)
+
+
 def _fft_price(graph: Graph, values: Mapping[str, Value], chain: tuple[str, str, str], options: Options) -> float:
     """Predicted seconds of the low-pass through the FFT."""
     spectrum, product, inverse = chain
-    steps = [product, inverse]
-    if graph.users[spectrum] == (product,):
-        steps.append(spectrum)
+    steps = [product, inverse, *[spectrum] * _alone(graph, chain)]
     return sum(
         node_cost(graph[n], values[graph[n].x], values[n], options.machine, options.itemsize).seconds for n in steps
     )
