@@ -18,6 +18,7 @@ from scatc.runtime.cache import DiskCache, MemoryCache, cache_key
 from scatc.runtime.collector import paused
 from scatc.runtime.entry import FORMAT
 from scatc.runtime.plan import Compiled, Plan, Record, make_plan
+from scatc.runtime.private import open_to_others
 from scatc.runtime.store import EntryError, code_digest, from_entry, recipe, to_entry
 
 LARGEST_SMALL_TABLES = 1 << 23
@@ -60,7 +61,7 @@ def _through_disk(key: str, spec: Spec, target: Target, options: Options) -> Com
     entry = disk.load(key)
     if entry is not None:
         try:
-            compiled = from_entry(entry, installed_version("scatc"), Record())
+            compiled = from_entry(entry, installed_version("scatc"), Record(), own=open_to_others(disk.folder) is None)
         except EntryError:
             pass  # of another layout: compiled anew and replaced below
         else:

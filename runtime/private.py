@@ -19,6 +19,23 @@ STALE_SECONDS = 3600.0
 """What a writer that was killed has left is removed after so long."""
 
 
+def open_to_others(folder: Path, *, follow_links: bool = True) -> str | None:
+    """Why what is in a folder may be somebody else's; None if it cannot be, or there is no such folder."""
+    try:
+        status = folder.stat(follow_symlinks=follow_links)
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # writing says so if it cannot be made
+    except OSError as error:
+        return str(error)
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{folder} is not a folder"
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        return f"{folder} belongs to another user (number {status.st_uid})"
+    if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{folder} can be written by others: chmod go-w {folder}"
+    return None
+
+
 class PrivateFolder:
     """Files of this user alone; whatever the disk has against them is told, never raised.
 
@@ -37,20 +54,8 @@ class PrivateFolder:
         """Why nothing may be read from here or written here; None if it may be, or is not there yet."""
         if self._cache_problem is not None:
             return self._cache_problem
-        for folder in (self.path.parent, self.path):
-            try:
-                status = folder.stat(follow_symlinks=folder != self.path)  # the cache may be somewhere else
-            except (FileNotFoundError, NotADirectoryError):
-                return None  # writing says so if it cannot be made
-            except OSError as error:
-                return str(error)
-            if not stat.S_ISDIR(status.st_mode):
-                return f"{folder} is not a folder"
-            if hasattr(os, "getuid") and status.st_uid != os.getuid():
-                return f"{folder} belongs to another user (number {status.st_uid})"
-            if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return f"{folder} can be written by others: chmod go-w {folder}"
-        return None
+        # the cache may be a link to somewhere else
+        return open_to_others(self.path.parent) or open_to_others(self.path, follow_links=False)
 
     def files(self, pattern: str) -> list[Path]:
         """The files whose names match a pattern, that used longest ago first; none where none may be read."""

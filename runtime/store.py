@@ -97,8 +97,18 @@ def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
         raise ValueError("chunks must name each fold, with no more filters than it has")
 
 
-def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
+def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Compiled:
     """The compiled plan of an entry.
+
+    Parameters
+    ----------
+    entry : Entry
+    version : str
+        Of the package.
+    record : Record
+    own : bool
+        Whether nobody but this user can have written the entry. C does not check what its tables say of where to read:
+        those of others are made anew.
 
     Raises
     ------
@@ -116,7 +126,7 @@ def from_entry(entry: Entry, version: str, record: Record) -> Compiled:
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
         tables = entry.arrays if header["tables"] is True else None
-        if tables is None and target.builds:  # C trusts shapes: what an entry says of them will not do
+        if target.builds and (tables is None or not own):  # C trusts tables and their shapes
             tables = target.tables(program, options)
         compiled = Compiled(target.name, program, options, tables, version=version, record=record)
         name, source = recipe(compiled, entry.texts["graph"]), None

@@ -130,7 +130,7 @@ def load(path: str | os.PathLike[str]) -> Plan:
     start = time.perf_counter()
     entry = read_entry(path)
     record = Record(f"read from {os.fspath(path)}", time.perf_counter() - start)
-    return make_plan(from_entry(entry, installed_version("scatc"), record))
+    return make_plan(from_entry(entry, installed_version("scatc"), record, own=False))
 
 
 def _tuned_on_device(plan: Plan, tune: int, batch: int | None) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import os
 import platform
 import re
 import subprocess
@@ -33,7 +34,7 @@ from scatc.ir.paths import all_paths
 from scatc.ir.spec import Spec
 from scatc.runtime import driver, libraries, native, store, toolchain
 from scatc.runtime.cpu import CpuPlan
-from scatc.runtime.entry import Entry, read_entry
+from scatc.runtime.entry import Entry, pack, read_entry, write_packed
 from scatc.runtime.plan import Plan, Record
 
 pytestmark = needs_compiler
@@ -343,9 +344,39 @@ def test_an_entry_of_another_text_leads_to_no_library_but_its_own(
     emitted = []
     emit = CpuTarget.emit
     monkeypatch.setattr(CpuTarget, "emit", lambda *arguments: emitted.append(emit(*arguments)) or emitted[-1])
-    compiled = store.from_entry(Entry(texts, arrays), "0", Record())
+    compiled = store.from_entry(Entry(texts, arrays), "0", Record(), own=True)
     assert not libraries.is_built(compiled.recipe)
     assert emitted == [compiled.source]
+
+
+def with_other_places(path: Path, key: str = "") -> None:
+    """Write a plan's file again, soundly, with filters that begin far outside of the spectrum."""
+    entry = read_entry(path)
+    places = {name for name in entry.arrays if name.endswith("_start")}
+    assert places
+    arrays = {name: array + (1 << 40) * (name in places) for name, array in entry.arrays.items()}
+    write_packed(path, pack(Entry(dict(entry.texts), arrays), key))
+
+
+def test_tables_of_files_are_not_trusted(tmp_path: Path) -> None:
+    plan = plan_of(SPEC)
+    plan.save(tmp_path / "a.plan")
+    with_other_places(tmp_path / "a.plan")
+    assert_identical(load(tmp_path / "a.plan"), plan)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_tables_that_others_may_have_written_are_not_trusted(cache: Path) -> None:
+    compile_plan(SPEC, "cpu")
+    (path,) = cache.glob("*.scatc")
+    with_other_places(path, path.stem)
+    driver.PLANS.clear()
+    libraries._LOADED.clear()
+    cache.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match="can be written by others"):  # and no library is loaded from there
+        plan = compile_plan(SPEC, "cpu")
+    assert "read from the disk cache" in plan.report()
+    assert_identical(plan, plan_of(SPEC))
 
 
 def test_a_damaged_library_is_built_anew(cache: Path) -> None:
