@@ -42,10 +42,7 @@ def prime_factors(n: int) -> list[int]:
 
 @lru_cache(maxsize=1024)
 def stages(n: int) -> tuple[int, ...]:
-    """The radices of a transform of n rows: as few stages as can be, few of them with twiddles, as equal as can be.
-
-    Large primes are on their own.
-    """
+    """The radices of a transform of n rows: as few stages as can be, as equal as can be, large primes on their own."""
     primes = prime_factors(n)
     large = tuple(p for p in primes if p > LARGEST_PRIME)
     rest = n // prod(large)
@@ -54,7 +51,7 @@ def stages(n: int) -> tuple[int, ...]:
     count = 1
     while not (choices := list(_splits(rest, count))):
         count += 1
-    best = min(choices, key=lambda radices: (len(_turned((*radices, *large))), sum(radices), radices))
+    best = min(choices, key=lambda radices: (sum(radices), radices))
     return (*best, *large)
 
 
