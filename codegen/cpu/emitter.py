@@ -85,11 +85,9 @@ class Emitter:
         return self._own(signal).size
 
     def _transforms(self, signal: Signal) -> int:
-        """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
-        grid = self.grid(signal)
-        averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
+        """Numbers of the transforms of a pair."""
         apart = signal.children and self._group(signal) > self.together
-        return max(2 * grid.transform if apart else 0, *averages, 0)
+        return 2 * self.grid(signal).transform if apart else 0
 
     def _group(self, signal: Signal) -> int:
         """How many of a signal are computed before what follows from them."""
