@@ -54,9 +54,9 @@ def runs(spec: Spec, name: str, fold: Fold, child: Grid, bins: Half, options: Op
     found, weights = [], []
     for index, box in zip(fold.indices, windows(fold, parent), strict=True):
         response = bank.window(index, fold.level, tuple(Band(a, b) for a, b in box))[0] / np.prod(parent.shape)
-        numbers, w = lines.read(_without_negligible(response, options.tolerance), box)
+        numbers, w = lines.read(_without_negligible(response, options.tolerance).astype(options.dtype), box)
         found.append(numbers)
-        weights.append(w.astype(options.dtype))
+        weights.append(w)
     sizes = np.array([[0, 0], *([len(numbers), w.size] for numbers, w in zip(found, weights, strict=True))], np.int64)
     return Runs(name, sizes.cumsum(0)[:-1], np.concatenate(found), np.concatenate(weights))
 
@@ -80,48 +80,46 @@ class _Lines:
         self.lanes, self.stride = child.lanes, bins.stride
         (self.high, self.wide), (self.to_high, self.to_wide) = bins.grid.shape, child.shape
         self.count = padded(self.to_high, self.lanes) // self.lanes  # lines of a child
+        # what is folded along the first axis: whether mirrored, and from which bin on
+        self.mirrored = 2 * np.arange(self.high) >= self.high
+        parts = [(bin0, self.mirrored[bin0 : bin0 + self.to_high]) for bin0 in range(0, self.high, self.to_high)]
+        self.sources = [(which, bin0) for which in (False, True) for bin0, part in parts if which in part]
         low, high = bins.wide
         k = np.arange(self.wide)
         # the row of each bin of the second axis, and of its opposite; what is not there is not read
-        self.row = np.where(k < high, k, k - self.wide) - low
-        self.opposite = self.row[-k]
-        broken = (np.diff(self.row, prepend=self.row[0] - 1) != 1) | (
-            np.diff(self.opposite, prepend=self.opposite[0] + 1) != -1
-        )
-        self.broken = broken.reshape(-1, self.to_wide).any(0)
+        row = np.where(k < high, k, k - self.wide) - low
+        steps = (np.diff(row, prepend=row[0] - 1) != 1) | (np.diff(row[-k], prepend=row[0] + 1) != -1)
+        self.row, self.opposite, self.broken = row.tolist(), row[-k].tolist(), steps.reshape(-1, self.to_wide).any(0)
 
     def read(self, response: Array, box: tuple[tuple[int, int], ...]) -> tuple[Array, Array]:
         """The runs of a filter and its weights, of which `response` has those in a box."""
-        whole = np.zeros((self.wide, self.high))
+        whole = np.zeros((self.wide, self.high), response.dtype)
         whole[np.ix_(*(np.arange(a, b) % n for (a, b), n in zip(box[::-1], whole.shape, strict=True)))] = response.T
-        mirrored = np.arange(self.high) > self.high // 2
-        both = np.stack([np.where(mirrored, 0, whole), np.where(mirrored, whole, 0)])
-        folds = self.wide // self.to_wide, self.high // self.to_high
-        lines = np.zeros((2, folds[0], self.to_wide, folds[1], self.count * self.lanes))
-        lines[..., : self.to_high] = both.reshape(*lines.shape[:-1], self.to_high)
-        # line, row, and of what is read for it: whether mirrored, folds of the first axis, of the second
-        lines = lines.reshape(*lines.shape[:-1], self.count, self.lanes).transpose(4, 2, 0, 3, 1, 5)
-        lines = lines.reshape(self.count, self.to_wide, -1, self.lanes)
-        there = lines.any(-1)
+        lines = np.zeros((len(self.sources), self.wide, self.count * self.lanes), response.dtype)
+        for line, (mirrored, bin0) in zip(lines, self.sources, strict=True):
+            part = slice(bin0, bin0 + self.to_high)
+            line[:, : self.to_high] = np.where(self.mirrored[part] == mirrored, whole[:, part], 0)
+        # line, row, and of what is read for it: the source, folds of the second axis
+        each = lines.reshape(len(lines), -1, self.to_wide, self.count, self.lanes).transpose(3, 2, 0, 1, 4)
+        each = each.reshape(self.count, self.to_wide, -1, self.lanes)
+        there = np.asarray(each.any(-1))
         numbers = [self._runs(line, there[line]) for line in range(self.count)]
-        return np.concatenate(numbers), lines[there]
+        return np.concatenate(numbers), each[there]
 
     def _runs(self, line: int, there: Array) -> Array:
         """The runs of a line, of which rows by bins of the parent are there."""
         changes = (there[1:] != there[:-1]).any(1) | self.broken[1:]
         starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
         found: list[int] = []
-        folds = self.wide // self.to_wide
         for first, stop in zip(starts, [*starts[1:], self.to_wide], strict=True):
-            terms = np.flatnonzero(there[first]).tolist()
             places, direct = [], 0
-            for term in terms:
-                mirrored, along = divmod(term, len(there[first]) // 2)
-                bin0, k = self.to_high * (along // folds) + self.lanes * line, self.to_wide * (along % folds) + first
+            for term in np.flatnonzero(there[first]).tolist():
+                source, along = divmod(term, self.wide // self.to_wide)
+                (mirrored, bin0), k = self.sources[source], self.to_wide * along + first
                 if mirrored:
-                    places.append(int(self.opposite[k]) * self.stride + self.high - bin0)
+                    places.append(self.opposite[k] * self.stride + self.high - bin0 - self.lanes * line)
                 else:
-                    places.append(int(self.row[k]) * self.stride + bin0)
+                    places.append(self.row[k] * self.stride + bin0 + self.lanes * line)
                     direct += 1
-            found += [stop, direct, len(terms), *places]
+            found += [stop, direct, len(places), *places]
         return np.array(found, np.int32)
