@@ -1,6 +1,7 @@
 """The DFT of a list as straight-line code, for every target that transforms in registers.
 
-Mixed radices after Cooley and Tukey (1965): 4 and 2 while they divide the length, then odd primes. What is written are
+Mixed radices after Cooley and Tukey (1965): 4 and 2 while they divide the length, then odd primes. Where a target wants
+it, factors without a common one have no twiddles between them (Good 1958, Thomas 1963). What is written are
 operations of `scatc.codegen.code.Code`, so a number may be whatever a target holds in one name: a tensor of Triton, a
 vector of C.
 """
@@ -21,12 +22,31 @@ def dft(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
     n = len(x)
     if n == 1:
         return list(x)
+    if code.coprime and (power := _power(n)) < n:
+        return _coprime(code, x, power, sign)
     if n % 4 == 0:
         return _radix4(code, x, sign)
     if n % 2 == 0:
         return _split(code, x, 2, sign)
     factor = next(p for p in range(3, n + 1, 2) if n % p == 0)
     return _odd(code, x, sign) if factor == n else _split(code, x, factor, sign)
+
+
+def _power(n: int) -> int:
+    """The power of its smallest prime that divides n."""
+    prime = next(p for p in range(2, n + 1) if n % p == 0)
+    power = prime
+    while n % (power * prime) == 0:
+        power *= prime
+    return power
+
+
+def _coprime(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]:
+    """Transforms of a radix, and then of the rest, which has no common factor with it."""
+    n, rest = len(x), len(x) // radix
+    done = [dft(code, [x[(i * rest + j * radix) % n] for i in range(radix)], sign) for j in range(rest)]
+    columns = [dft(code, [row[q] for row in done], sign) for q in range(radix)]
+    return [columns[k % radix][k % rest] for k in range(n)]
 
 
 def _split(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]:

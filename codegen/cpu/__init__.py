@@ -16,6 +16,7 @@ from __future__ import annotations
 from scatc.codegen import Tables
 from scatc.codegen.cpu.cubes import VolumeEmitter
 from scatc.codegen.cpu.emitter import Emitter
+from scatc.codegen.cpu.images import ImageEmitter
 from scatc.codegen.cpu.transposed import GradientEmitter
 from scatc.codegen.functional import NoArena
 from scatc.ir.adjoint import SAVES
@@ -52,10 +53,10 @@ class CpuTarget:
 
 
 def _emitter(program: Program) -> type[Emitter]:
-    """That of transforms, of volumes and others, or that of gradients."""
+    """That of transforms, for lines, images or volumes, or that of gradients."""
     if any(isinstance(node, Gradient) for _, node in program.graph):
         return GradientEmitter
-    return VolumeEmitter if program.graph.spec.dim == 3 else Emitter
+    return (Emitter, ImageEmitter, VolumeEmitter)[program.graph.spec.dim - 1]
 
 
 TARGET = CpuTarget()

@@ -85,11 +85,9 @@ class Emitter:
         return self._own(signal).size
 
     def _transforms(self, signal: Signal) -> int:
-        """Numbers of the transforms of a pair, or of averages along columns, which are never there together."""
-        grid = self.grid(signal)
-        averages = [sum(self.coefficients.room(grid, result)) for result in signal.results if grid.kind == "image"]
+        """Numbers of the transforms of a pair."""
         apart = signal.children and self._group(signal) > self.together
-        return max(2 * grid.transform if apart else 0, *averages, 0)
+        return 2 * self.grid(signal).transform if apart else 0
 
     def _group(self, signal: Signal) -> int:
         """How many of a signal are computed before what follows from them."""
@@ -104,6 +102,10 @@ class Emitter:
         grid, group = self.grid(signal), self._group(signal)
         pair = signal.children and group <= self.together
         return max(group * grid.size, 2 * (grid.transform + self.lanes) if pair else 0)
+
+    def _moduli(self, signal: Signal, free: int, spectra: int) -> int:
+        """Where in the arena samples go, whose spectra begin where it is free."""
+        return free + spectra
 
     def _transformed(self, signal: Signal, u: int) -> int:
         """Where in the arena the transform of a pair of samples at u goes."""
@@ -169,17 +171,18 @@ class Emitter:
         assert signal.fold is not None
         grid, modulus = self.grid(signal), signal.nodes[2]
         group, own = self._group(signal), self._spectrum_size(signal) if signal.children else 0
-        u = free + group * own
+        u = self._moduli(signal, free, group * own)
+        below = free + group * own
         node = SimpleNamespace(
             name=modulus,
             notes=[print_node(name, self.graph[name]) for name in signal.nodes],
-            stop=u + self._place(signal),
+            stop=max(u + self._place(signal), below),
             filters=len(signal.fold.indices),
         )
         node.fields = [
             f".filters = {node.filters}, .group = {group}, .x = {free}, .own = {own}, .u = {u}, .size = {grid.size}",
             *self._source(signal, grid),
-            *self._following(signal, grid, u),
+            *self._following(signal, grid, below),
         ]
         self.nodes.append(node)
         return node
@@ -189,7 +192,7 @@ class Emitter:
         assert signal.fold is not None and signal.parent is not None
         fold, parent = signal.nodes[0], self._own(signal.parent)
         return [
-            f".parent = {parent.size}, .part = {parent.part}, .stride = {parent.stride}",
+            f".parent = {parent.size}, .part = {parent.part}",
             f".w = {fold}_w, .start = {fold}_start",
             *self._filters(fold, signal.fold, grid, parent),
         ]
@@ -222,12 +225,11 @@ class Emitter:
         return f".spectra = {self.functions.statements('spectra', f'spectra_{signal.spectrum}', lines)}"
 
     def _filters(self, name: str, fold: Fold, grid: Grid, parent: Spectrum) -> list[str]:
-        """From a window of the parent's spectrum to moduli."""
+        """From a window of the parent's spectrum to the moduli of lines."""
         bank = tables.filters(self.spec, fold, parent, self.options.dtype, self.known.get(f"{name}_w"))
         self.tables |= {f"{name}_w": bank.w, f"{name}_start": bank.start}
-        high = f", .high = {bank.widths[0]}" if grid.kind == "image" else ""
         return [
-            f".filter = {bank.w[0].size}, .row = {bank.w.shape[-1]}, .wide = {bank.widths[-1]}{high}",
+            f".filter = {bank.w[0].size}, .wide = {bank.widths[-1]}",
             f".inverse = &{self.functions.inverse(grid)}",
         ]
 

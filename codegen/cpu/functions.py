@@ -78,26 +78,39 @@ class Functions:
 
     def cube(self, bins: Half) -> tuple[str, str]:
         """How a volume is transformed, and its bins, by their names."""
-        shape = bins.grid.shape
+        for macro in ("types", "forward_planes", "forward", "inverse"):
+            self._add(f"cube {macro}", "cubes.c.j2", macro)
+        return self._cube(bins.grid.shape), self._half(bins)
+
+    def image(self, bins: Half) -> tuple[str, str]:
+        """The same of an image, which is a volume of one plane."""
+        for template, macro in (("cubes", "types"), ("cubes", "forward_planes"), ("images", "forward")):
+            self._add(f"image {macro}", f"{template}.c.j2", macro)
+        return self._cube(bins.grid.shape), self._half(bins)
+
+    def _cube(self, shape: tuple[int, ...]) -> str:
         for n in shape:
             self.dft(n)
-        self.longest = max(self.longest, bins.stride, padded(shape[2], self.lanes), *shape)
-        for macro in ("types", "forward", "inverse"):
-            self._add(f"cube {macro}", "cubes.c.j2", macro)
+        self.longest = max(self.longest, padded(shape[-1], self.lanes), *shape)
+        name = "x".join(map(str, shape))
+        return self._add(f"cube_{name}", "cubes.c.j2", "cube", name, *(None,) * (3 - len(shape)), *shape)
+
+    def _half(self, bins: Half) -> str:
+        self.longest = max(self.longest, bins.stride)
         low = f"{bins.deep[0]}, {bins.wide[0]}"
         high = f"{bins.deep[1]}, {bins.wide[1]}"
         fields = f"{{{low}}}, {{{high}}}, {bins.columns}, {bins.stride}, {bins.plane}, {bins.part}"
         if fields not in self._named:
             self._named[fields] = f"half_{sum(name.startswith('half_') for name in self._named.values())}"
             self._texts[self._named[fields]] = f"static const half {self._named[fields]} = {{{fields}}};"
-        return self._add(f"cube_{'x'.join(map(str, shape))}", "cubes.c.j2", "cube", *shape), self._named[fields]
+        return self._named[fields]
 
     def wave(self, terms: int, kind: str) -> str:
         """From a spectrum to a real wave of a volume."""
         return self._add(f"wave_{terms}{kind}", "cubes.c.j2", "wave", terms, kind)
 
     def _plane(self, kind: str, lengths: tuple[int, int]) -> str:
-        self._add(f"inverse_{kind}", "planes.c.j2", "inverse", kind)
+        self._add(f"inverse_{kind}", f"{'planes' if kind == 'line' else 'images'}.c.j2", "inverse")
         return self._sizes(kind, *lengths)
 
     def forward(self, grid: Grid) -> str:

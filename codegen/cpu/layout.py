@@ -186,6 +186,8 @@ def windows(fold: Fold, grid: Grid) -> list[Box]:
 class Half:
     """Bins of a real volume as they lie: from 0 on along the middle axis, for the others are their conjugates.
 
+    An image is a volume of one plane.
+
     Attributes
     ----------
     grid : Grid
@@ -228,7 +230,7 @@ class Half:
     @property
     def turned(self) -> int:
         """Numbers of what is turned over of one or two planes, both parts of it."""
-        lanes, width = self.grid.lanes, padded(self.grid.shape[2], self.grid.lanes)
+        lanes, width = self.grid.lanes, padded(self.grid.shape[-1], self.grid.lanes)
         return max(4 * spread(self.stride, lanes) * width, 2 * spread(width, lanes) * self.stride)
 
     def at(self, other: Half) -> int:
@@ -243,8 +245,8 @@ def half(grid: Grid, folds: Iterable[Fold]) -> Half:
     for n, axis in zip(grid.shape, zip(*boxes, strict=True), strict=True):
         reach = max(max(-low, high - 1) for low, high in axis)
         spans.append((-reach, reach + 1) if 2 * reach + 1 < n else (-(n // 2), n - n // 2))
-    deep, (low, _), wide = spans
-    return Half(grid, deep, wide, 1 - low)
+    *deep, (low, _), wide = spans
+    return Half(grid, deep[0] if deep else (0, 1), wide, 1 - low)
 
 
 def turned(axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -72,6 +72,17 @@ def test_matrices_of_averages(n: int, by: int, first: int, together: int) -> Non
         np.testing.assert_array_equal(average.matrix(h), wanted)
 
 
+def test_filters_of_images_are_there_once_and_without_what_is_negligible() -> None:
+    spec = Spec(dim=2, shape=(96, 96), J=2, L=8)  # padded to 104 x 104
+    compiled = build(spec, TARGET, Options(machine=TARGET.machine("")))
+    sizes = {name: table.size for name, table in compiled.tables.items() if name.endswith("_weights")}
+    assert len(sizes) == 2  # those of scale 1 are for U0, too
+    large, small = sorted(sizes.values(), reverse=True)
+    assert large <= 8 * 104 * 8 * 16  # seven lines of 16 bins a row, one of which is mirrored in part
+    assert small < 0.75 * large
+    assert compiled.source.count("_weights,") > 2
+
+
 @pytest.mark.parametrize("n", SIZES)
 def test_stages_multiply_to_the_length(n: int) -> None:
     radices = fft.stages(n)

@@ -54,22 +54,48 @@ def shares_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "SHORTEST_CALL", 0.0)
 
 
+class Soiled(native.Buffer):
+    """Memory that holds NaN."""
+
+    __slots__ = ()
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._raw[:] = 255
+
+
+@pytest.fixture
+def soiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is read before it is written spoils the result."""
+    monkeypatch.setattr(native, "Buffer", Soiled)
+
+
 # ---- compiled is what the interpreter says --------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("soiled")
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="vectors of other CPUs have one length")
 @pytest.mark.parametrize("without", ["avx512f", "avx"])
 @EVERY_DTYPE
 def test_shorter_vectors(without: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on CPUs that have no longer ones."""
     monkeypatch.setenv("SCATC_CC", f"{toolchain.find().command[0]} -mno-{without}")
-    for spec in (Spec(dim=1, shape=300, J=4, Q=2), Spec(dim=2, shape=(20, 17), J=2, L=2)):
+    for spec in (Spec(dim=1, shape=300, J=4, Q=2), Spec(dim=2, shape=(33, 20), J=2, L=2)):
         plan = plan_of(spec, dtype=dtype)
         assert f"-mno-{without}" in plan.report()
         x = noise(spec).astype(dtype)
         assert_agrees(plan, x)
         g = cotangents_like(plan(x))
         assert_gradient(plan, x, g, plan.vjp(x, g))
+
+
+@pytest.mark.usefixtures("soiled")
+@pytest.mark.parametrize("shape", [(33, 64), (64, 33), (56, 24)])
+@EVERY_DTYPE
+def test_images_whose_halves_are_no_whole_vectors(shape: tuple[int, int], dtype: str) -> None:
+    """Rows of spectra end anywhere; what is read beyond them has no weight."""
+    spec = Spec(dim=2, shape=shape, J=2, L=3)
+    assert_agrees(plan_of(spec, dtype=dtype), noise(spec).astype(dtype))
 
 
 @GOLDEN
