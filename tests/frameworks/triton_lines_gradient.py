@@ -59,7 +59,7 @@ def test_gradients_are_the_oracles(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["many_averages", "none", "global"])
 def test_signals_go_back_by_the_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Returns, "legal", lambda self, signal: [Back.STAGED])
+    monkeypatch.setattr(Returns, "ways_back", lambda self, signal: [Back.STAGED])
     agree(fresh(SPECS[name], target="cuda"), noise(SPECS[name], 1))
 
 
@@ -69,10 +69,10 @@ def test_every_way_there_goes_with_every_way_back(there: Way, back: Back, monkey
     """What the way there leaves is kept for the way back if it is of use; signals are long for this test."""
     monkeypatch.setattr(matrix, "LEAST", 256)
     monkeypatch.setattr(matrix_t, "LEAST", 256)
-    legal, returns = Tiles.legal, Returns.legal
+    legal, returns = Tiles.legal, Returns.ways_back
     monkeypatch.setattr(Tiles, "legal", lambda self, s: [there] if there in legal(self, s) else legal(self, s))
-    monkeypatch.setattr(Returns, "legal", lambda self, s: [back] if back in returns(self, s) else returns(self, s))
-    spec = Spec(dim=1, shape=150, J=2)
+    monkeypatch.setattr(Returns, "ways_back", lambda self, s: [back] if back in returns(self, s) else returns(self, s))
+    spec = Spec(dim=1, shape=150, J=3)
     plan = fresh(spec, target="cuda")
     choices, ways = plan._gradient.choices, plan._gradient.returns.ways
     assert any(choices.signals[name].way is there and ways[name] is back for name in ways)

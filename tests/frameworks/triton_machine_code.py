@@ -174,7 +174,7 @@ def test_kernels_of_gradients_keep_within_the_registers(name: str) -> None:
 def test_gradients_of_lines_compile_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels that are not written for their sizes."""
     monkeypatch.setattr(Tiles, "legal", lambda self, signal: [Way.STAGED])
-    monkeypatch.setattr(Returns, "legal", lambda self, signal: [Back.STAGED])
+    monkeypatch.setattr(Returns, "ways_back", lambda self, signal: [Back.STAGED])
     known = set()
     for spec in (Spec(dim=1, shape=100, J=2), Spec(dim=1, shape=100, J=2, T=0)):
         for found in fresh(spec, target="cuda").resources("sm_80", of="vjp"):

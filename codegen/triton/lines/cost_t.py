@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from scatc.codegen.signals import Signal
-from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work, slope_work
+from scatc.codegen.triton.cost import AVERAGED, COMPLEX, CUT, INSTRUCTIONS, REAL, Work, slope_work
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines.blocks_t import Join, Unthin
 from scatc.codegen.triton.lines.matrix import Matrix
 from scatc.codegen.triton.lines.wavelet_t import Turn
 
@@ -20,11 +19,29 @@ def loudest(outputs: Sequence[tuple[tuple[int, ...], Sequence[Any]]]) -> Work:
     return Work("loudest", REAL * numbers, 3.0 * numbers, launches=2 * len(outputs) - 1)
 
 
-def zeros(signal: Signal) -> Work:
-    """What filling the cotangent of a signal's spectrum with zeros takes."""
-    return Work("zeros", REAL * signal.paths * signal.length)
+def added(length: int) -> Work:
+    """What adding one row of so many numbers of pairs to another takes, by the library."""
+    return Work("added", 1.5 * COMPLEX * length, 2.0 * length)
 
 
+def join_work(rows: int, shape: Join) -> Work:
+    """What adding so many blocks to their lines takes; rows are of pairs."""
+    numbers = 0.5 * rows * shape.length
+    moved = 0.5 * COMPLEX * rows * (shape.bins + 2 * shape.length)
+    return Work(f"join {shape.length}", moved, numbers * (CUT[shape.length] + JOINED))
+
+
+def unthin_work(rows: int, shape: Unthin) -> Work:
+    """What bringing so many blocks of a thinned signal to their spectra takes."""
+    numbers = 0.5 * rows * shape.length
+    bins = 0.5 * rows * (4 * shape.length if shape.add else shape.bins)
+    return Work(
+        f"unthin {shape.length}", COMPLEX * (numbers + bins), numbers * (INSTRUCTIONS[shape.length] + UNTHINNED)
+    )
+
+
+JOINED = 5
+UNTHINNED = 11
 TURNED = 12
 """Instructions for each complex number besides two transforms: the phase, and what is read and written."""
 
@@ -37,7 +54,7 @@ def turn_work(paths: int, shape: Turn) -> Work:
     there = shape.there
     numbers = paths * there.length
     instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED + HELD.get(there.length, 0)))
-    moved, matrix = float(COMPLEX * paths * (there.width + there.length)), 0.0
+    moved, matrix = float(COMPLEX * paths * (there.width + min(there.width, there.length))), 0.0
     if shape.source == "local":
         instructions += numbers * AVERAGED
         matrix = 3 * 2.0 * numbers * there.columns
@@ -59,24 +76,6 @@ def matrix_work(paths: int, shape: Matrix, *, along_rows: bool) -> Work:
 
 def _weights(launch: Launch, c: dict[str, int]) -> Work:
     return Work("weights", REAL * c["SAMPLES"], 5.0 * c["SAMPLES"])
-
-
-def gather_work(children: Sequence[Signal], bins: int) -> Work:
-    """What a sum over filters does for one signal, two of which share a row.
-
-    Each bin of a window is read for bin k and again for bin -k, and so is the cotangent.
-    """
-    windows = fresh = 0
-    for child in children:
-        assert child.fold is not None and child.parent is not None
-        _, width = tables.windows(child.fold, child.parent.length)
-        windows += child.paths * width
-        fresh += child.paths * min(width, child.length)
-    assert children[0].parent is not None
-    bins *= children[0].parent.paths
-    moved, again = float(COMPLEX * (fresh + bins)), float(COMPLEX * (2 * windows - fresh))
-    lengths = str(children[0].length) if len(children) == 1 else "of several"
-    return Work(f"gather {lengths}", moved, 22.0 * windows + 6.0 * bins, again=again)
 
 
 def _spread(launch: Launch, c: dict[str, int]) -> Work:

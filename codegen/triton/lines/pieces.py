@@ -152,13 +152,10 @@ class Pieces(Emitter):
         assert fold is not None and parent is not None and cut is not None
         spectra = cuts.get(cut) or self._cut(parent, "U0", cut)
         shape = self.taken(self.choices.shape_of_blocks(signal, cut, choice.line))
-        kernel, name = self._kernel(shape), signal.nodes[0]
-        start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, shape.width)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
+        kernel, filters = self._kernel(shape), self._block_filters(signal, cut, shape.width)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         samples = self._packed(signal)
-        arguments = [f"{spectra}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments = [f"{spectra}.view(torch.int64)", *filters]
         arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.int64)"]
         numbers = [str(cut.bins), str(len(fold.indices)), "1", "n", "pairs"]
         numbers += [str(cut.count), str(choice.line.length)]
@@ -169,6 +166,15 @@ class Pieces(Emitter):
         if cut not in cuts:
             self.write(f"del {spectra}")
         return samples
+
+    def _block_filters(self, signal: Signal, cut: Blocks, width: int) -> list[str]:
+        """The tables of a signal's filters, on windows of the spectra of its parent's blocks, as arguments."""
+        name, fold, parent = signal.nodes[0], signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, width)
+        self.table(f"{name}_start", start)
+        self.table(f"{name}_w", w)
+        return self.named(f"{name}_start", f"{name}_w")
 
     # Leaves of several parents.
 
