@@ -27,6 +27,8 @@ class Join:
         Of a block, and of its spectrum what is kept.
     around : bool
         Whether the line is a circle of 2^k samples; else what is beyond its ends is dropped.
+    fresh : bool
+        Whether the line is written for the first time: nothing is added, and what no block has becomes zero.
     rows, warps : int
         Blocks of a program, its warps.
     """
@@ -34,6 +36,7 @@ class Join:
     length: int
     bins: int
     around: bool
+    fresh: bool
     rows: int
     warps: int
 
@@ -61,6 +64,9 @@ class Unthin:
     warps: int
 
 
+FILL = 128
+"""Zeros of a block that are written at a time."""
+
 JOIN = {
     "X": "*i64",
     "twiddles": "*i64",
@@ -79,9 +85,9 @@ UNTHIN = {
 """Those of the kernel that undoes a thinning."""
 
 
-def default_join(length: int, bins: int, *, around: bool) -> Join:
+def default_join(length: int, bins: int, *, around: bool, fresh: bool = False) -> Join:
     """The kernel that goes back from what `default_cut` makes."""
-    return Join(length, bins, around, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]))
+    return Join(length, bins, around, fresh, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]))
 
 
 def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
@@ -133,16 +139,51 @@ def join(shape: Join) -> str:
     code.write(
         "# add",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
-        f"place = (first + block * hop)[:, None] + tl.arange(0, {last})[None, :]",
+        "start = (first + block * hop)[:, None]",
+        f"place = start + tl.arange(0, {last})[None, :]",
     )
+
+    def where(at: str) -> tuple[str, str]:
+        """The address of a sample, and whether it is to be written."""
+        if shape.around:
+            return code.let("to", f"samples + ({at} & (line - 1))"), "live"
+        return code.let("to", f"samples + {at}"), f"live & ({at} >= 0) & ({at} < line)"
+
     for q, plane in enumerate(planes):
         assert plane is not None
-        at = code.let("at", f"place + {q * last}")
-        there = "live" if shape.around else f"live & ({at} >= 0) & ({at} < line)"
-        to = code.let("to", f"samples + ({at} & (line - 1))" if shape.around else f"samples + {at}")
-        known = code.let("z", f"tl.load({to}, mask={there}, other=0)")
-        code.write(f"tl.store({to}, both(low({known}) + {plane[0]}, high({known}) + {plane[1]}), mask={there})")
+        to, there = where(code.let("at", f"place + {q * last}"))
+        value = f"both({plane[0]}, {plane[1]})"
+        if not shape.fresh:
+            known = code.let("z", f"tl.load({to}, mask={there}, other=0)")
+            value = f"both(low({known}) + {plane[0]}, high({known}) + {plane[1]})"
+        code.write(f"tl.store({to}, {value}, mask={there})")
+    if shape.fresh:
+        _fill(code, shape)
     return str(code)
+
+
+def _fill(code: Code, shape: Join) -> None:
+    """Zeros behind each block up to the next of the launch, and before the first of a line that is no circle."""
+    end = "first + line" if shape.around else "line"
+    inside = "live & (at < stop)" if shape.around else "live & (at < stop) & (at >= 0)"
+    to = "at & (line - 1)" if shape.around else "at"
+    nothing = f"tl.zeros(({shape.rows}, {FILL}), tl.int64)"
+    code.write(
+        "# zeros",
+        "last = begin + (count - 1) * step",
+        f"stop = tl.where(block == last, {end}, first + (block + step) * hop)[:, None]",
+        f"reach = tl.maximum(step * hop, {end} - first - last * hop)",
+        f"for a in range({shape.length}, reach, {FILL}):",
+        f"    at = start + a + tl.arange(0, {FILL})[None, :]",
+        f"    tl.store(samples + ({to}), {nothing}, mask={inside})",
+    )
+    if not shape.around:
+        code.write(
+            "front = (block == begin)[:, None]",
+            f"for a in range(0, first + begin * hop, {FILL}):",
+            f"    at = a + tl.arange(0, {FILL})[None, :] + tl.zeros_like(start)",
+            f"    tl.store(samples + at, {nothing}, mask=live & front & (at < start) & (at < line))",
+        )
 
 
 def unthin(shape: Unthin) -> str:

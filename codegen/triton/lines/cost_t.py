@@ -24,10 +24,11 @@ def added(length: int) -> Work:
     return Work("added", 1.5 * COMPLEX * length, 2.0 * length)
 
 
-def join_work(rows: int, shape: Join) -> Work:
-    """What adding so many blocks to their lines takes; rows are of pairs."""
+def join_work(rows: int, shape: Join, line: int = 0) -> Work:
+    """What adding so many blocks to their lines takes; rows are of pairs. Fresh ones write lines of so many numbers."""
     numbers = 0.5 * rows * shape.length
-    moved = 0.5 * COMPLEX * rows * (shape.bins + 2 * shape.length)
+    samples = line if shape.fresh else 2 * rows * shape.length
+    moved = 0.5 * COMPLEX * (rows * shape.bins + samples)
     return Work(f"join {shape.length}", moved, numbers * (CUT[shape.length] + JOINED))
 
 
@@ -43,18 +44,22 @@ def unthin_work(rows: int, shape: Unthin) -> Work:
 JOINED = 5
 UNTHINNED = 11
 TURNED = 12
-"""Instructions for each complex number besides two transforms: the phase, and what is read and written."""
+"""Instructions for each complex number besides one or two transforms: the phase, what is read, written and added."""
 
-HELD = {512: 10, 1024: 20, 2048: 23}
-"""More of long signals: counted in machine code, as `INSTRUCTIONS` were, but for 1024 samples (a guess between)."""
+HELD = {512: 10, 1024: 1, 2048: 23}
+"""More of long signals: counted in machine code, as `INSTRUCTIONS` were."""
+
+SPARED = 26
+"""Fewer for each bin that no window holds: nothing is read, multiplied and written, and transforms know of the zeros."""
 
 
 def turn_work(paths: int, shape: Turn) -> Work:
     """What a kernel does for one signal that goes there and back in registers."""
     there = shape.there
-    numbers = paths * there.length
+    numbers, read = paths * there.length, min(there.width, there.length)
     instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED + HELD.get(there.length, 0)))
-    moved, matrix = float(COMPLEX * paths * (there.width + min(there.width, there.length))), 0.0
+    instructions -= float(SPARED * paths * (there.length - read))
+    moved, matrix = float(COMPLEX * paths * (there.width + read)), 0.0
     if shape.source == "local":
         instructions += numbers * AVERAGED
         matrix = 3 * 2.0 * numbers * there.columns

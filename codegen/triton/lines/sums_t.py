@@ -140,6 +140,5 @@ class Sum:
         bins = self.constants()["BINS"] * self.parent.paths * self.rows
         moved = float(COMPLEX * (fresh + (0.5 if self.fresh else 1) * bins))
         lengths = str(self.samples(self.children[0])) if len(self.children) == 1 else "of several"
-        return Work(
-            f"gather {lengths}", moved, 22.0 * windows + 6.0 * bins, again=float(COMPLEX * (2 * windows - fresh))
-        )
+        again = float(COMPLEX * (2 * windows - fresh))
+        return Work(f"gather {lengths}", moved, 22.0 * windows + 6.0 * bins, again=again)

@@ -27,7 +27,7 @@ from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks_t, cost_t, matrix, matrix_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.blocks import Blocks
 from scatc.codegen.triton.lines.blocks_t import Join, Unthin
-from scatc.codegen.triton.lines.choices import Way
+from scatc.codegen.triton.lines.choices import Way, thin_weights
 from scatc.codegen.triton.lines.sums_t import Sum
 from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.lines.ways_t import Back, Returns
@@ -88,8 +88,10 @@ class LinesT(Lines):
                 return cost_t.turn_work(step.paths, self.turns[step.kernel])
             if step.kernel in self.joins:
                 joined = self.joins[step.kernel]
-                unthins = isinstance(joined, Unthin)
-                return (cost_t.unthin_work if unthins else cost_t.join_work)(step.paths, joined)
+                if isinstance(joined, Unthin):
+                    return cost_t.unthin_work(step.paths, joined)
+                line, count = int(step.arguments[3]), int(step.arguments[9])
+                return cost_t.join_work(step.paths, joined, step.paths // count * line)
             for shape, name in self.returning.items():
                 if step.kernel in (name, name.replace("rows", "columns")):
                     return cost_t.matrix_work(step.paths, shape, along_rows=step.kernel == name)
@@ -271,10 +273,11 @@ class LinesT(Lines):
                 assert follow.cut is not None
                 shared = any(one.cut == follow.cut for one in sums)
                 self._unthin(signal, found, f"g{own[follow.cut]}" if shared else "", f"g{own[follow.cut]}")
-        self._cotangent(signal, "weight", known=known)
-        for cut, spectra in own.items():
-            self._join(signal, cut, f"g{spectra}", f"g{signal.name}")
-            self.write(f"del {spectra}")
+        joined = self.returns.joined(signal, follow)
+        self._cotangent(signal, "weight", known=known, fresh=any(fresh for _, fresh in joined))
+        for cut, fresh in joined:
+            self._join(signal, cut, f"g{own[cut]}", f"g{signal.name}", fresh=fresh)
+            self.write(f"del {own[cut]}")
         return waves
 
     def _averages(self, signal: Signal, weight: str) -> None:
@@ -294,7 +297,7 @@ class LinesT(Lines):
     # Blocks.
 
     def _unthin(self, signal: Signal, source: str, into: str, name: str = "") -> str:
-        """The cotangent of a thinned signal, brought to the spectra of its blocks: added, or written; yields their name."""
+        """The cotangent of a thinned signal, brought to spectra of blocks: added `into` these, or written to new ones."""
         follow = self._choice(signal).follow
         cut, thinning = follow.cut, follow.thinning
         assert cut is not None and thinning is not None
@@ -313,13 +316,14 @@ class LinesT(Lines):
         self.write(f"del {source}")
         return target
 
-    def _join(self, signal: Signal, cut: Blocks, spectra: str, into: str) -> None:
+    def _join(self, signal: Signal, cut: Blocks, spectra: str, into: str, *, fresh: bool = False) -> None:
         """The cotangents of blocks of a signal, from those of their spectra, added to those of its samples."""
         line = self._choice(signal).line
-        shape = blocks_t.default_join(cut.length, cut.bins, around=line.whole)
-        kernel = self._joining(shape, f"join_{shape.length}")
-        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
-        for begin, step, count in blocks_t.turns(cut, line.length, whole=line.whole):
+        for i, (begin, step, count) in enumerate(blocks_t.turns(cut, line.length, whole=line.whole)):
+            first = fresh and i == 0
+            shape = blocks_t.default_join(cut.length, cut.bins, around=line.whole, fresh=first)
+            kernel = self._joining(shape, f"join_{shape.length}")
+            self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
             arguments = [f"{spectra}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
             numbers = (line.length, cut.first - cut.halo - line.first, cut.hop, cut.count, begin, step, count)
             arguments += [f"{into}.view(torch.int64)", *map(str, numbers), "pairs"]
@@ -335,8 +339,11 @@ class LinesT(Lines):
 
     # What coefficients bring.
 
-    def _cotangent(self, signal: Signal, weight: str, *, known: bool, name: str = "") -> None:
-        """What coefficients bring to the samples of a signal, in pairs; added to what is known."""
+    def _cotangent(self, signal: Signal, weight: str, *, known: bool, name: str = "", fresh: bool = False) -> None:
+        """What coefficients bring to the samples of a signal, in pairs; added to what is known.
+
+        If nothing is known, they are zero, unless they are written `fresh` by what comes next.
+        """
         choice = self._choice(signal)
         results = [
             result
@@ -346,7 +353,7 @@ class LinesT(Lines):
         ]
         if not known:
             room = f"({signal.paths}, pairs, {choice.line.length})"
-            how = "empty" if results else "zeros"
+            how = "empty" if results or fresh else "zeros"
             name = name or f"g{signal.name}"
             self.write(f"{name} = torch.{how}({room}, dtype=torch.complex64, device=x.device)")
         for result in results:
@@ -402,13 +409,16 @@ class LinesT(Lines):
     def _bins(self, signal: Signal, result: Result, weight: str) -> None:
         """Averages, or a sum, brought to the few bins that they come from."""
         arguments = self._incoming(signal, result, weight)
-        constants = self.returns.average_t(signal, result)
+        constants, follow = self.returns.average_t(signal, result), self._choice(signal).follow
+        spectrum, thinning = follow.spectrum, follow.thinning
+        assert spectrum is not None
         if result.kind == "total":
             even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
         else:
             outputs = (result.first[0], result.first[0] + result.kept[0])
-            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
-            name = f"bins{signal.level}"
+            smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
+            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
+            name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
         pads = ((0, constants["PADDED"] - even.shape[0]), (0, constants["COLUMNS"] - even.shape[1]))
         arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
         grid = (
@@ -416,7 +426,7 @@ class LinesT(Lines):
             str(signal.paths),
             f"triton.cdiv(pairs, {constants['ROWS']})",
         )
-        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": signal.length, "BINS": len(even)}
+        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": spectrum.length, "BINS": len(even)}
         arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
         self.static_launch("average_t", signal.paths, grid, arguments, sizes | constants)
 
@@ -455,7 +465,7 @@ class LinesT(Lines):
         return product
 
     def _slopes_of(self, signal: Signal, shape: wavelet_t.Turn) -> tuple[list[str], int]:
-        """Whence a kernel in registers takes the cotangents of moduli: arguments, and rows of the output they are in."""
+        """Whence a kernel in registers takes the cotangents of moduli: arguments, and rows of the output."""
         result = self.returns.source(signal)
         if shape.source == "memory" or result is None:
             return [f"g{signal.name}.view(torch.float32)"], 1

@@ -76,6 +76,10 @@ class Choices(Tiles):
         self.signals: dict[str, Choice] = {}
         self._enter(root.name, Choice(Way.STAGED, line, self._follow(root, line), 0.0))
 
+    def results(self, signal: Signal) -> list[Result]:
+        """The coefficients of a signal that come from its spectrum where it is thinned."""
+        return signal.results
+
     def needed(self, root: Signal) -> dict[str, Span]:
         """Of each signal by name, the samples that are needed."""
         return spans(self.spec, root, self.options.tolerance)
@@ -154,7 +158,8 @@ class Choices(Tiles):
         """How a signal may be thinned for its far children and its averages; None: it is not."""
         if near and (not far or line.whole):
             yield None
-        band = held_bins(self.spec, signal.level, self.options.tolerance) / signal.length if signal.results else 0.0
+        held = held_bins(self.spec, signal.level, self.options.tolerance)
+        band = held / signal.length if self.results(signal) else 0.0
         for child in far:
             assert child.fold is not None
             starts, width = tables.windows(child.fold, signal.length)
@@ -167,7 +172,7 @@ class Choices(Tiles):
     def _read_thinned(self, signal: Signal, far: list[Signal]) -> Span:
         """The samples of a signal that are read where it is thinned: by far children, and its averages."""
         needed: Span | None = None
-        for result in signal.results:
+        for result in self.results(signal):
             before, length = tables.window(self.spec, signal.level, result.by, result.kept[0], self.options.tolerance)
             first = (result.first[0] << result.by) - before
             one = Span(first, first + length).within(signal.length)

@@ -95,6 +95,10 @@ class Returns(Choices):
         """Of each signal by name, the samples that are needed, by what its coefficients are."""
         return spans(self.spec, root, self.options.tolerance, self.coefficients)
 
+    def results(self, signal: Signal) -> list[Result]:
+        """The coefficients of a signal whose cotangents come by way of its spectrum where it is thinned."""
+        return self.coefficients[signal.name]
+
     # What kernels are.
 
     def source(self, signal: Signal) -> Result | None:
@@ -131,9 +135,9 @@ class Returns(Choices):
 
     def from_bins(self, signal: Signal, result: Result, follow: Follow) -> bool:
         """Whether the cotangent of an average comes in at the few bins that the average comes from."""
-        if result.kind == "raw" or follow.spectrum is None or follow.thinning is not None:
+        if result.kind == "raw" or follow.spectrum is None:
             return False
-        return self.averages_bins(signal, result, signal.length)
+        return follow.thinning is not None or self.averages_bins(signal, result, signal.length)
 
     def spread(self, signal: Signal, result: Result, line: Line) -> dict[str, Any]:
         """The constants of an average's way to samples, less those that say where it comes from."""
@@ -214,7 +218,9 @@ class Returns(Choices):
             assert follow.cut is not None
             shared = any(choice.cut == follow.cut for choice in follow.children.values())
             works.append(self._unthin_work(signal, follow.cut, follow.thinning.by, add=shared))
-        for result in self.coefficients[signal.name]:
+        for cut, fresh in self.joined(signal, follow):
+            works += self._joins(signal, cut, line.length, fresh=fresh)
+        for result in self.results(signal):
             if self.from_bins(signal, result, follow):
                 works.append(cost_t.STATIC["average_t"](_of(signal), self.average_t(signal, result)))
             elif signal.parent is not None or result.kind != "raw":
@@ -222,13 +228,30 @@ class Returns(Choices):
         follow.seconds = self._seconds(works) + sum(choice.total for choice in follow.children.values())
         return follow
 
-    def _cut_works(self, signal: Signal, cut: Blocks | None) -> list[Work]:
+    def _cut_seconds(self, signal: Signal, cut: Blocks | None) -> float:
         """With adding blocks up, on the way back."""
         assert cut is not None
-        shape = blocks_t.default_join(cut.length, cut.bins, around=True)
-        launches = blocks_t.turns(cut, signal.length, whole=True)
-        joins = [cost_t.join_work(signal.paths * count, shape) for _, _, count in launches]
-        return [*super()._cut_works(signal, cut), *joins]
+        return self._seconds([*self._cut_works(signal, cut), *self._joins(signal, cut, signal.length, fresh=False)])
+
+    def _joins(self, signal: Signal, cut: Blocks, line: int, *, fresh: bool) -> list[Work]:
+        works = []
+        for i, (_, _, count) in enumerate(blocks_t.turns(cut, line, whole=line == signal.length)):
+            shape = blocks_t.default_join(cut.length, cut.bins, around=True, fresh=fresh and i == 0)
+            works.append(cost_t.join_work(signal.paths * count, shape, signal.paths * line))
+        return works
+
+    def joined(self, signal: Signal, follow: Follow) -> list[tuple[Blocks, bool]]:
+        """Which blocks are added to the cotangent of a signal's samples, and whether they are the first of it.
+
+        They are where neither averages nor a spectrum of all samples bring anything.
+        """
+        cuts = [choice.cut for choice in follow.children.values() if choice.cut]
+        cuts += [follow.cut] if follow.cut else []
+        if signal.parent is None:
+            return [(cut, False) for cut in cuts]
+        whole = follow.spectrum is not None and follow.thinning is None
+        known = whole or not all(self.from_bins(signal, result, follow) for result in self.results(signal))
+        return [(cut, i == 0 and not known) for i, cut in enumerate(dict.fromkeys(cuts))]
 
     def _unthin_work(self, signal: Signal, cut: Blocks, by: int, *, add: bool) -> Work:
         shape = blocks_t.default_unthin(cut.length >> by, cut.bins, add=add)
