@@ -24,6 +24,11 @@ def added(length: int) -> Work:
     return Work("added", 1.5 * COMPLEX * length, 2.0 * length)
 
 
+def zeros(length: int) -> Work:
+    """What filling one row of so many numbers of pairs with zeros takes."""
+    return Work("zeros", 0.5 * COMPLEX * length)
+
+
 def join_work(rows: int, shape: Join, line: int = 0) -> Work:
     """What adding so many blocks to their lines takes; rows are of pairs. Fresh ones write lines of so many numbers."""
     numbers = 0.5 * rows * shape.length
@@ -41,24 +46,28 @@ def unthin_work(rows: int, shape: Unthin) -> Work:
     )
 
 
-JOINED = 5
-UNTHINNED = 11
-TURNED = 12
-"""Instructions for each complex number besides one or two transforms: the phase, what is read, written and added."""
+JOINED = 7
+UNTHINNED = 13
+"""Instructions for each complex number besides a transform, where blocks are added up and where a thinning is undone."""
 
-HELD = {512: 10, 1024: 1, 2048: 23}
-"""More of long signals: counted in machine code, as `INSTRUCTIONS` were."""
+ALONG = 12
+"""The same of the kernels of matrices: the phase, or a turn, and what is read and written."""
+
+TURNED = {16: 64, 32: 64, 64: 64, 128: 67, 256: 65, 512: 82, 1024: 91, 2048: 103}
+"""Of a thread for each complex number that goes there and back in registers: all but where its cotangent is from.
+
+Counted in machine code for `sm_90`, as `INSTRUCTIONS` were, where windows are as wide as signals are long.
+"""
 
 SPARED = 26
-"""Fewer for each bin that no window holds: nothing is read, multiplied and written, and transforms know of the zeros."""
+"""Fewer for each bin that no window holds: nothing is read there, multiplied and written, and transforms know it."""
 
 
 def turn_work(paths: int, shape: Turn) -> Work:
     """What a kernel does for one signal that goes there and back in registers."""
     there = shape.there
     numbers, read = paths * there.length, min(there.width, there.length)
-    instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED + HELD.get(there.length, 0)))
-    instructions -= float(SPARED * paths * (there.length - read))
+    instructions = float(numbers * TURNED[there.length] - SPARED * paths * (there.length - read))
     moved, matrix = float(COMPLEX * paths * (there.width + read)), 0.0
     if shape.source == "local":
         instructions += numbers * AVERAGED
@@ -74,9 +83,9 @@ def matrix_work(paths: int, shape: Matrix, *, along_rows: bool) -> Work:
     """What a kernel does for one signal that goes back as a matrix."""
     numbers = paths * shape.length
     if along_rows:
-        instructions = 2 * INSTRUCTIONS[shape.rows] + TURNED
+        instructions = 2 * INSTRUCTIONS[shape.rows] + ALONG
         return Work(f"rows_t {shape.length}", (2 * COMPLEX + REAL) * numbers, numbers * instructions)
-    return Work(f"columns_t {shape.length}", 2 * COMPLEX * numbers, numbers * (INSTRUCTIONS[shape.columns] + TURNED))
+    return Work(f"columns_t {shape.length}", 2 * COMPLEX * numbers, numbers * (INSTRUCTIONS[shape.columns] + ALONG))
 
 
 def _weights(launch: Launch, c: dict[str, int]) -> Work:

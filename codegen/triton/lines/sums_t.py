@@ -39,12 +39,15 @@ class Sum:
         If it is that of blocks.
     fresh : bool
         Whether nothing has been added to it before.
+    apart : tuple of int
+        Of leaves that are grouped, where their spectra begin among those of all.
     """
 
     children: tuple[Signal, ...]
     length: int
     cut: Blocks | None
     fresh: bool
+    apart: tuple[int, ...] = ()
 
     @property
     def parent(self) -> Signal:
@@ -75,6 +78,8 @@ class Sum:
 
     def places(self) -> dict[str, int]:
         """Where the numbers of each child begin, for each spectrum of a pair."""
+        if self.apart:
+            return {child.name: place for child, place in zip(self.children, self.apart, strict=True)}
         found, place = {}, 0
         for child in self.children:
             found[child.name] = place

@@ -29,8 +29,9 @@ from scatc.codegen.triton.lines.blocks import Blocks
 from scatc.codegen.triton.lines.blocks_t import Join, Unthin
 from scatc.codegen.triton.lines.choices import Way, thin_weights
 from scatc.codegen.triton.lines.sums_t import Sum
+from scatc.codegen.triton.lines.together_t import Grouped, choose
 from scatc.codegen.triton.lines.walk import Lines
-from scatc.codegen.triton.lines.ways_t import Back, Returns
+from scatc.codegen.triton.lines.ways_t import Back
 
 ARGUMENTS_T = {
     "weights": ("x", "loud", "size", "plain", "weight"),
@@ -53,6 +54,8 @@ class LinesT(Lines):
         Of each signal, whose cotangents come in; on the way there, signals have none.
     returns : Returns
         Which way back each signal takes.
+    grouped : Grouped or None
+        The leaves that are grouped.
     """
 
     title = "Gradient of 1D scattering"
@@ -64,7 +67,7 @@ class LinesT(Lines):
         self.coefficients: dict[str, list[Result]] = {}
         for signal in self.root.all():
             self.coefficients[signal.name], signal.results = signal.results, []
-        self.returns = Returns(self.spec, self.options, self.root, self.coefficients)
+        self.returns, self.grouped = choose(self.spec, self.options, self.root, self.coefficients)
         self.choices, self.together = self.returns, None
         self.cuts, self.matrices = {}, {}
         self.turns: dict[str, wavelet_t.Turn] = {}
@@ -105,12 +108,13 @@ class LinesT(Lines):
         """What the library does besides transforms: it finds the largest cotangents, and adds two of the input."""
         follow = self._choice(self.root).follow
         both = follow.spectrum is not None and follow.thinning is None and self._in_blocks
-        return [cost_t.loudest(self.program.outputs), *([cost_t.added(self.root.length)] if both else [])]
+        works = [cost_t.loudest(self.program.outputs), *([cost_t.added(self.root.length)] if both else [])]
+        return works + ([cost_t.zeros(self.root.length)] if self._in_blocks else [])
 
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""
-        return self.returns.live_bytes(self.root)
+        return self.returns.live_bytes(self.root) + (self.grouped.live_bytes if self.grouped else 0)
 
     @property
     def _in_blocks(self) -> bool:
@@ -122,6 +126,8 @@ class LinesT(Lines):
         """What the trunk hands to branches: the input's spectrum, its samples, and the cotangents of both."""
         root = self.root
         names = [self.spectrum(root)] if self._choice(root).follow.spectrum else []
+        if self.grouped:
+            return ", ".join([*names, "X1"])
         names += ["U0"] if self._in_blocks else []
         return ", ".join(f"{name}, g{name}" for name in names)
 
@@ -152,12 +158,19 @@ class LinesT(Lines):
             self._cotangent(root, "plain", known=False, name="gU0")
         else:
             self.write("del U0")
+        if self.grouped:
+            self.write(f"X1 = torch.empty({self.grouped.bins} * pairs, dtype=torch.complex64, device=x.device)")
         return "\n".join(self.lines)
 
     def end(self) -> str:
         """The gradient of the input from that of its spectrum and from the coefficients of order 0."""
         self.lines = []
         root, samples, follow = self.root, self.spec.input_shape[0], self._choice(self.root).follow
+        if self.grouped:
+            self._leaves(self.grouped)
+            for one in self.returns.sums(root, follow):
+                self._of_input(one)
+            self.write("del X1, P1")
         if self._in_blocks:
             self.write("del U0")
         if follow.spectrum is not None:
@@ -190,25 +203,38 @@ class LinesT(Lines):
         return "\n".join(self.lines)
 
     def branch(self, signal: Signal) -> None:
-        """All that is launched for a signal and what is below it, there and back."""
-        root, cut = self.root, self._choice(signal).cut
-        (one,) = (one for one in self.returns.sums(root, self._choice(root).follow) if signal in one.children)
-        if cut is None:
+        """All that is launched for a signal and what is below it, there and back; if leaves are grouped, there alone."""
+        if self.grouped is None:
+            sums = self.returns.sums(self.root, self._choice(self.root).follow)
+            self._of_input(next(one for one in sums if signal in one.children))
+        elif signal.name in self.grouped.spectra:
+            self.note(*signal.nodes)
+            samples = self._registers(signal)
+            self._transform(signal, samples, {})
+            self.write(f"del {samples}")
+
+    def _of_input(self, one: Sum) -> None:
+        """What some filters of the input bring to the cotangent of its spectrum, or of its samples."""
+        if one.cut is None:
             self._summed(one, {})
             return
-        cuts = {cut: self._cut(root, "U0", cut)}
+        cuts = {one.cut: self._cut(self.root, "U0", one.cut)}
         self._summed(one, cuts)
-        self._join(root, cut, f"g{cuts[cut]}", "gU0")
-        self.write(f"del {cuts[cut]}")
+        self._join(self.root, one.cut, f"g{cuts[one.cut]}", "gU0")
+        self.write(f"del {cuts[one.cut]}")
 
     def _begin(self, signal: Signal, samples: str, cuts: Mapping[Blocks, str] | None = None) -> None:
-        """The spectrum of a signal, and room for its cotangent."""
-        spectrum = self._choice(signal).follow.spectrum
+        """The spectrum of a signal, unless it is there, and room for its cotangent."""
+        spectrum, name = self._choice(signal).follow.spectrum, self.spectrum(signal)
         assert spectrum is not None
-        self._transform(signal, samples, dict(cuts or {}))
+        if samples:
+            self._transform(signal, samples, dict(cuts or {}))
+        else:
+            assert self.grouped is not None
+            place, bins = self.grouped.spectra[signal.name], signal.paths * spectrum.bins
+            self.write(f"{name} = X1[{place} * pairs : {place + bins} * pairs]")
         how = "empty" if signal.children else "zeros"  # the first sum over filters writes all bins
         room = f"({signal.paths}, pairs, {spectrum.length})"
-        name = self.spectrum(signal)
         self.write(f"g{name} = torch.{how}({room}, dtype=torch.complex64, device=x.device)")
 
     def _returned(self, signal: Signal, cuts: Mapping[Blocks, str], into: str = "") -> str:
@@ -225,6 +251,9 @@ class LinesT(Lines):
 
     def _summed(self, one: Sum, cuts: Mapping[Blocks, str]) -> None:
         """Some children of a signal, and the sum over their filters, added to the cotangent of what they read."""
+        if one.apart:
+            self._gather(one, cuts, "P1")
+            return
         if len(one.children) == 1:
             self._gather(one, cuts, self._returned(one.children[0], cuts))
             return
@@ -237,9 +266,11 @@ class LinesT(Lines):
 
     def _below(self, signal: Signal, cuts: Mapping[Blocks, str]) -> str:
         """The cotangent of a signal by way of what is made of it; yields the name of its waves, if they are kept."""
-        choice, waves = self.returns.of(signal), ""
+        choice, waves, samples = self.returns.of(signal), "", ""
         follow = choice.follow
-        if choice.way is Way.STAGED:
+        if self.grouped and signal.name in self.grouped.spectra:
+            pass  # its spectrum is there
+        elif choice.way is Way.STAGED:
             waves = self._waves(signal)
             samples = self._pack(signal, waves)
         elif choice.way is Way.MATRIX:
@@ -258,7 +289,8 @@ class LinesT(Lines):
                 own[cut] = self._cut(signal, samples, cut, len(own))
         if follow.spectrum is not None:
             self._begin(signal, samples, own)
-        self.write(f"del {samples}")
+        if samples:
+            self.write(f"del {samples}")
         sums = self.returns.sums(signal, follow)
         for one in sums:
             self._summed(one, own)
@@ -446,9 +478,6 @@ class LinesT(Lines):
             shape, source, rows = self.returns.turn_of_blocks(signal, cut, choice.line), cuts[cut], cut.count
             filters, bins = self._block_filters(signal, cut, shape.there.width), cut.bins
         there, product = shape.there, f"g{signal.nodes[1]}"
-        known = {other: name for name, other in self.turns.items()}
-        kernel = known.get(shape, f"returns_{there.length}_{len(self.turns)}")
-        self.turns[kernel] = shape
         self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
         arguments = [f"{source}.view(torch.int64)", *filters, *self.named(f"twiddles_{there.length}")]
         more, paths = self._slopes_of(signal, shape)
@@ -459,7 +488,7 @@ class LinesT(Lines):
         arguments += [str(paths), "n", "pairs", *((str(rows), str(choice.line.length)) if cut else ())]
         grid = (f"triton.cdiv({2 * rows} * pairs, {there.rows})", str(signal.paths))
         types = wavelet_t.parameters(shape)
-        self.launch(Launch(kernel, types, grid, arguments, {}, there.warps, signal.paths * rows))
+        self.launch(Launch(self._turning(shape), types, grid, arguments, {}, there.warps, signal.paths * rows))
         if shape.source == "memory":
             self.write(f"del g{signal.name}")
         return product
@@ -469,13 +498,46 @@ class LinesT(Lines):
         result = self.returns.source(signal)
         if shape.source == "memory" or result is None:
             return [f"g{signal.name}.view(torch.float32)"], 1
-        arguments = self._incoming(signal, result, "weight")
-        if result.kind == "local":
-            averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first[0], shape.there)
-            products, warps, columns, depth = shape.matrix
-            turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
-            arguments += self.split(f"leaf{signal.level}_{warps}_t", turned)
+        arguments = [*self._incoming(signal, result, "weight"), *self._averaging(signal, result, shape)]
         return arguments, len(self.program.outputs[result.group][1])
+
+    def _averaging(self, signal: Signal, result: Result, shape: wavelet_t.Turn) -> list[str]:
+        """The matrix that takes averages to samples, if it is averages that come in."""
+        if result.kind != "local":
+            return []
+        averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first[0], shape.there)
+        products, warps, columns, depth = shape.matrix
+        turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
+        return self.split(f"leaf{signal.level}_{warps}_t", turned)
+
+    def _leaves(self, grouped: Grouped) -> None:
+        """The leaves that are grouped, there and back."""
+        self.write(f"P1 = torch.empty({grouped.numbers} * pairs, dtype=torch.complex64, device=x.device)")
+        place = 0
+        for group in grouped.groups:
+            shape, there = group.shape, group.shape.there
+            results = [self.returns.source(leaf) for leaf in group.leaves]
+            sources = [result for result in results if result is not None]
+            arguments = ["X1.view(torch.int64)", *self._of_leaves(group.leaves, grouped.spectra, there.width)]
+            self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
+            rows = [self.program.places[path][1] for result in sources for path in result.paths]
+            name = f"leaves{group.leaves[0].level}_{there.width}_{shape.source}_row"
+            self.table(name, np.array(rows, np.int32))
+            arguments += [*self.named(f"twiddles_{there.length}"), f"gs[{sources[0].group}]", "weight"]
+            arguments += [*self.named(name), *self._averaging(group.leaves[0], sources[0], shape)]
+            paths = len(self.program.outputs[sources[0].group][1])
+            arguments += [f"P1[{place} * pairs :].view(torch.int64)", str(paths), "n", "pairs"]
+            place += group.numbers
+            grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(group.paths))
+            kernel = self._turning(shape)
+            self.launch(Launch(kernel, wavelet_t.parameters(shape), grid, arguments, {}, there.warps, group.paths))
+
+    def _turning(self, shape: wavelet_t.Turn) -> str:
+        """The name of a kernel that goes there and back in registers."""
+        known = {other: name for name, other in self.turns.items()}
+        kernel = known.get(shape, f"returns_{shape.there.length}_{len(self.turns)}")
+        self.turns[kernel] = shape
+        return kernel
 
     def _rows_and_columns(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, by kernels along rows and columns; yields its name."""
@@ -527,4 +589,5 @@ class LinesT(Lines):
         arguments += [f"{target}.view(torch.int64)", pairs]
         self.gathers[arguments[2]] = one.work()
         self.static_launch("gather", parent.paths, grid, arguments, constants)
-        self.write(f"del {product}")
+        if not one.apart:
+            self.write(f"del {product}")

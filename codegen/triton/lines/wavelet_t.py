@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.fft import register_fft
+from scatc.codegen.triton.fft import register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
 
 ROWS = {1024: 8, 2048: 4}
-WARPS = {1024: 8, 2048: 16}
+WARPS = {1024: 8, 2048: 4}
 """Rows and warps of a program, where those of the way there alone would spill: numbers are held longer."""
 
 MOST = 2048
@@ -56,13 +56,16 @@ def default(bins: int, length: int, width: int, source: str, **more: Any) -> Tur
     """The kernel to begin with, for a window of a parent's spectrum, or of its blocks', of so many bins."""
     sinks = () if source == "memory" else (source,)
     there = wavelet.default(bins, length, width, sinks, **more)
-    rows, warps = ROWS.get(length, there.rows), WARPS.get(length, there.warps)
-    return Turn(replace(there, rows=rows, warps=warps), source)
+    rows, warps, stages = ROWS.get(length, there.rows), WARPS.get(length, there.warps), wide_radices(length)
+    plane = length // stages[0]
+    padded = -(-width // plane) * plane
+    return Turn(replace(there, width=padded, rows=rows, warps=warps, stages=stages), source)
 
 
 def parameters(shape: Turn) -> dict[str, str]:
     """Names and types of a kernel's arguments."""
-    found = {"X": "*i64", "start": "*i32", "w": "*fp32", "twiddles": "*i64"}
+    found = {"X": "*i64"} | ({"places": "*i32"} if shape.there.together else {})
+    found |= {"start": "*i32", "w": "*fp32", "twiddles": "*i64"}
     if shape.source == "memory":
         found["gU"] = "*fp32"
     else:

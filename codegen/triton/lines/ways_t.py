@@ -64,11 +64,22 @@ class Returns(Choices):
     ----------
     coefficients : mapping of str to list of Result
         By the names of signals, which themselves have none on the way there.
+    apart : mapping of str to int
+        Of leaves that are grouped (`together_t.py`), where their spectra begin.
     """
 
-    def __init__(self, spec: Spec, options: Options, root: Signal, coefficients: Mapping[str, list[Result]]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        options: Options,
+        root: Signal,
+        coefficients: Mapping[str, list[Result]],
+        *,
+        together: bool = False,
+    ) -> None:
         self.root, self.coefficients = root, coefficients
-        super().__init__(spec, options, root)
+        self.apart: Mapping[str, int] = {}
+        super().__init__(spec, options, root, together=together)
 
     @property
     def ways(self) -> dict[str, Back]:
@@ -129,9 +140,11 @@ class Returns(Choices):
 
     def turn_of_blocks(self, signal: Signal, cut: Blocks, line: Line) -> wavelet_t.Turn:
         """The kernel in registers, of blocks of the parent."""
+        assert signal.fold is not None and signal.parent is not None
         there = self.shape_of_blocks(signal, cut, line)
+        _, width = tables.block_window(signal.fold, signal.parent.length, cut.length)
         more = {"crop": there.crop, "hop": there.hop, "tail": there.tail}
-        return wavelet_t.default(cut.bins, there.length, there.width, "memory", **more)
+        return wavelet_t.default(cut.bins, there.length, width, "memory", **more)
 
     def from_bins(self, signal: Signal, result: Result, follow: Follow) -> bool:
         """Whether the cotangent of an average comes in at the few bins that the average comes from."""
@@ -174,9 +187,10 @@ class Returns(Choices):
     def sums(self, signal: Signal, follow: Follow) -> list[Sum]:
         """The sums over filters of a signal: by what its children read; those that go back in registers share one.
 
-        A branch has a sum of its own.
+        Leaves that are grouped have one of theirs. So has each branch, but where leaves are grouped.
         """
         found: list[Sum] = []
+        branches = signal.parent is None and not self.together
         for cut in dict.fromkeys(choice.cut for choice in follow.children.values()):
             children = [child for child in signal.children if follow.children[child.name].cut == cut]
             if cut is not None:
@@ -184,10 +198,14 @@ class Returns(Choices):
                 found += [Sum(tuple(group), cut.bins, cut, True) for group in groups]
                 continue
             assert follow.spectrum is not None
-            short = [child for child in children if self._returns(follow, child) is Back.REGISTERS]
-            alone = [[child] for child in children if child not in short or signal.parent is None]
-            groups = [*alone, short] if short and signal.parent is not None else alone
-            found += [Sum(tuple(group), follow.spectrum.length, None, i == 0) for i, group in enumerate(groups)]
+            apart = [child for child in children if child.name in self.apart]
+            rest = [child for child in children if child not in apart]
+            short = [] if branches else [child for child in rest if self._returns(follow, child) is Back.REGISTERS]
+            groups = [apart, *([child] for child in rest if child not in short), short]
+            for group in filter(None, groups):
+                places = tuple(self.apart[child.name] for child in group if child.name in self.apart)
+                fresh = not any(one.cut is None for one in found)
+                found.append(Sum(tuple(group), follow.spectrum.length, None, fresh, places))
         return found
 
     def _returns(self, follow: Follow, child: Signal) -> Back:
