@@ -61,9 +61,9 @@ class Grouped:
         found: dict[tuple[Turn, int, int], Group] = {}
         for parent in root.children:
             choice = returns.of(parent)
-            spectrum = choice.follow.spectrum
-            if choice.way is not Way.REGISTERS or spectrum is None or not spectrum.own or choice.follow.thinning:
-                continue
+            spectrum, cuts = choice.follow.spectrum, [below.cut for below in choice.follow.children.values()]
+            if choice.way is not Way.REGISTERS or spectrum is None or not spectrum.own or choice.follow.cut or any(cuts):
+                continue  # its samples are gone when the leaves have been there and back
             for leaf in parent.children:
                 result = returns.source(leaf)
                 if returns.of(leaf).back is not Back.REGISTERS or result is None or result.kind == "raw":

@@ -213,6 +213,9 @@ class LinesT(Lines):
             self._transform(signal, samples, {})
             self.write(f"del {samples}")
 
+    def _place(self, signal: Signal) -> int | None:
+        return self.grouped.spectra.get(signal.name) if self.grouped else None
+
     def _of_input(self, one: Sum) -> None:
         """What some filters of the input bring to the cotangent of its spectrum, or of its samples."""
         if one.cut is None:
