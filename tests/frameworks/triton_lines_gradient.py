@@ -5,6 +5,7 @@ own, for Triton looks at TRITON_INTERPRET when it is imported.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from compiled import fresh
 from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like, mapped
 
-from scatc.codegen.triton.lines import matrix, matrix_t
-from scatc.codegen.triton.lines.choices import Tiles, Way
+from scatc.codegen.signals import Signal
+from scatc.codegen.triton.lines import blocks, matrix, matrix_t
+from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
+from scatc.codegen.triton.lines.ways import Choices
 from scatc.codegen.triton.lines.ways_t import Back, Returns
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
@@ -36,6 +39,18 @@ SPECS = {
 }
 SMALL = Spec(dim=1, shape=25, J=3)
 RAW = Spec(dim=1, shape=20, J=2, T=0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh memory often holds what another call left there, which may be right."""
+    empty = torch.empty
+
+    def poisoned(*sizes: Any, **more: Any) -> torch.Tensor:
+        found = empty(*sizes, **more)
+        return found.fill_(float("nan")) if found.is_complex() or found.is_floating_point() else found
+
+    monkeypatch.setattr(torch, "empty", poisoned)
 
 
 def noise(spec: Spec, batch: int) -> np.ndarray[Any, Any]:
@@ -77,6 +92,65 @@ def test_every_way_there_goes_with_every_way_back(there: Way, back: Back, monkey
     choices, ways = plan._gradient.choices, plan._gradient.returns.ways
     assert any(choices.signals[name].way is there and ways[name] is back for name in ways)
     agree(plan, noise(spec, 1))
+
+
+@pytest.fixture
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals that are long for this test go in blocks wherever they can."""
+    monkeypatch.setattr(blocks, "LENGTHS", (128, 256))
+    without = Choices._without_blocks
+
+    def rather(self: Choices, signal: Signal, line: Line) -> Iterator[Follow]:
+        if not list(self._with_blocks(signal, line)):
+            yield from without(self, signal, line)
+
+    monkeypatch.setattr(Choices, "_without_blocks", rather)
+
+
+BLOCKS = {
+    "ends": Spec(dim=1, shape=500, J=4, T=8, order=3),  # the middle of the padded signal, and no more
+    "whole": Spec(dim=1, shape=200, J=5, T=32),  # all samples, so that blocks go around the circle
+}
+
+
+@pytest.mark.parametrize("name", list(BLOCKS))
+def test_long_signals_go_back_in_blocks(name: str, in_blocks: None) -> None:
+    """Noise, a zero signal, and an impulse beside an end, where the signal is mirrored; twice the same to the bit."""
+    spec = BLOCKS[name]
+    plan = fresh(spec, target="cuda")
+    returns = plan._gradient.returns
+    assert Back.BLOCKS in returns.ways.values()
+    assert any(not choice.line.whole for choice in returns.signals.values()) == (name != "whole")
+    x = np.zeros((3, *spec.input_shape), np.float32)
+    x[0] = noise(spec, 1)[0]
+    x[2, 1] = 1
+    g = cotangents_like(plan(torch.from_numpy(x)).numpy())
+    agree(plan, x, g)
+    one, other = (plan.vjp(torch.from_numpy(x), torch.from_numpy(g)) for _ in range(2))
+    assert torch.equal(one, other)
+
+
+def test_thinned_signals_go_back(in_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    within = Choices._with_blocks
+
+    def rather(self: Choices, signal: Signal, line: Line) -> Iterator[Follow]:
+        found = list(within(self, signal, line))
+        yield from [follow for follow in found if follow.thinning is not None] or found
+
+    monkeypatch.setattr(Choices, "_with_blocks", rather)
+    spec = Spec(dim=1, shape=500, J=4, T=8)
+    plan = fresh(spec, target="cuda")
+    thinned = [choice for choice in plan._gradient.returns.signals.values() if choice.follow.thinning is not None]
+    assert any(choice.line.whole for choice in thinned) and any(not choice.line.whole for choice in thinned)
+    agree(plan, noise(spec, 1))
+
+
+@pytest.mark.parametrize("spec", [Spec(dim=1, shape=100, J=5), Spec(dim=1, shape=50, J=4, T="global")], ids=str)
+def test_leaves_of_several_parents_together(spec: Spec) -> None:
+    plan = fresh(spec, target="cuda")
+    grouped = plan._gradient.grouped
+    assert grouped is not None and len({leaf.parent.name for group in grouped.groups for leaf in group.leaves}) > 1
+    agree(plan, noise(spec, 3))
 
 
 @pytest.mark.parametrize("kind", SINGULAR)

@@ -48,7 +48,7 @@ def unthin_work(rows: int, shape: Unthin) -> Work:
 
 JOINED = 7
 UNTHINNED = 13
-"""Instructions for each complex number besides a transform, where blocks are added up and where a thinning is undone."""
+"""Instructions for each complex number besides a transform, where blocks are added up, where a thinning is undone."""
 
 ALONG = 12
 """The same of the kernels of matrices: the phase, or a turn, and what is read and written."""

@@ -211,7 +211,7 @@ class Pieces(Emitter):
         self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, group.paths, shape))
 
     def _of_leaves(self, leaves: Sequence[Signal], spectra: Mapping[str, int], width: int) -> list[str]:
-        """The tables of leaves of several parents, as arguments: where their parents' spectra lie, and their filters."""
+        """The tables of leaves of several parents, as arguments: where parents' spectra lie, and filters."""
         of = f"leaves{leaves[0].level}_{width}"
         places, starts, weights = [], [], []
         for leaf in leaves:

@@ -62,7 +62,13 @@ class Grouped:
         for parent in root.children:
             choice = returns.of(parent)
             spectrum, cuts = choice.follow.spectrum, [below.cut for below in choice.follow.children.values()]
-            if choice.way is not Way.REGISTERS or spectrum is None or not spectrum.own or choice.follow.cut or any(cuts):
+            if (
+                choice.way is not Way.REGISTERS
+                or spectrum is None
+                or not spectrum.own
+                or choice.follow.cut
+                or any(cuts)
+            ):
                 continue  # its samples are gone when the leaves have been there and back
             for leaf in parent.children:
                 result = returns.source(leaf)
