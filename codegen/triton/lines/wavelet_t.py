@@ -19,8 +19,11 @@ from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
 
 ROWS = {1024: 8, 2048: 4}
-WARPS = {1024: 8, 2048: 4}
+WARPS = {1024: 8, 2048: 16}
 """Rows and warps of a program, where those of the way there alone would spill: numbers are held longer."""
+
+WIDE_WARPS = {2048: 4}
+"""Warps where there are two stages with long lists, for windows that leave half of the bins out: others would spill."""
 
 MOST = 2048
 """Longest signal that goes there and back in registers."""
@@ -56,7 +59,9 @@ def default(bins: int, length: int, width: int, source: str, **more: Any) -> Tur
     """The kernel to begin with, for a window of a parent's spectrum, or of its blocks', of so many bins."""
     sinks = () if source == "memory" else (source,)
     there = wavelet.default(bins, length, width, sinks, **more)
-    rows, warps, stages = ROWS.get(length, there.rows), WARPS.get(length, there.warps), wide_radices(length)
+    rows, warps, stages = ROWS.get(length, there.rows), WARPS.get(length, there.warps), there.stages
+    if length in WIDE_WARPS and 2 * width <= length:
+        warps, stages = WIDE_WARPS[length], wide_radices(length)
     plane = length // stages[0]
     padded = -(-width // plane) * plane
     return Turn(replace(there, width=padded, rows=rows, warps=warps, stages=stages), source)
