@@ -4,6 +4,7 @@ own, for Triton looks at TRITON_INTERPRET when it is imported.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,8 @@ from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like, mapped
 
 from scatc.codegen.signals import Signal
-from scatc.codegen.triton.lines import blocks, matrix, matrix_t
+from scatc.codegen.triton.lines import blocks, blocks_t, matrix, matrix_t
+from scatc.codegen.triton.lines.blocks import Blocks
 from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
 from scatc.codegen.triton.lines.ways import Choices
 from scatc.codegen.triton.lines.ways_t import Back, Returns
@@ -117,6 +119,24 @@ def test_blocks_go_around_the_circle(in_blocks: None) -> None:
     x = np.zeros((3, 100), np.float32)
     x[0], x[2, 1] = noise(spec, 1)[0], 1
     agree(plan, x)
+
+
+@pytest.mark.parametrize("line", [256, 512, 1024])
+def test_blocks_that_overlap_are_not_added_by_one_launch(line: int) -> None:
+    for length, halo in itertools.product((64, 128), range(0, 33, 4)):
+        if blocks.OVERLAP * halo > length:
+            continue
+        hop = length - 2 * halo
+        for count in range(1, -(-line // hop) + 1):
+            cut = Blocks(length, halo, 0, count, length)
+            launches = [
+                [first + i * step for i in range(number)]
+                for first, step, number in blocks_t.turns(cut, line, whole=True)
+            ]
+            assert sorted(itertools.chain(*launches)) == list(range(count))
+            for together in launches:
+                samples = [(block * hop + i) % line for block in together for i in range(length)]
+                assert len(set(samples)) == len(samples), (cut, together)
 
 
 def test_thinned_signals_and_parts_of_them_go_back(in_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 What is cut overlaps, so what comes back is added up: `join` transforms the cotangent of each block's spectrum and adds
 its samples to those of the line. Blocks are at least half apart, so that every other one overlaps with none: they go in
-two launches, the even and the odd ones, and the last in one of its own where it reaches around the circle to the first.
+two launches, the even and the odd ones, and what reaches around the circle to the first blocks in launches of its own.
 So nothing is added by two programs at a time. `unthin` brings the cotangent of a thinned signal to spectra of blocks.
 """
 
@@ -97,9 +97,11 @@ def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
 
 def turns(cut: Blocks, line: int, *, whole: bool) -> list[tuple[int, int, int]]:
     """Which blocks go in one launch: the first, how far it is to the next, and how many. None of these overlap."""
-    reaches = whole and (cut.count - 1) * cut.hop + cut.length > line
-    alone = [(cut.count - 1, 1, 1)] if reaches and cut.count > 1 else []
-    rest = cut.count - len(alone)
+    rest, alone = cut.count, []
+    # around a circle the last reaches the first ones, and the last but one perhaps the very first, an even one
+    while whole and rest > 1 and (rest - 1) * cut.hop + cut.length > line and (not alone or rest % 2 == 1):
+        rest -= 1
+        alone.append((rest, 1, 1))
     found = [(first, 2, (rest - first + 1) // 2) for first in (0, 1) if first < rest]
     return found + alone
 

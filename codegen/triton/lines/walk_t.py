@@ -66,8 +66,8 @@ class LinesT(PiecesT):
                 joined = self.joins[step.kernel]
                 if isinstance(joined, Unthin):
                     return cost_t.unthin_work(step.paths, joined)
-                line, count = int(step.arguments[3]), int(step.arguments[9])
-                return cost_t.join_work(step.paths, joined, step.paths // count * line)
+                given = dict(zip(step.types, step.arguments, strict=True))
+                return cost_t.join_work(step.paths, joined, step.paths // int(given["count"]) * int(given["line"]))
             for shape, name in self.returning.items():
                 if step.kernel in (name, name.replace("rows", "columns")):
                     return cost_t.matrix_work(step.paths, shape, along_rows=step.kernel == name)
