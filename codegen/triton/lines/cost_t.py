@@ -53,14 +53,14 @@ UNTHINNED = 13
 ALONG = 12
 """The same of the kernels of matrices: the phase, or a turn, and what is read and written."""
 
-TURNED = {16: 64, 32: 64, 64: 64, 128: 67, 256: 65, 512: 82, 1024: 91, 2048: 143}
+TURNED = {16: 50, 32: 51, 64: 64, 128: 67, 256: 65, 512: 82, 1024: 91, 2048: 143}
 """Of a thread for each complex number that goes there and back in registers: all but where its cotangent is from.
 
 Counted in machine code for `sm_90`, as `INSTRUCTIONS` were, where windows are as wide as signals are long.
 """
 
 WIDE = {2048: 100}
-"""The same of those in two stages with long lists."""
+"""The same of those in two stages with long lists, if their windows were as wide."""
 
 SPARED = 26
 """Fewer for each bin that no window holds: nothing is read there, multiplied and written, and transforms know it."""

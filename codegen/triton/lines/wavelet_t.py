@@ -23,7 +23,10 @@ WARPS = {1024: 8, 2048: 16}
 """Rows and warps of a program, where those of the way there alone would spill: numbers are held longer."""
 
 WIDE_WARPS = {2048: 4}
-"""Warps where there are two stages with long lists, for windows that leave half of the bins out: others would spill."""
+"""Warps where there are two stages with long lists: for narrow windows, of which a program has fewer planes to hold."""
+
+NARROW = 0.3
+"""The widest of these windows, as a share of the samples: all registers are taken, and wider ones compile for long."""
 
 MOST = 2048
 """Longest signal that goes there and back in registers."""
@@ -60,7 +63,7 @@ def default(bins: int, length: int, width: int, source: str, **more: Any) -> Tur
     sinks = () if source == "memory" else (source,)
     there = wavelet.default(bins, length, width, sinks, **more)
     rows, warps, stages = ROWS.get(length, there.rows), WARPS.get(length, there.warps), there.stages
-    if length in WIDE_WARPS and 2 * width <= length:
+    if length in WIDE_WARPS and width <= NARROW * length:
         warps, stages = WIDE_WARPS[length], wide_radices(length)
     plane = length // stages[0]
     padded = -(-width // plane) * plane
