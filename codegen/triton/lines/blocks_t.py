@@ -97,7 +97,8 @@ def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
 
 def turns(cut: Blocks, line: int, *, whole: bool) -> list[tuple[int, int, int]]:
     """Which blocks go in one launch: the first, how far it is to the next, and how many. None of these overlap."""
-    rest, alone = cut.count, []
+    rest = cut.count
+    alone: list[tuple[int, int, int]] = []
     # around a circle the last reaches the first ones, and the last but one perhaps the very first, an even one
     while whole and rest > 1 and (rest - 1) * cut.hop + cut.length > line and (not alone or rest % 2 == 1):
         rest -= 1
