@@ -60,7 +60,7 @@ def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
     if length & (length - 1):
         return found
     at, stages = length, radices(length)
-    for order in dict.fromkeys((stages, stages[::-1], wide_radices(length))):
+    for order in dict.fromkeys((stages, stages[::-1], wide_radices(length), wide_radices(length)[::-1])):
         remaining = length
         for stage in range(len(order) - 1):
             found[order, stage] = at

@@ -4,7 +4,9 @@ own, for Triton looks at TRITON_INTERPRET when it is imported.
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ from compiled import fresh
 from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like, mapped
 
-from scatc.codegen.triton.lines import matrix, matrix_t
-from scatc.codegen.triton.lines.choices import Tiles, Way
+from scatc.codegen.signals import Signal
+from scatc.codegen.triton.lines import blocks, blocks_t, matrix, matrix_t
+from scatc.codegen.triton.lines.blocks import Blocks
+from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
+from scatc.codegen.triton.lines.ways import Choices
 from scatc.codegen.triton.lines.ways_t import Back, Returns
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
@@ -36,6 +41,18 @@ SPECS = {
 }
 SMALL = Spec(dim=1, shape=25, J=3)
 RAW = Spec(dim=1, shape=20, J=2, T=0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh memory often holds what another call left there, which may be right."""
+    empty = torch.empty
+
+    def poisoned(*sizes: Any, **more: Any) -> torch.Tensor:
+        found = empty(*sizes, **more)
+        return found.fill_(float("nan")) if found.is_complex() or found.is_floating_point() else found
+
+    monkeypatch.setattr(torch, "empty", poisoned)
 
 
 def noise(spec: Spec, batch: int) -> np.ndarray[Any, Any]:
@@ -59,7 +76,7 @@ def test_gradients_are_the_oracles(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["many_averages", "none", "global"])
 def test_signals_go_back_by_the_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Returns, "legal", lambda self, signal: [Back.STAGED])
+    monkeypatch.setattr(Returns, "ways_back", lambda self, signal: [Back.STAGED])
     agree(fresh(SPECS[name], target="cuda"), noise(SPECS[name], 1))
 
 
@@ -69,14 +86,86 @@ def test_every_way_there_goes_with_every_way_back(there: Way, back: Back, monkey
     """What the way there leaves is kept for the way back if it is of use; signals are long for this test."""
     monkeypatch.setattr(matrix, "LEAST", 256)
     monkeypatch.setattr(matrix_t, "LEAST", 256)
-    legal, returns = Tiles.legal, Returns.legal
+    legal, returns = Tiles.legal, Returns.ways_back
     monkeypatch.setattr(Tiles, "legal", lambda self, s: [there] if there in legal(self, s) else legal(self, s))
-    monkeypatch.setattr(Returns, "legal", lambda self, s: [back] if back in returns(self, s) else returns(self, s))
-    spec = Spec(dim=1, shape=150, J=2)
+    monkeypatch.setattr(Returns, "ways_back", lambda self, s: [back] if back in returns(self, s) else returns(self, s))
+    spec = Spec(dim=1, shape=150, J=3)
     plan = fresh(spec, target="cuda")
     choices, ways = plan._gradient.choices, plan._gradient.returns.ways
     assert any(choices.signals[name].way is there and ways[name] is back for name in ways)
     agree(plan, noise(spec, 1))
+
+
+@pytest.fixture
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals that are long for this test go in blocks wherever they can."""
+    monkeypatch.setattr(blocks, "LENGTHS", (128, 256))
+    without = Choices._without_blocks
+
+    def rather(self: Choices, signal: Signal, line: Line) -> Iterator[Follow]:
+        if not list(self._with_blocks(signal, line)):
+            yield from without(self, signal, line)
+
+    monkeypatch.setattr(Choices, "_without_blocks", rather)
+
+
+def test_blocks_go_around_the_circle(in_blocks: None) -> None:
+    """All samples are needed; noise, a zero signal, and an impulse beside an end, where the signal is mirrored."""
+    spec = Spec(dim=1, shape=100, J=3)
+    plan = fresh(spec, target="cuda")
+    returns = plan._gradient.returns
+    assert Back.BLOCKS in returns.ways.values()
+    assert all(choice.line.whole for choice in returns.signals.values())
+    x = np.zeros((3, 100), np.float32)
+    x[0], x[2, 1] = noise(spec, 1)[0], 1
+    agree(plan, x)
+
+
+@pytest.mark.parametrize("line", [256, 512, 1024])
+def test_blocks_that_overlap_are_not_added_by_one_launch(line: int) -> None:
+    for length, halo in itertools.product((64, 128), range(0, 33, 4)):
+        if blocks.OVERLAP * halo > length:
+            continue
+        hop = length - 2 * halo
+        for count in range(1, -(-line // hop) + 1):
+            cut = Blocks(length, halo, 0, count, length)
+            launches = [
+                [first + i * step for i in range(number)]
+                for first, step, number in blocks_t.turns(cut, line, whole=True)
+            ]
+            assert sorted(itertools.chain(*launches)) == list(range(count))
+            for together in launches:
+                samples = [(block * hop + i) % line for block in together for i in range(length)]
+                assert len(set(samples)) == len(samples), (cut, together)
+
+
+def test_thinned_signals_and_parts_of_them_go_back(in_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a padded signal what outputs depend on; twice the same to the bit."""
+    within = Choices._with_blocks
+
+    def rather(self: Choices, signal: Signal, line: Line) -> Iterator[Follow]:
+        found = list(within(self, signal, line))
+        yield from [follow for follow in found if follow.thinning is not None] or found
+
+    monkeypatch.setattr(Choices, "_with_blocks", rather)
+    spec = Spec(dim=1, shape=500, J=4, T=8)
+    plan = fresh(spec, target="cuda")
+    thinned = [choice for choice in plan._gradient.returns.signals.values() if choice.follow.thinning is not None]
+    assert any(choice.line.whole for choice in thinned) and any(not choice.line.whole for choice in thinned)
+    x = np.stack([noise(spec, 1)[0], np.eye(1, 500, 499, np.float32)[0]])
+    g = cotangents_like(plan(torch.from_numpy(x)).numpy())
+    one, other = (plan.vjp(torch.from_numpy(x), torch.from_numpy(g)) for _ in range(2))
+    assert_gradient(plan, x, g, one.numpy())
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("averages", [16, "global"])
+def test_leaves_of_several_parents_together(averages: Any) -> None:
+    spec = Spec(dim=1, shape=55, J=4, T=averages)
+    plan = fresh(spec, target="cuda")
+    grouped = plan._gradient.grouped
+    assert grouped is not None and len({leaf.parent.name for group in grouped.groups for leaf in group.leaves}) > 1
+    agree(plan, noise(spec, 3))
 
 
 @pytest.mark.parametrize("kind", SINGULAR)

@@ -16,7 +16,7 @@ from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.launch import Launch
-from scatc.codegen.triton.lines import matrix, matrix_t, wavelet_t
+from scatc.codegen.triton.lines import blocks_t, matrix, matrix_t, wavelet_t
 from scatc.codegen.triton.lines.blocks import default_cut, default_thin
 from scatc.codegen.triton.lines.choices import Tiles, Way
 from scatc.codegen.triton.lines.wavelet import WARPS, default
@@ -155,10 +155,14 @@ def test_plans_of_images_compile_offline(arch: str) -> None:
 RETURNS = {
     "averages": (wavelet_t.written, wavelet_t.default(256, 64, 50, "local", outputs=8), WARPS[64], 8),
     "samples": (wavelet_t.written, wavelet_t.default(256, 64, 50, "memory"), WARPS[64], 8),
+    "blocks": (wavelet_t.written, wavelet_t.default(256, 64, 30, "memory", crop=10, hop=44, tail=True), WARPS[64], 8),
+    "joined": (blocks_t.written, blocks_t.default_join(256, 128, around=False, fresh=True), WARPS[256], 8),
+    "added": (blocks_t.written, blocks_t.default_join(256, 128, around=True), WARPS[256], 8),
+    "not thinned": (blocks_t.written, blocks_t.default_unthin(64, 256, add=True), WARPS[64], 8),
     "rows": (lambda shape, name: matrix_t.written(shape, name)[0], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
     "columns": (lambda shape, name: matrix_t.written(shape, name)[1], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
 }
-"""Kernels of gradients of lines, their warps and KiB of shared memory: in registers, and of long signals."""
+"""Kernels of gradients of lines, their warps and KiB of shared memory: in registers, of blocks and of long signals."""
 
 
 @pytest.mark.parametrize("name", list(RETURNS))
@@ -174,7 +178,7 @@ def test_kernels_of_gradients_keep_within_the_registers(name: str) -> None:
 def test_gradients_of_lines_compile_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels that are not written for their sizes."""
     monkeypatch.setattr(Tiles, "legal", lambda self, signal: [Way.STAGED])
-    monkeypatch.setattr(Returns, "legal", lambda self, signal: [Back.STAGED])
+    monkeypatch.setattr(Returns, "ways_back", lambda self, signal: [Back.STAGED])
     known = set()
     for spec in (Spec(dim=1, shape=100, J=2), Spec(dim=1, shape=100, J=2, T=0)):
         for found in fresh(spec, target="cuda").resources("sm_80", of="vjp"):

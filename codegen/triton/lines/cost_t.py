@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from scatc.codegen.signals import Signal
-from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import AVERAGED, COMPLEX, INSTRUCTIONS, REAL, Work, slope_work
+from scatc.codegen.triton.cost import AVERAGED, COMPLEX, CUT, INSTRUCTIONS, REAL, Work, slope_work
 from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.lines.blocks_t import Join, Unthin
 from scatc.codegen.triton.lines.matrix import Matrix
 from scatc.codegen.triton.lines.wavelet_t import Turn
 
@@ -20,24 +19,60 @@ def loudest(outputs: Sequence[tuple[tuple[int, ...], Sequence[Any]]]) -> Work:
     return Work("loudest", REAL * numbers, 3.0 * numbers, launches=2 * len(outputs) - 1)
 
 
-def zeros(signal: Signal) -> Work:
-    """What filling the cotangent of a signal's spectrum with zeros takes."""
-    return Work("zeros", REAL * signal.paths * signal.length)
+def added(length: int) -> Work:
+    """What adding one row of so many numbers of pairs to another takes, by the library."""
+    return Work("added", 1.5 * COMPLEX * length, 2.0 * length)
 
 
-TURNED = 12
-"""Instructions for each complex number besides two transforms: the phase, and what is read and written."""
+def zeros(length: int) -> Work:
+    """What filling one row of so many numbers of pairs with zeros takes."""
+    return Work("zeros", 0.5 * COMPLEX * length)
 
-HELD = {512: 10, 1024: 20, 2048: 23}
-"""More of long signals: counted in machine code, as `INSTRUCTIONS` were, but for 1024 samples (a guess between)."""
+
+def join_work(rows: int, shape: Join, line: int = 0) -> Work:
+    """What adding so many blocks to their lines takes; rows are of pairs. Fresh ones write lines of so many numbers."""
+    numbers = 0.5 * rows * shape.length
+    samples = line if shape.fresh else 2 * rows * shape.length
+    moved = 0.5 * COMPLEX * (rows * shape.bins + samples)
+    return Work(f"join {shape.length}", moved, numbers * (CUT[shape.length] + JOINED))
+
+
+def unthin_work(rows: int, shape: Unthin) -> Work:
+    """What bringing so many blocks of a thinned signal to their spectra takes."""
+    numbers = 0.5 * rows * shape.length
+    bins = 0.5 * rows * (4 * shape.length if shape.add else shape.bins)
+    return Work(
+        f"unthin {shape.length}", COMPLEX * (numbers + bins), numbers * (INSTRUCTIONS[shape.length] + UNTHINNED)
+    )
+
+
+JOINED = 7
+UNTHINNED = 13
+"""Instructions for each complex number besides a transform, where blocks are added up, where a thinning is undone."""
+
+ALONG = 12
+"""The same of the kernels of matrices: the phase, or a turn, and what is read and written."""
+
+TURNED = {16: 50, 32: 51, 64: 64, 128: 67, 256: 65, 512: 82, 1024: 91, 2048: 143}
+"""Of a thread for each complex number that goes there and back in registers: all but where its cotangent is from.
+
+Counted in machine code for `sm_90`, as `INSTRUCTIONS` were, where windows are as wide as signals are long.
+"""
+
+WIDE = {2048: 100}
+"""The same of those in two stages with long lists, if their windows were as wide."""
+
+SPARED = 26
+"""Fewer for each bin that no window holds: nothing is read there, multiplied and written, and transforms know it."""
 
 
 def turn_work(paths: int, shape: Turn) -> Work:
     """What a kernel does for one signal that goes there and back in registers."""
     there = shape.there
-    numbers = paths * there.length
-    instructions = float(numbers * (2 * INSTRUCTIONS[there.length] + TURNED + HELD.get(there.length, 0)))
-    moved, matrix = float(COMPLEX * paths * (there.width + there.length)), 0.0
+    numbers, read = paths * there.length, min(there.width, there.length)
+    counted = WIDE if there.length in WIDE and len(there.stages) == 2 else TURNED
+    instructions = float(numbers * counted[there.length] - SPARED * paths * (there.length - read))
+    moved, matrix = float(COMPLEX * paths * (there.width + read)), 0.0
     if shape.source == "local":
         instructions += numbers * AVERAGED
         matrix = 3 * 2.0 * numbers * there.columns
@@ -52,31 +87,13 @@ def matrix_work(paths: int, shape: Matrix, *, along_rows: bool) -> Work:
     """What a kernel does for one signal that goes back as a matrix."""
     numbers = paths * shape.length
     if along_rows:
-        instructions = 2 * INSTRUCTIONS[shape.rows] + TURNED
+        instructions = 2 * INSTRUCTIONS[shape.rows] + ALONG
         return Work(f"rows_t {shape.length}", (2 * COMPLEX + REAL) * numbers, numbers * instructions)
-    return Work(f"columns_t {shape.length}", 2 * COMPLEX * numbers, numbers * (INSTRUCTIONS[shape.columns] + TURNED))
+    return Work(f"columns_t {shape.length}", 2 * COMPLEX * numbers, numbers * (INSTRUCTIONS[shape.columns] + ALONG))
 
 
 def _weights(launch: Launch, c: dict[str, int]) -> Work:
     return Work("weights", REAL * c["SAMPLES"], 5.0 * c["SAMPLES"])
-
-
-def gather_work(children: Sequence[Signal], bins: int) -> Work:
-    """What a sum over filters does for one signal, two of which share a row.
-
-    Each bin of a window is read for bin k and again for bin -k, and so is the cotangent.
-    """
-    windows = fresh = 0
-    for child in children:
-        assert child.fold is not None and child.parent is not None
-        _, width = tables.windows(child.fold, child.parent.length)
-        windows += child.paths * width
-        fresh += child.paths * min(width, child.length)
-    assert children[0].parent is not None
-    bins *= children[0].parent.paths
-    moved, again = float(COMPLEX * (fresh + bins)), float(COMPLEX * (2 * windows - fresh))
-    lengths = str(children[0].length) if len(children) == 1 else "of several"
-    return Work(f"gather {lengths}", moved, 22.0 * windows + 6.0 * bins, again=again)
 
 
 def _spread(launch: Launch, c: dict[str, int]) -> Work:

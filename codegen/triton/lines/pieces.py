@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from scatc.codegen.signals import Signal
@@ -152,13 +154,10 @@ class Pieces(Emitter):
         assert fold is not None and parent is not None and cut is not None
         spectra = cuts.get(cut) or self._cut(parent, "U0", cut)
         shape = self.taken(self.choices.shape_of_blocks(signal, cut, choice.line))
-        kernel, name = self._kernel(shape), signal.nodes[0]
-        start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, shape.width)
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
+        kernel, filters = self._kernel(shape), self._block_filters(signal, cut, shape.width)
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         samples = self._packed(signal)
-        arguments = [f"{spectra}.view(torch.int64)", *self.named(f"{name}_start", f"{name}_w")]
+        arguments = [f"{spectra}.view(torch.int64)", *filters]
         arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.int64)"]
         numbers = [str(cut.bins), str(len(fold.indices)), "1", "n", "pairs"]
         numbers += [str(cut.count), str(choice.line.length)]
@@ -169,6 +168,16 @@ class Pieces(Emitter):
         if cut not in cuts:
             self.write(f"del {spectra}")
         return samples
+
+    def _block_filters(self, signal: Signal, cut: Blocks, width: int) -> list[str]:
+        """The tables of a signal's filters, on windows of the spectra of its parent's blocks, as arguments."""
+        name, fold, parent = signal.nodes[0], signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        start, w = tables.block_filters(self.spec, fold, parent.length, cut.length, width)
+        names = f"{name}_start", self._weights(signal, width)
+        self.table(names[0], start)
+        self.table(names[1], w)
+        return self.named(*names)
 
     # Leaves of several parents.
 
@@ -187,23 +196,10 @@ class Pieces(Emitter):
         assert self.together is not None
         shape, result, level = self.taken(group.shape), group.result, group.leaves[0].level
         name, of = self._kernel(shape), f"leaves{level}_{shape.width}"
-        places, starts, weights, rows = [], [], [], []
-        for leaf in group.leaves:
-            self.note(*leaf.nodes, *leaf.results[0].nodes)
-            assert leaf.fold is not None and leaf.parent is not None
-            start, w = tables.filters(self.spec, leaf.fold, leaf.parent.length, shape.width)
-            bins, filters = self.choices.spectrum_bins(leaf.parent), len(leaf.fold.indices)
-            first = self.together.places[leaf.parent.name]
-            places += [(first + bins * (path // filters), bins) for path in range(leaf.paths)]
-            starts += [*np.tile(start, leaf.paths // filters)]
-            weights += [np.tile(w, (leaf.paths // filters, 1))]
-            rows += [self.program.places[path][1] for path in leaf.results[0].paths]
-        self.table(f"{of}_place", np.array(places, np.int32))
-        self.table(f"{of}_start", np.array(starts, np.int32))
-        self.table(f"{of}_w", np.concatenate(weights))
+        arguments = ["X1.view(torch.int64)", *self._of_leaves(group.leaves, self.together.places, shape.width)]
+        rows = [self.program.places[path][1] for leaf in group.leaves for path in leaf.results[0].paths]
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         self.table(f"{of}_{result.kind}_row", np.array(rows, np.int32))
-        arguments = ["X1.view(torch.int64)", *self.named(f"{of}_place", f"{of}_start", f"{of}_w")]
         arguments += self.named(f"twiddles_{shape.length}")
         if result.kind == "local":
             averaging = tables.leaf_matrix(self.spec, level, result.by, result.first[0], shape)
@@ -213,3 +209,21 @@ class Pieces(Emitter):
         grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(group.paths))
         types = dict(wavelet.parameters(shape))
         self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, group.paths, shape))
+
+    def _of_leaves(self, leaves: Sequence[Signal], spectra: Mapping[str, int], width: int) -> list[str]:
+        """The tables of leaves of several parents, as arguments: where parents' spectra lie, and filters."""
+        of = f"leaves{leaves[0].level}_{width}"
+        places, starts, weights = [], [], []
+        for leaf in leaves:
+            self.note(*leaf.nodes, *(node for result in leaf.results for node in result.nodes))
+            assert leaf.fold is not None and leaf.parent is not None
+            start, w = tables.filters(self.spec, leaf.fold, leaf.parent.length, width)
+            bins, filters = self.choices.spectrum_bins(leaf.parent), len(leaf.fold.indices)
+            first = spectra[leaf.parent.name]
+            places += [(first + bins * (path // filters), bins) for path in range(leaf.paths)]
+            starts += [*np.tile(start, leaf.paths // filters)]
+            weights += [np.tile(w, (leaf.paths // filters, 1))]
+        self.table(f"{of}_place", np.array(places, np.int32))
+        self.table(f"{of}_start", np.array(starts, np.int32))
+        self.table(f"{of}_w", np.concatenate(weights))
+        return self.named(f"{of}_place", f"{of}_start", f"{of}_w")

@@ -7,6 +7,7 @@ one drop; never the distance at which it has become small, for tails add up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
@@ -14,7 +15,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.codegen.signals import Signal
+from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.ir.filters import banks
 from scatc.ir.nodes import Fold
@@ -69,17 +70,26 @@ def _reach(spec: Spec, bank: str, index: int, level: int, tolerance: float) -> i
     return found if step == 1 or 4 * found <= len(mass) else None
 
 
-def spans(spec: Spec, root: Signal, tolerance: float) -> dict[str, Span]:
-    """Of each signal by name, the samples that its coefficients and those below it depend on."""
+def spans(
+    spec: Spec, root: Signal, tolerance: float, results: Mapping[str, Sequence[Result]] | None = None
+) -> dict[str, Span]:
+    """Of each signal by name, the samples that its coefficients and those below it depend on.
+
+    Coefficients are those of the signals, or `results` by the names of signals.
+    """
+    if results is None:
+        results = {signal.name: signal.results for signal in root.all()}
     found: dict[str, Span] = {}
-    _enter(spec, root, tolerance, found)
+    _enter(spec, root, tolerance, results, found)
     return found
 
 
-def _enter(spec: Spec, signal: Signal, tolerance: float, found: dict[str, Span]) -> Span:
+def _enter(
+    spec: Spec, signal: Signal, tolerance: float, results: Mapping[str, Sequence[Result]], found: dict[str, Span]
+) -> Span:
     n = signal.length
     span: Span | None = None
-    for result in signal.results:
+    for result in results[signal.name]:
         if result.kind != "local":
             span = Span(0, n)
             continue
@@ -90,7 +100,7 @@ def _enter(spec: Spec, signal: Signal, tolerance: float, found: dict[str, Span])
     for child in signal.children:
         assert child.fold is not None
         by, far = child.level - signal.level, reach(spec, child.fold, tolerance)
-        below = _enter(spec, child, tolerance, found)
+        below = _enter(spec, child, tolerance, results, found)
         whole = far is None or below == Span(0, child.length)
         one = Span(0, n) if whole or far is None else below.before(by).wider(far + thinning_reach(by))
         span = one if span is None else span.hull(one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import tables
 from scatc.codegen.triton.emitter import power
 from scatc.ir.lowpass import impulse_response, taps
 from scatc.ir.spec import Spec
@@ -93,21 +91,3 @@ def places(index: Array, samples: int) -> Array:
             found[sample].append(place)
     copies = max((len(one) for one in found), default=0)
     return np.array([[one[c] if c < len(one) else -1 for one in found] for c in range(copies)], np.int32)
-
-
-def windows(children: Sequence[Signal], places: Mapping[str, int]) -> Array:
-    """Of each filter of some children of a signal, what `gather` asks; `places` says where a child's numbers begin.
-
-    Each child has for each parent, filter and pair two rows of its length.
-    """
-    found: list[tuple[int, ...]] = []
-    weights = 0
-    for child in children:
-        fold, parent = child.fold, child.parent
-        assert fold is not None and parent is not None
-        starts, width = tables.windows(fold, parent.length)
-        for f, start in enumerate(starts):
-            place = places[child.name] + 2 * f * child.length
-            found.append((start, width, weights, child.length, place, 2 * len(starts) * child.length))
-            weights += width
-    return np.array(found, np.int32)

@@ -149,13 +149,17 @@ class Lines(Pieces):
                 self.write(f"del {spectra}")
         if spectrum.own:
             whole = Blocks(spectrum.length, 0, 0, 1, spectrum.bins)
-            place = self.together.places.get(signal.name) if self.together else None
-            self._cut_line(self.spectrum(signal), signal.paths, source, Line(0, spectrum.length, True), whole, place)
+            line = Line(0, spectrum.length, True)
+            self._cut_line(self.spectrum(signal), signal.paths, source, line, whole, self._place(signal))
         else:
             self.write(f"{self.spectrum(signal)} = torch.fft.fft({source})")
             self.steps.append(Transform(spectrum.length, signal.paths, packed=True))
         if source != samples:
             self.write(f"del {source}")
+
+    def _place(self, signal: Signal) -> int | None:
+        """Where a signal's spectrum lies among those of others, if it does."""
+        return self.together.places.get(signal.name) if self.together else None
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""

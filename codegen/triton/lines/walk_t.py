@@ -16,18 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
-
-from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import tables
+from scatc.codegen.signals import Signal
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
 from scatc.codegen.triton.kernels import ARGUMENTS, Written
 from scatc.codegen.triton.launch import Launch, Transform
-from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet_t
+from scatc.codegen.triton.lines import blocks_t, cost_t, matrix_t, tables_t, wavelet_t
+from scatc.codegen.triton.lines.blocks import Blocks
+from scatc.codegen.triton.lines.blocks_t import Unthin
 from scatc.codegen.triton.lines.choices import Way
-from scatc.codegen.triton.lines.walk import Lines
-from scatc.codegen.triton.lines.ways_t import Back, Returns
+from scatc.codegen.triton.lines.pieces_t import PiecesT
+from scatc.codegen.triton.lines.sums_t import Sum
+from scatc.codegen.triton.lines.ways_t import Back
 
 ARGUMENTS_T = {
     "weights": ("x", "loud", "size", "plain", "weight"),
@@ -41,32 +41,12 @@ ARGUMENTS_T = {
 """Of the kernels in `templates/kernels/` that only gradients have."""
 
 
-class LinesT(Lines):
-    """The walk over a program of lines, there and back.
-
-    Attributes
-    ----------
-    coefficients : dict of str to list of Result
-        Of each signal, whose cotangents come in; on the way there, signals have none.
-    returns : Returns
-        Which way back each signal takes.
-    """
+class LinesT(PiecesT):
+    """The walk over a program of lines, there and back."""
 
     title = "Gradient of 1D scattering"
     template = "lines_t.py.j2"
     arguments: ClassVar[Mapping[str, Sequence[str]]] = ARGUMENTS | ARGUMENTS_T
-
-    def prepare(self) -> None:
-        """What the walk gathers."""
-        self.coefficients: dict[str, list[Result]] = {}
-        for signal in self.root.all():
-            self.coefficients[signal.name], signal.results = signal.results, []
-        self.returns = Returns(self.spec, self.options, self.root, self.coefficients)
-        self.choices, self.together = self.returns.there, None
-        self.cuts, self.matrices = {}, {}
-        self.turns: dict[str, wavelet_t.Turn] = {}
-        self.returning: dict[matrix.Matrix, str] = {}
-        self.gathers: dict[str, Work] = {}
 
     def generated(self) -> Iterable[Written]:
         """Besides the kernels of the way there, those that go there and back in registers."""
@@ -75,12 +55,19 @@ class LinesT(Lines):
         for shape, name in self.returning.items():
             yield from matrix_t.written(shape, name)
         yield from (wavelet_t.written(shape, name) for name, shape in self.turns.items())
+        yield from (blocks_t.written(shape, name) for name, shape in self.joins.items())
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one signal."""
         if isinstance(step, Launch):
             if step.kernel in self.turns:
                 return cost_t.turn_work(step.paths, self.turns[step.kernel])
+            if step.kernel in self.joins:
+                joined = self.joins[step.kernel]
+                if isinstance(joined, Unthin):
+                    return cost_t.unthin_work(step.paths, joined)
+                given = dict(zip(step.types, step.arguments, strict=True))
+                return cost_t.join_work(step.paths, joined, step.paths // int(given["count"]) * int(given["line"]))
             for shape, name in self.returning.items():
                 if step.kernel in (name, name.replace("rows", "columns")):
                     return cost_t.matrix_work(step.paths, shape, along_rows=step.kernel == name)
@@ -91,18 +78,31 @@ class LinesT(Lines):
         return super().work(step)
 
     def before(self) -> Sequence[Work]:
-        """What the library does besides transforms: it finds the largest cotangents, and fills spectra with zeros."""
-        filled = [signal for signal in self.root.all() if signal.spectrum or signal.parent is None]
-        return [cost_t.loudest(self.program.outputs), *(cost_t.zeros(signal) for signal in filled)]
+        """What the library does besides transforms: it finds the largest cotangents, and adds two of the input."""
+        follow = self._choice(self.root).follow
+        both = follow.spectrum is not None and follow.thinning is None and self._in_blocks
+        works = [cost_t.loudest(self.program.outputs), *([cost_t.added(self.root.length)] if both else [])]
+        return works + ([cost_t.zeros(self.root.length)] if self._in_blocks else [])
 
     @property
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""
-        return self.returns.live_bytes(self.root)
+        return self.returns.live_bytes(self.root) + (self.grouped.live_bytes if self.grouped else 0)
+
+    @property
+    def _in_blocks(self) -> bool:
+        """Whether cotangents of the input come from blocks of it: others are added to these."""
+        follow = self._choice(self.root).follow
+        return follow.thinning is not None or any(choice.cut for choice in follow.children.values())
 
     def passed(self) -> str:
-        """What the trunk hands to branches: the input's spectrum and its cotangent."""
-        return f"{self.spectrum(self.root)}, g{self.spectrum(self.root)}"
+        """What the trunk hands to branches: the input's spectrum, its samples, and the cotangents of both."""
+        root = self.root
+        names = [self.spectrum(root)] if self._choice(root).follow.spectrum else []
+        if self.grouped:
+            return ", ".join([*names, "X1"])
+        names += ["U0"] if self._in_blocks else []
+        return ", ".join(f"{name}, g{name}" for name in names)
 
     def transforms(self, signal: Signal) -> float:
         """How many complex transforms lead to a signal and back from it, for each of the batch."""
@@ -117,7 +117,7 @@ class LinesT(Lines):
     def trunk(self) -> str:
         """The sizes of cotangents; the padded signals in pairs and their spectrum."""
         root, self.lines = self.root, []
-        samples = self.spec.input_shape[0]
+        samples, follow = self.spec.input_shape[0], self._choice(root).follow
         heard = [group for group, (kept, paths) in enumerate(self.program.outputs) if all(kept) and paths]
         for group in heard:
             loud = f'torch.linalg.vector_norm(gs[{group}].flatten(1), float("inf"), dim=1)'
@@ -125,22 +125,39 @@ class LinesT(Lines):
         sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
         self.static_launch("weights", 1, ("n",), ["x", "loud", "size", "plain", "weight"], sizes)
         self._pad()
-        if root.children:
-            self._transform(root, "U0", {})
-        self.write(
-            "del U0",
-            f"g{self.spectrum(root)} = torch.zeros((1, pairs, {root.length}), dtype=torch.complex64, device=x.device)",
-        )
-        if not root.children:
-            self.write(f"{self.spectrum(root)} = None  # nobody reads it")
+        if follow.spectrum is not None:
+            self._begin(root, "U0")
+        if self._in_blocks:
+            self._cotangent(root, "plain", known=False, name="gU0")
+        else:
+            self.write("del U0")
+        if self.grouped:
+            self.write(f"X1 = torch.empty({self.grouped.bins} * pairs, dtype=torch.complex64, device=x.device)")
         return "\n".join(self.lines)
 
     def end(self) -> str:
         """The gradient of the input from that of its spectrum and from the coefficients of order 0."""
         self.lines = []
-        root, samples = self.root, self.spec.input_shape[0]
-        self.write(f"del {self.spectrum(root)}")
-        self._samples(root, "plain")
+        root, samples, follow = self.root, self.spec.input_shape[0], self._choice(self.root).follow
+        if self.grouped:
+            self._leaves(self.grouped)
+            for one in self.returns.sums(root, follow):
+                self._of_input(one)
+            self.write("del X1, P1")
+        if self._in_blocks:
+            self.write("del U0")
+        if follow.spectrum is not None:
+            self.write(f"del {self.spectrum(root)}")
+            self._averages(root, "plain")
+            found = self._inverse(root)
+            if follow.thinning is not None:
+                assert follow.cut is not None
+                self._join(root, follow.cut, self._unthin(root, found, ""), "gU0")
+            elif self._in_blocks:
+                self.write(f"gU0 += {found}")
+            else:
+                self.write(f"gU0 = {found}")
+                self._cotangent(root, "plain", known=True, name="gU0")
         places = tables_t.places(self._pad_index(), samples)
         self.table("places", places)
         block = min(BLOCK, power(samples))
@@ -148,7 +165,7 @@ class LinesT(Lines):
             "unpad",
             1,
             (f"triton.cdiv({samples}, {block})", "pairs"),
-            [f"g{root.name}.view(torch.int64)", *self.named("places"), "size", "gradient", "n"],
+            ["gU0.view(torch.int64)", *self.named("places"), "size", "gradient", "n"],
             {"SAMPLES": samples, "LENGTH": root.length, "COPIES": len(places), "BLOCK": block},
         )
         for result in self.coefficients[root.name]:
@@ -159,235 +176,128 @@ class LinesT(Lines):
         return "\n".join(self.lines)
 
     def branch(self, signal: Signal) -> None:
-        """All that is launched for a signal and what is below it, there and back."""
-        self._gather([signal], self._returned(signal))
+        """All that is launched for a signal and what is below it, there and back; there alone if leaves are grouped."""
+        if self.grouped is None:
+            sums = self.returns.sums(self.root, self._choice(self.root).follow)
+            self._of_input(next(one for one in sums if signal in one.children))
+        elif signal.name in self.grouped.spectra:
+            self.note(*signal.nodes)
+            samples = self._registers(signal)
+            self._transform(signal, samples, {})
+            self.write(f"del {samples}")
 
-    def _returned(self, signal: Signal, into: str = "") -> str:
+    def _place(self, signal: Signal) -> int | None:
+        return self.grouped.spectra.get(signal.name) if self.grouped else None
+
+    def _of_input(self, one: Sum) -> None:
+        """What some filters of the input bring to the cotangent of its spectrum, or of its samples."""
+        if one.cut is None:
+            self._summed(one, {})
+            return
+        cuts = {one.cut: self._cut(self.root, "U0", one.cut)}
+        self._summed(one, cuts)
+        self._join(self.root, one.cut, f"g{cuts[one.cut]}", "gU0")
+        self.write(f"del {cuts[one.cut]}")
+
+    def _begin(self, signal: Signal, samples: str, cuts: Mapping[Blocks, str] | None = None) -> None:
+        """The spectrum of a signal, unless it is there, and room for its cotangent."""
+        spectrum, name = self._choice(signal).follow.spectrum, self.spectrum(signal)
+        assert spectrum is not None
+        if samples:
+            self._transform(signal, samples, dict(cuts or {}))
+        else:
+            assert self.grouped is not None
+            place, bins = self.grouped.spectra[signal.name], signal.paths * spectrum.bins
+            self.write(f"{name} = X1[{place} * pairs : {place + bins} * pairs]")
+        how = "empty" if signal.children else "zeros"  # the first sum over filters writes all bins
+        room = f"({signal.paths}, pairs, {spectrum.length})"
+        self.write(f"g{name} = torch.{how}({room}, dtype=torch.complex64, device=x.device)")
+
+    def _returned(self, signal: Signal, cuts: Mapping[Blocks, str], into: str = "") -> str:
         """The spectrum of a signal's cotangent; yields its name. Of one that returns in registers: written `into`."""
         self.note(*signal.nodes)
-        waves = self._below(signal) if signal.spectrum else ""
-        way = self.returns.ways[signal.name]
-        if not (signal.spectrum or (way is Back.REGISTERS and self.returns.source(signal))):
+        waves = self._below(signal, cuts) if signal.spectrum else ""
+        choice = self.returns.of(signal)
+        reads = choice.back is Back.REGISTERS and self.returns.source(signal)
+        if not (signal.spectrum or reads):
             self._cotangent(signal, "weight", known=False)
-        if way is Back.REGISTERS:
-            return self._turn(signal, into)
-        return (self._rows_and_columns if way is Back.MATRIX else self._slopes)(signal, waves)
+        if choice.back in (Back.REGISTERS, Back.BLOCKS):
+            return self._turn(signal, cuts, into)
+        return (self._rows_and_columns if choice.back is Back.MATRIX else self._slopes)(signal, waves)
 
-    def _children(self, signal: Signal) -> None:
-        """All that is below a signal, added to the cotangent of its spectrum."""
-        for group in self.returns.gathered(signal):
-            if len(group) == 1:
-                self._gather(group, self._returned(group[0]))
-                continue
-            numbers = sum(2 * child.paths * child.length for child in group)
-            product, place, places = f"P_{signal.name}", 0, {}
-            self.write(f"{product} = torch.empty({numbers} * pairs, dtype=torch.complex64, device=x.device)")
-            for child in group:
-                places[child.name] = place
-                self._returned(child, f"{product}[{place} * pairs :]")
-                place += 2 * child.paths * child.length
-            self._gather(group, product, places)
+    def _summed(self, one: Sum, cuts: Mapping[Blocks, str]) -> None:
+        """Some children of a signal, and the sum over their filters, added to the cotangent of what they read."""
+        if one.apart:
+            self._gather(one, cuts, "P1")
+            return
+        if len(one.children) == 1:
+            self._gather(one, cuts, self._returned(one.children[0], cuts))
+            return
+        product, numbers = f"P_{one.parent.name}", sum(one.numbers(child) for child in one.children)
+        self.write(f"{product} = torch.empty({numbers} * pairs, dtype=torch.complex64, device=x.device)")
+        for child, place in one.places().items():
+            (signal,) = (signal for signal in one.children if signal.name == child)
+            self._returned(signal, cuts, f"{product}[{place * one.rows} * pairs :]")
+        self._gather(one, cuts, product)
 
-    def _below(self, signal: Signal) -> str:
+    def _below(self, signal: Signal, cuts: Mapping[Blocks, str]) -> str:
         """The cotangent of a signal by way of what is made of it; yields the name of its waves, if they are kept."""
-        way, waves = self._choice(signal).way, ""
-        if way is Way.STAGED:
+        choice, waves, samples = self.returns.of(signal), "", ""
+        follow = choice.follow
+        if self.grouped and signal.name in self.grouped.spectra:
+            pass  # its spectrum is there
+        elif choice.way is Way.STAGED:
             waves = self._waves(signal)
             samples = self._pack(signal, waves)
-        elif way is Way.MATRIX:
+        elif choice.way is Way.MATRIX:
             kernel, waves = self._along_columns(signal)
             samples = self._along_rows(signal, kernel, waves)
+        elif choice.way is Way.BLOCKS:
+            samples = self._of_blocks(signal, dict(cuts))
         else:
             samples = self._registers(signal)
-        if waves and not self.returns.kept(signal):
+        if waves and not choice.kept:
             self.write(f"del {waves}")
             waves = ""
-        self._transform(signal, samples, {})
-        spectrum = self.spectrum(signal)
-        room = f"({signal.paths}, pairs, {signal.length})"
-        self.write(f"del {samples}", f"g{spectrum} = torch.zeros({room}, dtype=torch.complex64, device=x.device)")
-        self._children(signal)
-        self.write(f"del {spectrum}")
-        self._samples(signal, "weight")
+        own: dict[Blocks, str] = {}
+        for cut in (*(below.cut for below in follow.children.values()), follow.cut):
+            if cut is not None and cut not in own:
+                own[cut] = self._cut(signal, samples, cut, len(own))
+        if follow.spectrum is not None:
+            self._begin(signal, samples, own)
+        if samples:
+            self.write(f"del {samples}")
+        sums = self.returns.sums(signal, follow)
+        for one in sums:
+            self._summed(one, own)
+        known = follow.spectrum is not None and follow.thinning is None
+        if follow.spectrum is not None:
+            self.write(f"del {self.spectrum(signal)}")
+            self._averages(signal, "weight")
+            found = self._inverse(signal)
+            if follow.thinning is None:
+                self.write(f"g{signal.name} = {found}", f"del {found}")
+            else:
+                assert follow.cut is not None
+                shared = any(one.cut == follow.cut for one in sums)
+                self._unthin(signal, found, f"g{own[follow.cut]}" if shared else "", f"g{own[follow.cut]}")
+        joined = self.returns.joined(signal, follow)
+        self._cotangent(signal, "weight", known=known, fresh=any(fresh for _, fresh in joined))
+        for cut, fresh in joined:
+            self._join(signal, cut, f"g{own[cut]}", f"g{signal.name}", fresh=fresh)
+            self.write(f"del {own[cut]}")
         return waves
 
-    def _samples(self, signal: Signal, weight: str) -> None:
-        """The cotangent of a signal from that of its spectrum, and what its coefficients bring."""
-        spectrum = self.spectrum(signal)
+    def _averages(self, signal: Signal, weight: str) -> None:
+        """What coefficients bring to the bins of a signal's spectrum."""
         for result in self.coefficients[signal.name]:
-            if self.returns.from_bins(signal, result):
+            if self.returns.from_bins(signal, result, self._choice(signal).follow):
                 self._bins(signal, result, weight)
-        self.write(f'g{signal.name} = torch.fft.ifft(g{spectrum}, norm="forward")', f"del g{spectrum}")
-        self.steps.append(Transform(signal.length, signal.paths, packed=True))
-        self._cotangent(signal, weight, known=True)
 
-    def _cotangent(self, signal: Signal, weight: str, *, known: bool) -> None:
-        """What coefficients bring to the samples of a signal, in pairs; added to what is known."""
-        if not known:
-            room = f"({signal.paths}, pairs, {signal.length})"
-            self.write(f"g{signal.name} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
-        for result in self.coefficients[signal.name]:
-            if (known and self.returns.from_bins(signal, result)) or (signal.parent is None and result.kind == "raw"):
-                continue
-            if result.kind == "local":
-                self._spread(signal, result, weight, known)
-            else:
-                self._given(signal, result, weight, known)
-            known = True
-
-    def _incoming(self, signal: Signal, result: Result, weight: str) -> list[str]:
-        """The arguments that say which cotangents come in."""
-        self.note(*result.nodes)
-        return [f"gs[{result.group}]", weight, self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
-
-    def _spread(self, signal: Signal, result: Result, weight: str, add: bool) -> None:
-        """Averages, brought to samples by phi transposed."""
-        arguments = self._incoming(signal, result, weight)
-        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
-        matrix = tables_t.spread_matrix(self.spec, signal.level, shape)
-        arguments += self.split(f"phi{signal.level}_t{shape.samples}", matrix)
-        constants = self.returns.spread(signal, result) | {"ADD": add}
-        paths = len(self.program.outputs[result.group][1])
-        grid = (
-            f"{-(-signal.length // shape.samples)}",
-            str(signal.paths),
-            f"triton.cdiv(2 * pairs, {constants['ROWS']})",
-        )
-        arguments += [f"g{signal.name}.view(torch.float32)", "n", "pairs"]
-        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants)
-
-    def _given(self, signal: Signal, result: Result, weight: str, add: bool) -> None:
-        """Samples that were output, or their sum."""
-        arguments = self._incoming(signal, result, weight)
-        block, total = min(BLOCK, power(signal.length)), result.kind == "total"
-        self.static_launch(
-            "given",
-            signal.paths,
-            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {block})"),
-            [*arguments, f"g{signal.name}.view(torch.int64)", "n", "pairs"],
-            {
-                "PATHS": len(self.program.outputs[result.group][1]),
-                "LENGTH": signal.length,
-                "FIRST": 0 if total else result.first[0],
-                "KEPT": 1 if total else result.kept[0],
-                "TOTAL": total,
-                "BLOCK": block,
-                "ADD": add,
-            },
-        )
-
-    def _bins(self, signal: Signal, result: Result, weight: str) -> None:
-        """Averages, or a sum, brought to the few bins that they come from."""
-        arguments = self._incoming(signal, result, weight)
-        constants = self.returns.average(signal, result)
-        if result.kind == "total":
-            even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
-        else:
-            outputs = (result.first[0], result.first[0] + result.kept[0])
-            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
-            name = f"bins{signal.level}"
-        pads = ((0, constants["PADDED"] - even.shape[0]), (0, constants["COLUMNS"] - even.shape[1]))
-        arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
-        grid = (
-            str(constants.pop("PADDED") // constants["FREQUENCIES"]),
-            str(signal.paths),
-            f"triton.cdiv(pairs, {constants['ROWS']})",
-        )
-        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": signal.length, "BINS": len(even)}
-        arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
-        self.static_launch("average_t", signal.paths, grid, arguments, sizes | constants)
-
-    def _weights(self, signal: Signal, width: int) -> str:
-        """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
-        return f"{signal.nodes[0]}_w{width}"
-
-    def _turn(self, signal: Signal, into: str) -> str:
-        """The spectrum of a signal's cotangent, by a kernel in registers; yields its name; or written `into`."""
-        fold, parent, result = signal.fold, signal.parent, self.returns.source(signal)
-        assert fold is not None and parent is not None
-        shape = self.returns.shape(signal)
-        there, product = shape.there, f"g{signal.nodes[1]}"
-        known = {other: name for name, other in self.turns.items()}
-        kernel = known.get(shape, f"returns_{there.length}_{len(self.turns)}")
-        self.turns[kernel] = shape
-        self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
-        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *self._filters(signal, there.width)]
-        arguments += self.named(f"twiddles_{there.length}")
-        paths = 1
-        if result is None:
-            arguments.append(f"g{signal.name}.view(torch.float32)")
-        else:
-            arguments += self._incoming(signal, result, "weight")
-            paths = len(self.program.outputs[result.group][1])
-            if result.kind == "local":
-                averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first[0], there)
-                products, warps, columns, depth = shape.matrix
-                turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
-                arguments += self.split(f"leaf{signal.level}_{warps}_t", turned)
-        if not into:
-            room = f"({signal.paths}, 2 * pairs, {there.length})"
-            self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
-        arguments += [
-            f"{into or product}.view(torch.int64)",
-            str(self.choices.spectrum_bins(parent)),
-            str(len(fold.indices)),
-        ]
-        grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(signal.paths))
-        types = wavelet_t.parameters(shape)
-        numbers = [str(paths), "n", "pairs"]
-        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, there.warps, signal.paths))
-        if result is None:
-            self.write(f"del g{signal.name}")
-        return product
-
-    def _rows_and_columns(self, signal: Signal, waves: str) -> str:
-        """The spectrum of a signal's cotangent, by kernels along rows and columns; yields its name."""
-        fold, parent = signal.fold, signal.parent
-        assert fold is not None and parent is not None
-        name = waves or self._along_columns(signal)[1]
-        shape = self.returns.matrix(signal)
-        rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
-        grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
-        arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
-        tiles, warps = str(shape.columns // shape.second.count), shape.second.warps
-        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
-        tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
-        tiles, warps = str(shape.rows // shape.first.count), shape.first.warps
-        arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
-        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
-        self.write(f"del g{signal.name}")
-        return name
-
-    def _slopes(self, signal: Signal, waves: str) -> str:
-        """The spectrum of a signal's cotangent, short as the signal is; yields its name."""
-        name = waves or self._waves(signal)
-        block = min(BLOCK, power(signal.length))
-        self.static_launch(
-            "slope",
-            signal.paths,
-            (f"{signal.paths} * pairs * {-(-signal.length // block)}",),
-            [f"{name}.view(torch.int64)", f"g{signal.name}.view(torch.int64)"],
-            {"SAMPLES": signal.length, "BLOCK": block},
-        )
-        self.write(f"g{name} = torch.fft.fft({name})", f"del {name}, g{signal.name}")
-        self.steps.append(Transform(signal.length, signal.paths, packed=False))
-        return f"g{name}"
-
-    def _gather(self, children: list[Signal], product: str, places: Mapping[str, int] | None = None) -> None:
-        """The sum over the filters of some children, added to the cotangent of their parent's spectrum."""
-        parent = children[0].parent
-        assert parent is not None
-        constants, name = self.returns.gather(children), f"{parent.name}_{children[0].name}_{len(children)}"
-        weights = []
-        for child in children:
-            assert child.fold is not None
-            weights.append(tables.filters(self.spec, child.fold, parent.length)[1].ravel())
-        self.table(f"{name}_windows", tables_t.windows(children, places or {children[0].name: 0}))
-        self.table(f"{name}_w", np.concatenate(weights))
-        bins, block, pairs = (constants[key] for key in ("BINS", "BLOCK", "PAIRS"))
-        grid = (f"triton.cdiv({bins}, {block})", str(parent.paths), f"triton.cdiv(pairs, {pairs})")
-        arguments = [f"{product}.view(torch.int64)", *self.named(f"{name}_windows", f"{name}_w")]
-        arguments += [f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
-        self.gathers[arguments[2]] = cost_t.gather_work(children, bins)
-        self.static_launch("gather", parent.paths, grid, arguments, constants)
-        self.write(f"del {product}")
+    def _inverse(self, signal: Signal) -> str:
+        """The cotangent of what was transformed, from that of its spectrum; yields its name."""
+        spectrum, name = self._choice(signal).follow.spectrum, self.spectrum(signal)
+        assert spectrum is not None
+        self.write(f'h{name} = torch.fft.ifft(g{name}, norm="forward")', f"del g{name}")
+        self.steps.append(Transform(spectrum.length, signal.paths, packed=True))
+        return f"h{name}"

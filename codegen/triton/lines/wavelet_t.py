@@ -10,9 +10,10 @@ the other begins. Where the cotangent of the modulus comes from is the kernel's 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.fft import register_fft
+from scatc.codegen.triton.fft import register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
@@ -20,6 +21,12 @@ from scatc.codegen.triton.lines.wavelet import Shape
 ROWS = {1024: 8, 2048: 4}
 WARPS = {1024: 8, 2048: 16}
 """Rows and warps of a program, where those of the way there alone would spill: numbers are held longer."""
+
+WIDE_WARPS = {2048: 4}
+"""Warps where there are two stages with long lists: for narrow windows, of which a program has fewer planes to hold."""
+
+NARROW = 0.3
+"""The widest of these windows, as a share of the samples: all registers are taken, and wider ones compile for long."""
 
 MOST = 2048
 """Longest signal that goes there and back in registers."""
@@ -38,7 +45,7 @@ class Turn:
         How a row gets to its waves.
     source : {'memory', 'local', 'total', 'raw'}
         Whence the cotangent of the modulus comes: it lies in memory, packed in pairs, or follows from the cotangents of
-        averages, of a sum, or of samples that were output.
+        averages, of a sum, or of samples that were output. Of blocks it lies in memory.
     """
 
     there: Shape
@@ -51,24 +58,29 @@ class Turn:
         return self.there.length // (depth * warps), warps, self.there.columns, depth
 
 
-def default(bins: int, length: int, width: int, source: str, **more: int) -> Turn:
-    """The kernel to begin with, for a window of a parent's spectrum of so many bins."""
+def default(bins: int, length: int, width: int, source: str, **more: Any) -> Turn:
+    """The kernel to begin with, for a window of a parent's spectrum, or of its blocks', of so many bins."""
     sinks = () if source == "memory" else (source,)
     there = wavelet.default(bins, length, width, sinks, **more)
-    rows, warps = ROWS.get(length, there.rows), WARPS.get(length, there.warps)
-    return Turn(replace(there, rows=rows, warps=warps), source)
+    rows, warps, stages = ROWS.get(length, there.rows), WARPS.get(length, there.warps), there.stages
+    if length in WIDE_WARPS and width <= NARROW * length:
+        warps, stages = WIDE_WARPS[length], wide_radices(length)
+    plane = length // stages[0]
+    padded = -(-width // plane) * plane
+    return Turn(replace(there, width=padded, rows=rows, warps=warps, stages=stages), source)
 
 
 def parameters(shape: Turn) -> dict[str, str]:
     """Names and types of a kernel's arguments."""
-    found = {"X": "*i64", "start": "*i32", "w": "*fp32", "twiddles": "*i64"}
+    found = {"X": "*i64"} | ({"places": "*i32"} if shape.there.together else {})
+    found |= {"start": "*i32", "w": "*fp32", "twiddles": "*i64"}
     if shape.source == "memory":
         found["gU"] = "*fp32"
     else:
         found |= {"g": "*fp32", "weight": "*fp32", "row": "*i32"}
     if shape.source == "local":
         found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
-    return found | {"P": "*i64"} | dict.fromkeys(wavelet.NUMBERS, "i32")
+    return found | {"P": "*i64"} | dict.fromkeys(wavelet.numbers(shape.there), "i32")
 
 
 def written(shape: Turn, name: str) -> Written:
@@ -82,17 +94,20 @@ def body(shape: Turn) -> str:
     """The statements of the kernel."""
     code, there = Code(), shape.there
     wavelet.begin(code, there)
+    if there.cut:
+        code.write("all_pairs = pairs", "pairs = pairs * blocks")
     planes = register_fft(code, wavelet.folded(code, there), there.rows, there.stages, 1, "twiddles")
-    code.write("live = signal < n", f"at = tl.arange(0, {there.last})", f"# cotangents: {shape.source}")
+    code.write(f"# cotangents: {shape.source}", f"at = tl.arange(0, {there.last})")
     if shape.source != "memory":
         code.write(
+            "live = signal < n",
             "by = tl.load(weight + signal, mask=live, other=0.0)[:, None]",
             "line = g + ((signal.to(tl.int64) * paths + tl.load(row + child)) * "
             f"{there.outputs or there.kept or 1})[:, None]",
         )
     slopes = _SOURCES[shape.source](code, shape)
     code.write("# phase")
-    cotangents = [turned(code, plane, g) for plane, g in zip(planes, slopes, strict=True)]
+    cotangents = [turned(code, plane, g) if g else None for plane, g in zip(planes, slopes, strict=True)]
     spectrum = register_fft(code, cotangents, there.rows, there.stages[::-1], -1, "twiddles")
     code.write(
         "# store",
@@ -102,6 +117,8 @@ def body(shape: Turn) -> str:
     )
     for q, plane in enumerate(spectrum):
         assert plane is not None
+        if q * there.plane >= there.width:
+            break  # no filter reads what is beyond its window
         code.write(f"tl.store(into + {q * there.plane} + k, both({plane[0]}, {plane[1]}), mask=there)")
     return str(code)
 
@@ -116,13 +133,30 @@ def turned(code: Code, plane: Plane, g: str) -> Plane:
 
 
 def _memory(code: Code, shape: Turn) -> list[str]:
-    """Real parts are of even signals, imaginary ones of odd signals."""
+    """Real parts are of even signals, imaginary ones of odd signals; of a block only the middle has cotangents."""
     there = shape.there
-    code.write(
-        f"packed = gU + ((child.to(tl.int64) * pairs + pair) * {2 * there.length} + (signal & 1))[:, None]",
-    )
-    places = (f"packed + 2 * ({q * there.last} + at)[None, :]" for q in range(there.stages[-1]))
-    return [code.let("g_u", f"tl.load({place})") for place in places]
+    first, stop = (there.crop, there.crop + there.hop) if there.cut else (0, there.length)
+    if there.cut:
+        code.write(
+            f"before = (pair % blocks) * {there.hop} - {there.crop}",
+            "of_pair = child.to(tl.int64) * all_pairs + pair // blocks",
+            "packed = gU + (2 * (of_pair * line + before) + (signal & 1))[:, None]",
+            "end = (line - before)[:, None]",
+        )
+    else:
+        code.write(f"packed = gU + ((child.to(tl.int64) * pairs + pair) * {2 * there.length} + (signal & 1))[:, None]")
+    found = []
+    for start in range(0, there.length, there.last):
+        if start + there.last <= first or start >= stop:
+            found.append("")
+            continue
+        i = code.let("i", f"({start} + at)[None, :]")
+        masks = [f"({i} >= {first})"] if start < first else []
+        masks += [f"({i} < {stop})"] if start + there.last > stop else []
+        masks += [f"({i} < end)"] if there.tail else []
+        mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
+        found.append(code.let("g_u", f"tl.load(packed + 2 * {i}{mask})"))
+    return found
 
 
 def _local(code: Code, shape: Turn) -> list[str]:

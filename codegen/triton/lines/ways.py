@@ -67,7 +67,7 @@ class Choices(Tiles):
     def __init__(self, spec: Spec, options: Options, root: Signal, *, together: bool = False) -> None:
         super().__init__(spec, options)
         self.together = together
-        self.spans = spans(spec, root, options.tolerance)
+        self.spans = self.needed(root)
         self._whole: dict[tuple[str, int], Choice] = {}
         self._pieces: dict[tuple[str, Blocks], Choice] = {}
         self._known: dict[tuple[str, int], Facts | None] = {}
@@ -75,6 +75,14 @@ class Choices(Tiles):
         line = Line(0, root.length, True)
         self.signals: dict[str, Choice] = {}
         self._enter(root.name, Choice(Way.STAGED, line, self._follow(root, line), 0.0))
+
+    def results(self, signal: Signal) -> list[Result]:
+        """The coefficients of a signal that come from its spectrum where it is thinned."""
+        return signal.results
+
+    def needed(self, root: Signal) -> dict[str, Span]:
+        """Of each signal by name, the samples that are needed."""
+        return spans(self.spec, root, self.options.tolerance)
 
     def _enter(self, name: str, choice: Choice) -> None:
         self.signals[name] = choice
@@ -150,7 +158,8 @@ class Choices(Tiles):
         """How a signal may be thinned for its far children and its averages; None: it is not."""
         if near and (not far or line.whole):
             yield None
-        band = held_bins(self.spec, signal.level, self.options.tolerance) / signal.length if signal.results else 0.0
+        held = held_bins(self.spec, signal.level, self.options.tolerance)
+        band = held / signal.length if self.results(signal) else 0.0
         for child in far:
             assert child.fold is not None
             starts, width = tables.windows(child.fold, signal.length)
@@ -163,7 +172,7 @@ class Choices(Tiles):
     def _read_thinned(self, signal: Signal, far: list[Signal]) -> Span:
         """The samples of a signal that are read where it is thinned: by far children, and its averages."""
         needed: Span | None = None
-        for result in signal.results:
+        for result in self.results(signal):
             before, length = tables.window(self.spec, signal.level, result.by, result.kept[0], self.options.tolerance)
             first = (result.first[0] << result.by) - before
             one = Span(first, first + length).within(signal.length)
@@ -198,20 +207,20 @@ class Choices(Tiles):
                     return None
                 best = min(made, key=lambda c: c.total + self._cut_seconds(signal, c.cut))
                 found.children[child.name] = best
-                works.append(self._cut_work(signal, best.cut))
+                works += self._cut_works(signal, best.cut)
             if thinned is not None:
                 cuts = [self._blocks(signal, line, [], far, thinned, f) for f in blocks.LENGTHS]
                 legal = [cut for cut in cuts if cut is not None]
                 if not legal:
                     return None
                 found.cut = min(legal, key=lambda cut: self._cut_seconds(signal, cut))
-                works.append(self._cut_work(signal, found.cut))
+                works += self._cut_works(signal, found.cut)
         else:
             cut = self._blocks(signal, line, near, far, thinned, length)
             if cut is None:
                 return None
             found.cut = cut if thinned is not None else None
-            works.append(self._cut_work(signal, cut))
+            works += self._cut_works(signal, cut)
             found.children |= {child.name: self._of_blocks(child, cut, line.whole) for child in near}
         if found.cut is not None and thinned is not None:
             works.append(thin_work(signal.paths * found.cut.count, found.cut.length >> thinned.by))
@@ -328,12 +337,12 @@ class Choices(Tiles):
             self._pieces[key] = choice
         return self._pieces[key]
 
-    def _cut_work(self, signal: Signal, cut: Blocks | None) -> Work:
+    def _cut_works(self, signal: Signal, cut: Blocks | None) -> list[Work]:
         assert cut is not None
-        return cut_work(signal.paths * cut.count, blocks.default_cut(cut.length, cut.bins, around=True))
+        return [cut_work(signal.paths * cut.count, blocks.default_cut(cut.length, cut.bins, around=True))]
 
     def _cut_seconds(self, signal: Signal, cut: Blocks | None) -> float:
-        return self._seconds([self._cut_work(signal, cut)])
+        return self._seconds(self._cut_works(signal, cut))
 
     # Ways from a whole spectrum.
 

@@ -1,0 +1,232 @@
+"""Blocks of long signals on the way back: the kernels of `blocks.py`, transposed.
+
+What is cut overlaps, so what comes back is added up: `join` transforms the cotangent of each block's spectrum and adds
+its samples to those of the line. Blocks are at least half apart, so that every other one overlaps with none: they go in
+two launches, the even and the odd ones, and what reaches around the circle to the first blocks in launches of its own.
+So nothing is added by two programs at a time. `unthin` brings the cotangent of a thinned signal to spectra of blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scatc.codegen.code import Code, Plane
+from scatc.codegen.triton.fft import radices, register_fft, wide_radices
+from scatc.codegen.triton.kernels import Written
+from scatc.codegen.triton.lines.blocks import WIDE_WARPS, Blocks
+from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """What the kernel that adds blocks up is specialised to; as `Cut`.
+
+    Attributes
+    ----------
+    length, bins : int
+        Of a block, and of its spectrum what is kept.
+    around : bool
+        Whether the line is a circle of 2^k samples; else what is beyond its ends is dropped.
+    fresh : bool
+        Whether the line is written for the first time: nothing is added, and what no block has becomes zero.
+    rows, warps : int
+        Blocks of a program, its warps.
+    """
+
+    length: int
+    bins: int
+    around: bool
+    fresh: bool
+    rows: int
+    warps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unthin:
+    """What the kernel that undoes a thinning is specialised to; as `Thin`.
+
+    Attributes
+    ----------
+    length : int
+        Samples of a block when it is thin.
+    bins : int
+        Of a block's spectrum.
+    add : bool
+        Whether there are cotangents of the spectra already; else bins that were not read get zeros.
+    rows, warps : int
+        Blocks of a program, its warps.
+    """
+
+    length: int
+    bins: int
+    add: bool
+    rows: int
+    warps: int
+
+
+FILL = 128
+"""Zeros of a block that are written at a time."""
+
+JOIN = {
+    "X": "*i64",
+    "twiddles": "*i64",
+    "U": "*i64",
+    **dict.fromkeys(("line", "first", "hop", "blocks", "begin", "step", "count", "pairs"), "i32"),
+}
+"""Arguments of the kernel that adds blocks up, and their types: `count` blocks, so many from each other."""
+
+UNTHIN = {
+    "U": "*i64",
+    "smooth": "*fp32",
+    "twiddles": "*i64",
+    "X": "*i64",
+    **dict.fromkeys(("line", "first", "crop", "hop", "blocks", "pairs"), "i32"),
+}
+"""Those of the kernel that undoes a thinning."""
+
+
+def default_join(length: int, bins: int, *, around: bool, fresh: bool = False) -> Join:
+    """The kernel that goes back from what `default_cut` makes."""
+    return Join(length, bins, around, fresh, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]))
+
+
+def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
+    """The kernel that goes back from what `default_thin` makes."""
+    return Unthin(length, bins, add, PACKED_ROWS[length], WARPS[length])
+
+
+def turns(cut: Blocks, line: int, *, whole: bool) -> list[tuple[int, int, int]]:
+    """Which blocks go in one launch: the first, how far it is to the next, and how many. None of these overlap."""
+    rest = cut.count
+    alone: list[tuple[int, int, int]] = []
+    # around a circle the last reaches the first ones, and the last but one perhaps the very first, an even one
+    while whole and rest > 1 and (rest - 1) * cut.hop + cut.length > line and (not alone or rest % 2 == 1):
+        rest -= 1
+        alone.append((rest, 1, 1))
+    found = [(first, 2, (rest - first + 1) // 2) for first in (0, 1) if first < rest]
+    return found + alone
+
+
+def written(shape: Join | Unthin, name: str) -> Written:
+    """The kernel of a shape."""
+    if isinstance(shape, Join):
+        doc = f"Blocks of {shape.length} samples from {shape.bins} bins of their spectra, added to those of a line"
+        return Written(name, doc, JOIN, join(shape))
+    doc = f"Blocks of {shape.length} samples of a thinned signal, brought to {shape.bins} bins of spectra of blocks"
+    return Written(name, doc, UNTHIN, unthin(shape))
+
+
+def join(shape: Join) -> str:
+    """The statements of the kernel that adds blocks up."""
+    code, stages = Code(), wide_radices(shape.length)[::-1]
+    rest, last = shape.length // stages[0], shape.length // stages[-1]
+    half, dropped = shape.bins // 2, shape.length - shape.bins
+    code.write(
+        f"row = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
+        "path = tl.program_id(1).to(tl.int64)",
+        "live = (row < pairs * count)[:, None]",
+        "pair = tl.minimum(row // count, pairs - 1)  # rows behind the last compute it again, and store nothing",
+        "block = begin + (row % count) * step",
+        f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
+        f"k = tl.arange(0, {rest})[None, :]",
+    )
+    planes: list[Plane] = []
+    for start in range(0, shape.length, rest):
+        if half <= start and start + rest <= shape.length - half:
+            planes.append(None)
+            continue
+        assert start + rest <= half or shape.length - half <= start, "planes are kept or dropped as a whole"
+        z = code.let("z", f"tl.load(spectrum + {start if start < half else start - dropped} + k)")
+        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+    planes = register_fft(code, planes, shape.rows, stages, 1, "twiddles")
+    code.write(
+        "# add",
+        "samples = U + ((path * pairs + pair) * line)[:, None]",
+        "start = (first + block * hop)[:, None]",
+        f"place = start + tl.arange(0, {last})[None, :]",
+    )
+
+    def where(at: str) -> tuple[str, str]:
+        """The address of a sample, and whether it is to be written."""
+        if shape.around:
+            return code.let("to", f"samples + ({at} & (line - 1))"), "live"
+        return code.let("to", f"samples + {at}"), f"live & ({at} >= 0) & ({at} < line)"
+
+    for q, plane in enumerate(planes):
+        assert plane is not None
+        to, there = where(code.let("at", f"place + {q * last}"))
+        value = f"both({plane[0]}, {plane[1]})"
+        if not shape.fresh:
+            known = code.let("z", f"tl.load({to}, mask={there}, other=0)")
+            value = f"both(low({known}) + {plane[0]}, high({known}) + {plane[1]})"
+        code.write(f"tl.store({to}, {value}, mask={there})")
+    if shape.fresh:
+        _fill(code, shape)
+    return str(code)
+
+
+def _fill(code: Code, shape: Join) -> None:
+    """Zeros behind each block up to the next of the launch, and before the first of a line that is no circle."""
+    end = "first + line" if shape.around else "line"
+    inside = "live & (at < stop)" if shape.around else "live & (at < stop) & (at >= 0)"
+    to = "at & (line - 1)" if shape.around else "at"
+    nothing = f"tl.zeros(({shape.rows}, {FILL}), tl.int64)"
+    code.write(
+        "# zeros",
+        "last = begin + (count - 1) * step",
+        f"stop = tl.where(block == last, {end}, first + (block + step) * hop)[:, None]",
+        f"reach = tl.maximum(step * hop, {end} - first - last * hop)",
+        f"for a in range({shape.length}, reach, {FILL}):",
+        f"    at = start + a + tl.arange(0, {FILL})[None, :]",
+        f"    tl.store(samples + ({to}), {nothing}, mask={inside})",
+    )
+    if not shape.around:
+        code.write(
+            "front = (block == begin)[:, None]",
+            f"for a in range(0, first + begin * hop, {FILL}):",
+            f"    at = a + tl.arange(0, {FILL})[None, :] + tl.zeros_like(start)",
+            f"    tl.store(samples + at, {nothing}, mask=live & front & (at < start) & (at < line))",
+        )
+
+
+def unthin(shape: Unthin) -> str:
+    """The statements of the kernel that undoes a thinning: middles, transformed, unfolded and smoothed."""
+    code, stages = Code(), radices(shape.length)
+    rest, last = shape.length // stages[0], shape.length // stages[-1]
+    code.write(
+        f"row = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
+        "path = tl.program_id(1).to(tl.int64)",
+        "block = row % blocks",
+        "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
+        "live = (row < pairs * blocks)[:, None]",
+        "samples = U + ((path * pairs + pair) * line)[:, None]",
+        "begin = block * hop - crop",
+        "end = tl.minimum(hop + crop, line - begin)[:, None]",
+        "begin = (first + begin)[:, None]",
+        f"at = tl.arange(0, {rest})[None, :]",
+    )
+    planes: list[Plane] = []
+    for j in range(stages[0]):
+        i = code.let("i", f"at + {j * rest}")
+        z = code.let("z", f"tl.load(samples + ((begin + {i}) & (line - 1)), mask=({i} >= crop) & ({i} < end), other=0)")
+        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+    planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
+    code.write(
+        "# store",
+        f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
+        f"p = tl.arange(0, {last})",
+    )
+    for q, plane in enumerate(planes):
+        assert plane is not None
+        place = q * last
+        for k, weight in ((place, place), (place - shape.length + shape.bins, place + shape.length)):
+            g = code.let("g", f"tl.load(smooth + {weight} + p)[None, :]")
+            known = code.let("z", f"tl.load(spectrum + {k} + p[None, :], mask=live, other=0)") if shape.add else ""
+            re, im = (f"{part} * {g}" for part in plane)
+            if known:
+                re, im = f"low({known}) + {re}", f"high({known}) + {im}"
+            code.write(f"tl.store(spectrum + {k} + p[None, :], both({re}, {im}), mask=live)")
+    if not shape.add:
+        for k in range(shape.length, shape.bins - shape.length, last):
+            code.write(f"tl.store(spectrum + {k} + p[None, :], tl.zeros(({shape.rows}, {last}), tl.int64), mask=live)")
+    return str(code)

@@ -1,0 +1,316 @@
+"""Launches for pieces of gradients of lines: blocks, what coefficients bring, ways back to spectra, sums over filters.
+
+`walk_t.py` walks the tree there and back; here is how each of its steps is written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from scatc.codegen.signals import Result, Signal
+from scatc.codegen.triton import tables
+from scatc.codegen.triton.cost import Work
+from scatc.codegen.triton.emitter import BLOCK, power
+from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.lines import blocks_t, matrix, matrix_t, tables_t, wavelet_t
+from scatc.codegen.triton.lines.blocks import Blocks
+from scatc.codegen.triton.lines.blocks_t import Join, Unthin
+from scatc.codegen.triton.lines.choices import thin_weights
+from scatc.codegen.triton.lines.sums_t import Sum
+from scatc.codegen.triton.lines.together_t import Grouped, choose
+from scatc.codegen.triton.lines.walk import Lines
+
+
+class PiecesT(Lines):
+    """What `LinesT` launches, signal by signal.
+
+    Attributes
+    ----------
+    coefficients : dict of str to list of Result
+        Of each signal, whose cotangents come in; on the way there, signals have none.
+    returns : Returns
+        Which way back each signal takes.
+    grouped : Grouped or None
+        The leaves that are grouped.
+    """
+
+    def prepare(self) -> None:
+        """What the walk gathers."""
+        self.coefficients: dict[str, list[Result]] = {}
+        for signal in self.root.all():
+            self.coefficients[signal.name], signal.results = signal.results, []
+        self.returns, self.grouped = choose(self.spec, self.options, self.root, self.coefficients)
+        self.choices, self.together = self.returns, None
+        self.cuts, self.matrices = {}, {}
+        self.turns: dict[str, wavelet_t.Turn] = {}
+        self.joins: dict[str, Join | Unthin] = {}
+        self.returning: dict[matrix.Matrix, str] = {}
+        self.gathers: dict[str, Work] = {}
+
+    # Blocks.
+
+    def _unthin(self, signal: Signal, source: str, into: str, name: str = "") -> str:
+        """The cotangent of a thinned signal, brought to spectra of blocks: added `into` these, or to new ones."""
+        follow = self._choice(signal).follow
+        cut, thinning = follow.cut, follow.thinning
+        assert cut is not None and thinning is not None
+        by, target = thinning.by, name or f"gB_{signal.name}"
+        shape = blocks_t.default_unthin(cut.length >> by, cut.bins, add=bool(into))
+        if not into:
+            sizes = f"({signal.paths}, pairs, {cut.count}, {cut.bins})"
+            self.write(f"{target} = torch.empty({sizes}, dtype=torch.complex64, device=x.device)")
+        self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+        arguments = [f"{source}.view(torch.int64)", *self.named(f"smooth_{signal.name}", f"twiddles_{shape.length}")]
+        numbers = (signal.length >> by, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
+        arguments += [f"{target}.view(torch.int64)", *map(str, numbers), "pairs"]
+        grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(signal.paths))
+        kernel = self._joining(shape, f"unthin_{shape.length}")
+        self.launch(Launch(kernel, blocks_t.UNTHIN, grid, arguments, {}, shape.warps, signal.paths * cut.count))
+        self.write(f"del {source}")
+        return target
+
+    def _join(self, signal: Signal, cut: Blocks, spectra: str, into: str, *, fresh: bool = False) -> None:
+        """The cotangents of blocks of a signal, from those of their spectra, added to those of its samples."""
+        line = self._choice(signal).line
+        for i, (begin, step, count) in enumerate(blocks_t.turns(cut, line.length, whole=line.whole)):
+            first = fresh and i == 0
+            shape = blocks_t.default_join(cut.length, cut.bins, around=line.whole, fresh=first)
+            kernel = self._joining(shape, f"join_{shape.length}")
+            self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
+            arguments = [f"{spectra}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
+            numbers = (line.length, cut.first - cut.halo - line.first, cut.hop, cut.count, begin, step, count)
+            arguments += [f"{into}.view(torch.int64)", *map(str, numbers), "pairs"]
+            grid = (f"triton.cdiv({count} * pairs, {shape.rows})", str(signal.paths))
+            self.launch(Launch(kernel, blocks_t.JOIN, grid, arguments, {}, shape.warps, signal.paths * count))
+        self.write(f"del {spectra}")
+
+    def _joining(self, shape: Join | Unthin, stem: str) -> str:
+        known = {other: name for name, other in self.joins.items()}
+        name = known.get(shape, f"{stem}_{len(self.joins)}")
+        self.joins[name] = shape
+        return name
+
+    # What coefficients bring.
+
+    def _cotangent(self, signal: Signal, weight: str, *, known: bool, name: str = "", fresh: bool = False) -> None:
+        """What coefficients bring to the samples of a signal, in pairs; added to what is known.
+
+        If nothing is known, they are zero, unless they are written `fresh` by what comes next.
+        """
+        choice = self._choice(signal)
+        results = [
+            result
+            for result in self.coefficients[signal.name]
+            if not self.returns.from_bins(signal, result, choice.follow)
+            and (signal.parent is not None or result.kind != "raw")
+        ]
+        if not known:
+            room = f"({signal.paths}, pairs, {choice.line.length})"
+            how = "empty" if results or fresh else "zeros"
+            name = name or f"g{signal.name}"
+            self.write(f"{name} = torch.{how}({room}, dtype=torch.complex64, device=x.device)")
+        for result in results:
+            if result.kind == "local":
+                self._spread(signal, result, weight, known, name or f"g{signal.name}")
+            else:
+                self._given(signal, result, weight, known, name or f"g{signal.name}")
+            known = True
+
+    def _incoming(self, signal: Signal, result: Result, weight: str) -> list[str]:
+        """The arguments that say which cotangents come in."""
+        self.note(*result.nodes)
+        return [f"gs[{result.group}]", weight, self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]
+
+    def _spread(self, signal: Signal, result: Result, weight: str, add: bool, into: str) -> None:
+        """Averages, brought to samples by phi transposed."""
+        arguments = self._incoming(signal, result, weight)
+        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
+        name, line = f"phi{signal.level}_t{shape.samples}", self._choice(signal).line
+        if f"{name}_high" not in self.tables:
+            self.split(name, tables_t.spread_matrix(self.spec, signal.level, shape))
+        arguments += self.named(f"{name}_high", f"{name}_low")
+        constants = self.returns.spread(signal, result, line) | {"ADD": add}
+        paths = len(self.program.outputs[result.group][1])
+        grid = (
+            f"{-(-(line.first + line.length - constants['START']) // shape.samples)}",
+            str(signal.paths),
+            f"triton.cdiv(2 * pairs, {constants['ROWS']})",
+        )
+        arguments += [f"{into}.view(torch.float32)", "n", "pairs"]
+        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants)
+
+    def _given(self, signal: Signal, result: Result, weight: str, add: bool, into: str) -> None:
+        """Samples that were output, or their sum."""
+        arguments = self._incoming(signal, result, weight)
+        block, total = min(BLOCK, power(signal.length)), result.kind == "total"
+        self.static_launch(
+            "given",
+            signal.paths,
+            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {block})"),
+            [*arguments, f"{into}.view(torch.int64)", "n", "pairs"],
+            {
+                "PATHS": len(self.program.outputs[result.group][1]),
+                "LENGTH": signal.length,
+                "FIRST": 0 if total else result.first[0],
+                "KEPT": 1 if total else result.kept[0],
+                "TOTAL": total,
+                "BLOCK": block,
+                "ADD": add,
+            },
+        )
+
+    def _bins(self, signal: Signal, result: Result, weight: str) -> None:
+        """Averages, or a sum, brought to the few bins that they come from."""
+        arguments = self._incoming(signal, result, weight)
+        constants, follow = self.returns.average_t(signal, result), self._choice(signal).follow
+        spectrum, thinning = follow.spectrum, follow.thinning
+        assert spectrum is not None
+        if result.kind == "total":
+            even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
+        else:
+            outputs = (result.first[0], result.first[0] + result.kept[0])
+            smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
+            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
+            name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
+        pads = ((0, constants["PADDED"] - even.shape[0]), (0, constants["COLUMNS"] - even.shape[1]))
+        arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
+        grid = (
+            str(constants.pop("PADDED") // constants["FREQUENCIES"]),
+            str(signal.paths),
+            f"triton.cdiv(pairs, {constants['ROWS']})",
+        )
+        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": spectrum.length, "BINS": len(even)}
+        arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
+        self.static_launch("average_t", signal.paths, grid, arguments, sizes | constants)
+
+    def _weights(self, signal: Signal, width: int) -> str:
+        """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
+        return f"{signal.nodes[0]}_w{width}"
+
+    def _turn(self, signal: Signal, cuts: Mapping[Blocks, str], into: str) -> str:
+        """The spectrum of a signal's cotangent, by a kernel in registers; yields its name; or written `into`."""
+        choice, fold, parent = self.returns.of(signal), signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        cut, bins = choice.cut, self.choices.spectrum_bins(parent)
+        if cut is None:
+            shape, source, rows = self.returns.turn(signal, bins), self.spectrum(parent), 1
+            filters = self._filters(signal, shape.there.width)
+        else:
+            shape, source, rows = self.returns.turn_of_blocks(signal, cut, choice.line), cuts[cut], cut.count
+            filters, bins = self._block_filters(signal, cut, shape.there.width), cut.bins
+        there, product = shape.there, f"g{signal.nodes[1]}"
+        self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
+        arguments = [f"{source}.view(torch.int64)", *filters, *self.named(f"twiddles_{there.length}")]
+        more, paths = self._slopes_of(signal, shape)
+        if not into:
+            room = f"({signal.paths}, {2 * rows} * pairs, {there.length})"
+            self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        arguments += [*more, f"{into or product}.view(torch.int64)", str(bins), str(len(fold.indices))]
+        arguments += [str(paths), "n", "pairs", *((str(rows), str(choice.line.length)) if cut else ())]
+        grid = (f"triton.cdiv({2 * rows} * pairs, {there.rows})", str(signal.paths))
+        types = wavelet_t.parameters(shape)
+        self.launch(Launch(self._turning(shape), types, grid, arguments, {}, there.warps, signal.paths * rows))
+        if shape.source == "memory":
+            self.write(f"del g{signal.name}")
+        return product
+
+    def _slopes_of(self, signal: Signal, shape: wavelet_t.Turn) -> tuple[list[str], int]:
+        """Whence a kernel in registers takes the cotangents of moduli: arguments, and rows of the output."""
+        result = self.returns.source(signal)
+        if shape.source == "memory" or result is None:
+            return [f"g{signal.name}.view(torch.float32)"], 1
+        arguments = [*self._incoming(signal, result, "weight"), *self._averaging(signal, result, shape)]
+        return arguments, len(self.program.outputs[result.group][1])
+
+    def _averaging(self, signal: Signal, result: Result, shape: wavelet_t.Turn) -> list[str]:
+        """The matrix that takes averages to samples, if it is averages that come in."""
+        if result.kind != "local":
+            return []
+        averaging = tables.leaf_matrix(self.spec, signal.level, result.by, result.first[0], shape.there)
+        products, warps, columns, depth = shape.matrix
+        turned = averaging.reshape(products, warps, depth, columns).swapaxes(2, 3)
+        return self.split(f"leaf{signal.level}_{warps}_t", turned)
+
+    def _leaves(self, grouped: Grouped) -> None:
+        """The leaves that are grouped, there and back."""
+        self.write(f"P1 = torch.empty({grouped.numbers} * pairs, dtype=torch.complex64, device=x.device)")
+        place = 0
+        for group in grouped.groups:
+            shape, there = group.shape, group.shape.there
+            results = [self.returns.source(leaf) for leaf in group.leaves]
+            sources = [result for result in results if result is not None]
+            arguments = ["X1.view(torch.int64)", *self._of_leaves(group.leaves, grouped.spectra, there.width)]
+            self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
+            rows = [self.program.places[path][1] for result in sources for path in result.paths]
+            name = f"leaves{group.leaves[0].level}_{there.width}_{shape.source}_row"
+            self.table(name, np.array(rows, np.int32))
+            arguments += [*self.named(f"twiddles_{there.length}"), f"gs[{sources[0].group}]", "weight"]
+            arguments += [*self.named(name), *self._averaging(group.leaves[0], sources[0], shape)]
+            paths = len(self.program.outputs[sources[0].group][1])
+            arguments += [f"P1[{place} * pairs :].view(torch.int64)", str(paths), "n", "pairs"]
+            place += group.numbers
+            grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(group.paths))
+            kernel = self._turning(shape)
+            self.launch(Launch(kernel, wavelet_t.parameters(shape), grid, arguments, {}, there.warps, group.paths))
+
+    def _turning(self, shape: wavelet_t.Turn) -> str:
+        """The name of a kernel that goes there and back in registers."""
+        known = {other: name for name, other in self.turns.items()}
+        kernel = known.get(shape, f"returns_{shape.there.length}_{len(self.turns)}")
+        self.turns[kernel] = shape
+        return kernel
+
+    def _rows_and_columns(self, signal: Signal, waves: str) -> str:
+        """The spectrum of a signal's cotangent, by kernels along rows and columns; yields its name."""
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        name = waves or self._along_columns(signal)[1]
+        shape = self.returns.matrix(signal, self.choices.spectrum_bins(parent))
+        rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
+        grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
+        arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
+        tiles, warps = str(shape.columns // shape.second.count), shape.second.warps
+        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
+        tiles, warps = str(shape.rows // shape.first.count), shape.first.warps
+        arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
+        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        self.write(f"del g{signal.name}")
+        return name
+
+    def _slopes(self, signal: Signal, waves: str) -> str:
+        """The spectrum of a signal's cotangent, short as the signal is; yields its name."""
+        name = waves or self._waves(signal)
+        block = min(BLOCK, power(signal.length))
+        self.static_launch(
+            "slope",
+            signal.paths,
+            (f"{signal.paths} * pairs * {-(-signal.length // block)}",),
+            [f"{name}.view(torch.int64)", f"g{signal.name}.view(torch.int64)"],
+            {"SAMPLES": signal.length, "BLOCK": block},
+        )
+        self.write(f"g{name} = torch.fft.fft({name})", f"del {name}, g{signal.name}")
+        self.steps.append(Transform(signal.length, signal.paths, packed=False))
+        return f"g{name}"
+
+    def _gather(self, one: Sum, cuts: Mapping[Blocks, str], product: str) -> None:
+        """The sum over the filters of some children, added to the cotangent of what they read."""
+        parent, cut = one.parent, one.cut
+        name = f"{parent.name}_{one.children[0].name}_{len(one.children)}"
+        self.table(f"{name}_windows", one.windows())
+        self.table(f"{name}_w", one.weights(self.spec, self._choice(parent).follow.thinning))
+        target = f"g{self.spectrum(parent) if cut is None else cuts[cut]}"
+        if cut is not None:
+            room = f"({parent.paths}, pairs, {cut.count}, {cut.bins})"
+            self.write(f"{target} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
+        constants, pairs = one.constants(), f"{one.rows} * pairs" if cut else "pairs"
+        bins = -(-constants["BINS"] // constants["BLOCK"])
+        grid = (f"{bins} * triton.cdiv({pairs}, {constants['PAIRS']})", str(parent.paths))
+        arguments = [f"{product}.view(torch.int64)", *self.named(f"{name}_windows", f"{name}_w")]
+        arguments += [f"{target}.view(torch.int64)", pairs]
+        self.gathers[arguments[2]] = one.work()
+        self.static_launch("gather", parent.paths, grid, arguments, constants)
+        if not one.apart:
+            self.write(f"del {product}")
