@@ -54,7 +54,7 @@ class ImageChoicesT(ImageChoices):
                 sources.append("total")
         if signal.children or len(sources) < len(signal.results):
             sources.append("pack")
-        return _default(split, signal.shape[1], paired, tuple(sources), **more)
+        return _default(split, signal.shape[1], paired, tuple(sources), back=True, **more)
 
     def _works(self, signal: Signal, way: Way) -> list[Work]:
         """What leads to the cotangents of a parent's spectrum, but for what all ways have in common."""

@@ -14,6 +14,7 @@ nothing is added by several programs at a time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,13 +22,14 @@ import numpy as np
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
-from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
+from scatc.codegen.triton.emitter import LEVEL_BLOCK
 from scatc.codegen.triton.kernels import ARGUMENTS, Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.choices import Way
 from scatc.codegen.triton.lines.walk import Lines
 from scatc.codegen.triton.lines.ways_t import Back, Returns
+from scatc.codegen.triton.tuned import Gathered
 
 ARGUMENTS_T = {
     "weights": ("x", "loud", "size", "plain", "weight"),
@@ -122,8 +124,9 @@ class LinesT(Lines):
         for group in heard:
             loud = f'torch.linalg.vector_norm(gs[{group}].flatten(1), float("inf"), dim=1)'
             self.write(f"loud = {loud}" if group == heard[0] else f"loud = torch.maximum(loud, {loud})")
-        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
-        self.static_launch("weights", 1, ("n",), ["x", "loud", "size", "plain", "weight"], sizes)
+        shape = self.elementwise("weights", samples, LEVEL_BLOCK)
+        sizes = {"SAMPLES": samples, "BLOCK": shape.block}
+        self.static_launch("weights", 1, ("n",), ["x", "loud", "size", "plain", "weight"], sizes, shape)
         self._pad()
         if root.children:
             self._transform(root, "U0", {})
@@ -143,13 +146,14 @@ class LinesT(Lines):
         self._samples(root, "plain")
         places = tables_t.places(self._pad_index(), samples)
         self.table("places", places)
-        block = min(BLOCK, power(samples))
+        shape = self.elementwise("unpad", samples)
         self.static_launch(
             "unpad",
             1,
-            (f"triton.cdiv({samples}, {block})", "pairs"),
+            (f"triton.cdiv({samples}, {shape.block})", "pairs"),
             [f"g{root.name}.view(torch.int64)", *self.named("places"), "size", "gradient", "n"],
-            {"SAMPLES": samples, "LENGTH": root.length, "COPIES": len(places), "BLOCK": block},
+            {"SAMPLES": samples, "LENGTH": root.length, "COPIES": len(places), "BLOCK": shape.block},
+            shape,
         )
         for result in self.coefficients[root.name]:
             if result.kind == "raw":
@@ -243,10 +247,11 @@ class LinesT(Lines):
     def _spread(self, signal: Signal, result: Result, weight: str, add: bool) -> None:
         """Averages, brought to samples by phi transposed."""
         arguments = self._incoming(signal, result, weight)
-        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
+        tiles = self.taken(self.returns.spread_tiles(signal, result))
+        shape = self.returns.spread_shape(signal, result, tiles)
         matrix = tables_t.spread_matrix(self.spec, signal.level, shape)
-        arguments += self.split(f"phi{signal.level}_t{shape.samples}", matrix)
-        constants = self.returns.spread(signal, result) | {"ADD": add}
+        arguments += self.split(f"phi{signal.level}_t{shape.window}x{shape.samples}", matrix)
+        constants = self.returns.spread(signal, result, tiles) | {"ADD": add}
         paths = len(self.program.outputs[result.group][1])
         grid = (
             f"{-(-signal.length // shape.samples)}",
@@ -254,16 +259,16 @@ class LinesT(Lines):
             f"triton.cdiv(2 * pairs, {constants['ROWS']})",
         )
         arguments += [f"g{signal.name}.view(torch.float32)", "n", "pairs"]
-        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants)
+        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants, tiles)
 
     def _given(self, signal: Signal, result: Result, weight: str, add: bool) -> None:
         """Samples that were output, or their sum."""
         arguments = self._incoming(signal, result, weight)
-        block, total = min(BLOCK, power(signal.length)), result.kind == "total"
+        shape, total = self.elementwise("given", signal.length), result.kind == "total"
         self.static_launch(
             "given",
             signal.paths,
-            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {block})"),
+            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {shape.block})"),
             [*arguments, f"g{signal.name}.view(torch.int64)", "n", "pairs"],
             {
                 "PATHS": len(self.program.outputs[result.group][1]),
@@ -271,31 +276,31 @@ class LinesT(Lines):
                 "FIRST": 0 if total else result.first[0],
                 "KEPT": 1 if total else result.kept[0],
                 "TOTAL": total,
-                "BLOCK": block,
+                "BLOCK": shape.block,
                 "ADD": add,
             },
+            shape,
         )
 
     def _bins(self, signal: Signal, result: Result, weight: str) -> None:
         """Averages, or a sum, brought to the few bins that they come from."""
         arguments = self._incoming(signal, result, weight)
-        constants = self.returns.average(signal, result)
+        tiles = self.taken(self.returns.average_tiles(signal, result))
         if result.kind == "total":
             even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
         else:
             outputs = (result.first[0], result.first[0] + result.kept[0])
             even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance)
             name = f"bins{signal.level}"
-        pads = ((0, constants["PADDED"] - even.shape[0]), (0, constants["COLUMNS"] - even.shape[1]))
+        pads, name = ((0, tiles.columns - even.shape[0]), (0, tiles.padded - even.shape[1])), f"{name}_t{tiles.padded}"
+        name += f"x{tiles.columns}"
         arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
-        grid = (
-            str(constants.pop("PADDED") // constants["FREQUENCIES"]),
-            str(signal.paths),
-            f"triton.cdiv(pairs, {constants['ROWS']})",
-        )
+        grid = (str(tiles.programs), str(signal.paths), f"triton.cdiv(pairs, {tiles.rows})")
         sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": signal.length, "BINS": len(even)}
+        sizes |= {"KEPT": tiles.terms, "COLUMNS": tiles.padded, "FREQUENCIES": tiles.outputs}
+        sizes |= {"ROWS": tiles.rows, "BLOCK": tiles.block}
         arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
-        self.static_launch("average_t", signal.paths, grid, arguments, sizes | constants)
+        self.static_launch("average_t", signal.paths, grid, arguments, sizes, tiles)
 
     def _weights(self, signal: Signal, width: int) -> str:
         """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
@@ -305,7 +310,7 @@ class LinesT(Lines):
         """The spectrum of a signal's cotangent, by a kernel in registers; yields its name; or written `into`."""
         fold, parent, result = signal.fold, signal.parent, self.returns.source(signal)
         assert fold is not None and parent is not None
-        shape = self.returns.shape(signal)
+        shape = self.taken(self.returns.shape(signal))
         there, product = shape.there, f"g{signal.nodes[1]}"
         known = {other: name for name, other in self.turns.items()}
         kernel = known.get(shape, f"returns_{there.length}_{len(self.turns)}")
@@ -335,7 +340,7 @@ class LinesT(Lines):
         grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(signal.paths))
         types = wavelet_t.parameters(shape)
         numbers = [str(paths), "n", "pairs"]
-        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, there.warps, signal.paths))
+        self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, there.warps, signal.paths, shape))
         if result is None:
             self.write(f"del g{signal.name}")
         return product
@@ -346,28 +351,31 @@ class LinesT(Lines):
         assert fold is not None and parent is not None
         name = waves or self._along_columns(signal)[1]
         shape = self.returns.matrix(signal)
+        first, second = (self.taken(replace(tile, back=True)) for tile in (shape.first, shape.second))
+        shape = replace(shape, first=first, second=second)
         rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
         grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
         arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
-        tiles, warps = str(shape.columns // shape.second.count), shape.second.warps
-        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tiles = str(shape.columns // second.count)
+        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, second.warps, signal.paths, second))
         tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
-        tiles, warps = str(shape.rows // shape.first.count), shape.first.warps
+        tiles = str(shape.rows // first.count)
         arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
-        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, first.warps, signal.paths, first))
         self.write(f"del g{signal.name}")
         return name
 
     def _slopes(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, short as the signal is; yields its name."""
         name = waves or self._waves(signal)
-        block = min(BLOCK, power(signal.length))
+        shape = self.elementwise("slope", signal.length)
         self.static_launch(
             "slope",
             signal.paths,
-            (f"{signal.paths} * pairs * {-(-signal.length // block)}",),
+            (f"{signal.paths} * pairs * {-(-signal.length // shape.block)}",),
             [f"{name}.view(torch.int64)", f"g{signal.name}.view(torch.int64)"],
-            {"SAMPLES": signal.length, "BLOCK": block},
+            {"SAMPLES": signal.length, "BLOCK": shape.block},
+            shape,
         )
         self.write(f"g{name} = torch.fft.fft({name})", f"del {name}, g{signal.name}")
         self.steps.append(Transform(signal.length, signal.paths, packed=False))
@@ -384,10 +392,12 @@ class LinesT(Lines):
             weights.append(tables.filters(self.spec, child.fold, parent.length)[1].ravel())
         self.table(f"{name}_windows", tables_t.windows(children, places or {children[0].name: 0}))
         self.table(f"{name}_w", np.concatenate(weights))
-        bins, block, pairs = (constants[key] for key in ("BINS", "BLOCK", "PAIRS"))
-        grid = (f"triton.cdiv({bins}, {block})", str(parent.paths), f"triton.cdiv(pairs, {pairs})")
+        bins, filters, block, pairs = (constants[key] for key in ("BINS", "FILTERS", "BLOCK", "PAIRS"))
+        tiles = self.taken(Gathered("gather", bins, filters, block, pairs))
+        constants |= {"BLOCK": tiles.block, "PAIRS": tiles.pairs}
+        grid = (f"triton.cdiv({bins}, {tiles.block})", str(parent.paths), f"triton.cdiv(pairs, {tiles.pairs})")
         arguments = [f"{product}.view(torch.int64)", *self.named(f"{name}_windows", f"{name}_w")]
         arguments += [f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
         self.gathers[arguments[2]] = cost_t.gather_work(children, bins)
-        self.static_launch("gather", parent.paths, grid, arguments, constants)
+        self.static_launch("gather", parent.paths, grid, arguments, constants, tiles)
         self.write(f"del {product}")

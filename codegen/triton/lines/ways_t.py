@@ -14,6 +14,7 @@ from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
 from scatc.codegen.triton.lines.choices import MOST_FUSED, Follow, Line, Way
 from scatc.codegen.triton.lines.ways import MANY, Choices
+from scatc.codegen.triton.tuned import LEAST_DOT, Product
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -114,9 +115,19 @@ class Returns:
 
     # Tiles.
 
-    def spread(self, signal: Signal, result: Result) -> dict[str, Any]:
+    def spread_tiles(self, signal: Signal, result: Result) -> Product:
+        """The tiles of an average's way to samples: outputs are samples, terms the frames that they hear."""
+        samples = min(max(power(signal.length), tables_t.LEAST_SAMPLES), tables_t.MOST_SAMPLES)
+        frames = signal.length >> result.by
+        return Product("spread", frames, signal.length, samples, ROWS, tables_t.FRAMES)
+
+    def spread_shape(self, signal: Signal, result: Result, tiles: Product) -> tables_t.Spread:
+        """Which frames blocks of samples hear."""
+        return tables_t.spread(self.spec, signal, result, self.options.tolerance, tiles.outputs, tiles.block)
+
+    def spread(self, signal: Signal, result: Result, tiles: Product) -> dict[str, Any]:
         """The constants of an average's way to samples, less those that say where it comes from."""
-        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
+        shape = self.spread_shape(signal, result, tiles)
         return {
             "KEPT": result.kept[0],
             "LENGTH": signal.length,
@@ -127,22 +138,14 @@ class Returns:
             "WINDOW": shape.window,
             "PERIOD": shape.period,
             "SAMPLES": shape.samples,
-            "ROWS": ROWS,
-            "BLOCK": tables_t.FRAMES,
+            "ROWS": tiles.rows,
+            "BLOCK": tiles.block,
         }
 
-    def average(self, signal: Signal, result: Result) -> dict[str, Any]:
-        """The constants of an average's way to bins, PADDED with zeros, less those that say where it comes from."""
-        choice = self.there.bins(signal, result)
-        return {
-            "KEPT": choice.kept,
-            "BINS": choice.terms,
-            "COLUMNS": choice.columns,
-            "PADDED": choice.padded,
-            "FREQUENCIES": choice.block,
-            "ROWS": ROWS,
-            "BLOCK": 16,
-        }
+    def average_tiles(self, signal: Signal, result: Result) -> Product:
+        """The tiles of an average's way to bins, which are the outputs, and averages the terms."""
+        there = self.there.bins(signal, result)
+        return Product("average_t", there.kept, there.terms, there.block, ROWS, LEAST_DOT)
 
     def gathered(self, signal: Signal) -> list[list[Signal]]:
         """The children of a signal by groups, whose sums over filters are one: those that come back in registers."""
@@ -199,7 +202,7 @@ class Returns:
                 kernel = "spread" if result.kind == "local" else "given"
                 constants = {"KEPT": 1, "LENGTH": signal.length}
                 if result.kind == "local":
-                    constants = self.spread(signal, result)
+                    constants = self.spread(signal, result, self.spread_tiles(signal, result))
                 launch = Launch(kernel, {}, (), [], paths=signal.paths)
                 works.append(cost_t.STATIC[kernel](launch, constants | {"ADD": bool(signal.spectrum)}))
         return works
