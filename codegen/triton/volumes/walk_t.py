@@ -22,6 +22,9 @@ from scatc.codegen.triton.volumes.harmonic import Harmonic
 from scatc.codegen.triton.volumes.solid_cost import gather_work, slope_work
 from scatc.codegen.triton.volumes.walk import Volumes
 
+COTANGENTS = 17
+"""Operators of torch that find the sizes of cotangents."""
+
 
 class ThereAndBack(Volumes):
     """What the walks there and back share: their order."""
@@ -37,6 +40,13 @@ class ThereAndBack(Volumes):
         """The spectrum of a signal, and room for its gradient."""
         super().forward(signal, volumes)
         self.write(f"g{self.spectrum(signal)} = torch.zeros_like({self.spectrum(signal)})")
+
+    def before(self) -> list[Work]:
+        """What brings the cotangents of integrals to like size."""
+        return [Work("cotangents", 0.0, launches=COTANGENTS)]
+
+    def room_for_sums(self) -> None:
+        """Nothing is integrated."""
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
