@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images.mixed import Stages, fits
 from scatc.codegen.triton.images.rows import stages_of
 from scatc.codegen.triton.lines import blocks, matrix, wavelet, wavelet_t
@@ -45,6 +45,10 @@ COLUMNS: list[Any] = [
     for split in (*SPLITS, Stages(40, 1))
     for sinks in (("local",), ("pack",), ("total",))
 ]
+SUMS: list[Any] = [
+    sums.default((height, height), (0.1,) * taps, -5, step, kept)
+    for height, taps, step, kept in ((264, 19, 4, 64), (240, 37, 8, 28), (40, 19, 4, 8))
+]
 KEPT = Kept(128, 128, 0)
 VOLUMES: list[Any] = [Begin(128 * 128, KEPT), Along(KEPT, KEPT, 128, forward=True), Last(128 * 128, KEPT, (1.0,), None)]
 PRODUCTS: list[Any] = [
@@ -57,8 +61,21 @@ PRODUCTS: list[Any] = [
 ]
 OTHERS: list[Any] = [Elementwise("pad", 131072, 512), Elementwise("pad", 100, 128), Warps("norm", 7)]
 GATHERED: list[Any] = [Gathered("gather", 4097, 16, 256, 4), Gathered("gather_image", 100, 8, 128, 4)]
-ALL: list[Any] = [*LINES, *CUT, *THIN, *MATRICES, *ROWS, *COLUMNS, *VOLUMES, *PRODUCTS, *OTHERS, *TURNS, *GATHERED]
-FREE = {"rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there"}
+ALL: list[Any] = [
+    *LINES,
+    *CUT,
+    *THIN,
+    *MATRICES,
+    *ROWS,
+    *COLUMNS,
+    *VOLUMES,
+    *PRODUCTS,
+    *OTHERS,
+    *TURNS,
+    *GATHERED,
+    *SUMS,
+]
+FREE = {"rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
 """What candidates may differ in."""
 
 SHAPES: dict[Tunable, str] = {shape: f"text {i}" for i, shape in enumerate([*LINES[:4], *PRODUCTS[:2], *OTHERS])}

@@ -10,12 +10,13 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import stages
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.tuned import Product
 from scatc.ir.options import Options
@@ -160,10 +161,27 @@ class ImageChoices:
         return [image_cost.columns_work(signal.paths, shape), *averages]
 
     def _averages(self, signal: Signal, result: Result, *, packed: bool) -> Work:
+        shape = self.sums(signal, result) if packed and result.kind == "local" else None
+        return (
+            self._product(signal, result, packed=packed) if shape is None else image_cost.sums_work(signal.paths, shape)
+        )
+
+    def _product(self, signal: Signal, result: Result, *, packed: bool) -> Work:
         outputs = result.kept[0] if result.kind == "local" else 1
         return image_cost.lowpass_work(
             signal.paths, signal.shape, outputs, product("", signal.shape[0], outputs).padded, packed=packed
         )
+
+    def sums(self, signal: Signal, result: Result) -> Sums | None:
+        """The kernel that averages columns of pairs by sums; None where phi is so long that a product is quicker."""
+        begin, weights = image_tables.taps(self.spec, signal.level, result, 0, self.options.tolerance)
+        height, width = signal.shape
+        shape = sums.default((height, width), weights, begin, 1 << result.by, result.kept[0])
+        if shape is None:
+            return None
+        found = image_cost.sums_work(signal.paths, shape), self._product(signal, result, packed=True)
+        first, second = (work.seconds(USUAL, MANY, float("inf")) for work in found)
+        return shape if first <= second else None
 
     def _seconds(self, signal: Signal, way: Way) -> float:
         return sum(work.seconds(USUAL, MANY, float("inf")) for work in self._works(signal, way))

@@ -8,6 +8,7 @@ from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.launch import Launch, Transform
 
 
@@ -83,6 +84,19 @@ def lowpass_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, 
     together = max(16, min(outputs, 64))
     instructions = numbers * cost.product_instructions("lowpass_columns", together)
     return Work("lowpass columns", moved, instructions, 6.0 * numbers * together)
+
+
+def sums_work(paths: int, sums: Sums) -> Work:
+    """What averages along columns of pairs do that are sums of a few samples, some of which two programs read."""
+    columns, taps = paths * sums.width, len(sums.weights)
+    instructions = 36 + 4.0 * sums.read + (2 * taps + 4) * sums.group
+    moved, again = sums.height + sums.kept, max(sums.groups * sums.read - sums.height, 0)
+    return Work(
+        "sums",
+        REAL * columns * float(moved),
+        columns * sums.groups * instructions / 2,
+        again=REAL * columns * float(again),
+    )
 
 
 def _fold(launch: Launch, c: dict[str, int]) -> Work:
