@@ -143,6 +143,16 @@ def test_kernels_of_images_keep_within_the_registers(
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_products_of_images_keep_within_the_registers(arch: str) -> None:
+    """64 averages of 264 samples, in straight-line code."""
+    plan = fresh(Spec(dim=2, shape=(256, 256), J=2, L=1, order=0), target="cuda")
+    launches = [launch for launch in plan._launches() if launch.kernel == "lowpass_rows"]
+    (found,) = resources(plan._module, launches, arch)
+    check(found, 32)
+    assert found.registers <= 200, found
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize(
     ("shape", "registers", "shared"), [(SLOPES[20], 96, 0), (SLOPES[44], 192, 8 << 10)], ids=["one stage", "two stages"]
 )

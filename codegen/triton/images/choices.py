@@ -28,6 +28,9 @@ LEAST_BLOCK = 16
 MOST_OUTPUTS = 64
 """Averages of one program."""
 
+MOST_ROWS = 128
+"""Columns or lines of one program, each of which it reads the matrix for."""
+
 MANY = 64
 """Images of a call that choices are made for."""
 
@@ -43,9 +46,9 @@ class Way(enum.Enum):
     STAGED = "a fold, the library's transform, and kernels that read its result"
 
 
-def product(kernel: str, terms: int, outputs: int, tile: int = 32) -> Product:
+def product(kernel: str, terms: int, outputs: int, tile: int = 32, block: int = 32) -> Product:
     """The tiles for a matrix of so many rows and columns."""
-    block = LEAST_BLOCK if terms <= LEAST_BLOCK else 32
+    block = LEAST_BLOCK if terms <= LEAST_BLOCK else block
     together = min(MOST_OUTPUTS, max(LEAST_BLOCK, 1 << (outputs - 1).bit_length()))
     return Product(kernel, terms, outputs, together, tile, block)
 
@@ -167,10 +170,15 @@ class ImageChoices:
         )
 
     def _product(self, signal: Signal, result: Result, *, packed: bool) -> Work:
+        tiles = self.product(signal, result, packed=packed)
+        return image_cost.lowpass_work(signal.paths, signal.shape, tiles, packed=packed)
+
+    def product(self, signal: Signal, result: Result, *, packed: bool) -> Product:
+        """The tiles of averages along columns from memory; of pairs, a program has half as many of both images."""
+        height, width = signal.shape
+        wide = max(LEAST_BLOCK, 1 << (width - 1).bit_length()) * (2 if packed else 1)
         outputs = result.kept[0] if result.kind == "local" else 1
-        return image_cost.lowpass_work(
-            signal.paths, signal.shape, outputs, product("", signal.shape[0], outputs).padded, packed=packed
-        )
+        return product("lowpass_columns", height, outputs, min(MOST_ROWS, wide), LEAST_BLOCK)
 
     def sums(self, signal: Signal, result: Result) -> Sums | None:
         """The kernel that averages columns of pairs by sums; None where phi is so long that a product is quicker."""

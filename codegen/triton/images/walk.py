@@ -17,7 +17,7 @@ from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import ImageChoices, Way, constants, product
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
 from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work, sums_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_sums
 from scatc.codegen.triton.kernels import Written
@@ -165,7 +165,7 @@ class Images(Emitter):
             self._lowpass_rows(signal, result, name)
             return
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        tiles = self.taken(product("lowpass_columns", matrix.shape[0], matrix.shape[1], tile=64))
+        tiles = self.taken(self.choices.product(signal, result, packed=packed))
         arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
         sizes = {"ROWS": height, "COLUMNS": width, **constants(tiles), "PACKED": packed}
         # of pairs, a program has half as many columns of both images
@@ -185,7 +185,7 @@ class Images(Emitter):
     def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
         """An average along rows, into the output."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1)
-        tiles = self.taken(product("lowpass_rows", matrix.shape[0], matrix.shape[1], tile=64))
+        tiles = self.taken(product("lowpass_rows", *matrix.shape, tile=MOST_ROWS, block=LEAST_BLOCK))
         kind = "sum" if result.kind == "total" else "phi"
         arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
         arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]

@@ -16,14 +16,16 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import REAL, Work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, columns_t
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import Way, constants, product
-from scatc.codegen.triton.images.choices_t import ImageChoicesT
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, Way, constants, product
+from scatc.codegen.triton.images.choices_t import ImageChoicesT, spread_product
 from scatc.codegen.triton.images.cost_t import Share, columns_work, static_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED, of_slopes
 from scatc.codegen.triton.images.walk import Images, kernel_name
@@ -247,7 +249,7 @@ class ImagesT(Images):
     def spread_rows(self, signal: Signal, result: Result, inverse: str) -> str:
         """Cotangents of averages, spread along rows."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1).T
-        tiles = self.taken(product("spread_rows", matrix.shape[0], matrix.shape[1], tile=64))
+        tiles = self.taken(product("spread_rows", *matrix.shape, tile=MOST_ROWS, block=LEAST_BLOCK))
         name = f"gT_of_{signal.name}"
         (outputs, kept), width = self._kept(result), signal.shape[1]
         self.write(f"{name} = torch.empty(({signal.paths}, n, {outputs}, {width}), device=x.device)")
@@ -269,12 +271,15 @@ class ImagesT(Images):
         (height, width), (outputs, _) = signal.shape, self._kept(result)
         rows = self.spread_rows(signal, result, inverse)
         matrix = image_tables.averaging(self.spec, signal.level, result, 0).T
-        tiles = self.taken(product("spread_columns", matrix.shape[0], matrix.shape[1]))
-        arguments = [rows, *self._matrix(f"{_phi(signal, result)}_columns_t", matrix, tiles)]
+        tiles = self.taken(spread_product(*matrix.shape))
+        pads = ((0, tiles.columns - height), (0, tiles.padded - matrix.shape[0]))
+        name = f"{_phi(signal, result)}_columns_t_{tiles.columns}x{tiles.padded}"
+        arguments = [rows, *self.split(name, np.pad(matrix.T, pads))]
+        self._used.add("product_left")
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
         sizes = {"ROWS": height, "COLUMNS": width, "HEIGHT": outputs, **constants(tiles), "ADD": there}
         del sizes["KEPT"]
-        grid = (f"pairs * {-(-width // tiles.rows)}", str(signal.paths), str(tiles.programs))
+        grid = (f"triton.cdiv(pairs * {width}, {tiles.rows})", str(signal.paths), str(tiles.programs))
         self.static_launch("spread_columns", signal.paths, grid, arguments, sizes, tiles)
         self.write(f"del {rows}")
 
