@@ -2,9 +2,9 @@
 
     python benchmarks/kernels.py [--arch sm_80 sm_90] [--cases 4096 32x32] [--of forward vjp] [--workers 2]
 
-Those of transforms and of gradients. Kernels compile in processes of their own: large transforms take a minute each, and
-Triton keeps what it compiled. The exit status is 1 if a kernel spills registers, or needs more shared memory than the
-architecture has.
+Those of transforms and of gradients. Kernels compile in processes of their own: large transforms take a minute each,
+and Triton keeps what it compiled. The exit status is 1 if a kernel spills registers, or needs more shared memory than
+the architecture has.
 """
 
 from __future__ import annotations
