@@ -78,7 +78,9 @@ ALL: list[Any] = [
 FREE = {"rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
 """What candidates may differ in."""
 
-SHAPES: dict[Tunable, str] = {shape: f"text {i}" for i, shape in enumerate([*LINES[:4], *PRODUCTS[:2], *OTHERS])}
+SHAPES: dict[Tunable, str] = {
+    shape: f"text {i}" for i, shape in enumerate([*LINES[:4], *TURNS[:2], *PRODUCTS[:2], *OTHERS])
+}
 """With the texts of their kernels."""
 
 

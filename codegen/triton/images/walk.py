@@ -185,7 +185,7 @@ class Images(Emitter):
     def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
         """An average along rows, into the output."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1)
-        tiles = self.taken(product("lowpass_rows", *matrix.shape, tile=MOST_ROWS, block=LEAST_BLOCK))
+        tiles = self.taken(product("lowpass_rows", matrix.shape[0], matrix.shape[1], tile=MOST_ROWS, block=LEAST_BLOCK))
         kind = "sum" if result.kind == "total" else "phi"
         arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
         arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]

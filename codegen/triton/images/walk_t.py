@@ -249,7 +249,7 @@ class ImagesT(Images):
     def spread_rows(self, signal: Signal, result: Result, inverse: str) -> str:
         """Cotangents of averages, spread along rows."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1).T
-        tiles = self.taken(product("spread_rows", *matrix.shape, tile=MOST_ROWS, block=LEAST_BLOCK))
+        tiles = self.taken(product("spread_rows", matrix.shape[0], matrix.shape[1], tile=MOST_ROWS, block=LEAST_BLOCK))
         name = f"gT_of_{signal.name}"
         (outputs, kept), width = self._kept(result), signal.shape[1]
         self.write(f"{name} = torch.empty(({signal.paths}, n, {outputs}, {width}), device=x.device)")
@@ -271,7 +271,7 @@ class ImagesT(Images):
         (height, width), (outputs, _) = signal.shape, self._kept(result)
         rows = self.spread_rows(signal, result, inverse)
         matrix = image_tables.averaging(self.spec, signal.level, result, 0).T
-        tiles = self.taken(spread_product(*matrix.shape))
+        tiles = self.taken(spread_product(matrix.shape[0], matrix.shape[1]))
         pads = ((0, tiles.columns - height), (0, tiles.padded - matrix.shape[0]))
         name = f"{_phi(signal, result)}_columns_t_{tiles.columns}x{tiles.padded}"
         arguments = [rows, *self.split(name, np.pad(matrix.T, pads))]
