@@ -23,6 +23,7 @@ from scatc.codegen.triton.images.choices import Way as ImageWay
 from scatc.codegen.triton.images.walk import Images
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.lines import blocks, matrix, matrix_t, wavelet, wavelet_t
+from scatc.codegen.triton.lines.blocks_t import Join, Unthin
 from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
 from scatc.codegen.triton.lines.ways import Choices
 from scatc.codegen.triton.lines.ways_t import Back, Returns
@@ -142,9 +143,27 @@ GRADIENTS = [*LINES, "images", "images_staged", "volumes_by_the_library"]
 
 @pytest.mark.parametrize("plan", [*GRADIENTS, "volumes"], indirect=True)
 def test_every_launch_can_be_tuned(plan: TritonPlan) -> None:
-    """All kinds of kernels that blocks have, and groups of leaves, are in one of the plans."""
     for emitter in (plan._emitted, plan._gradient):
         assert all(step.shape is not None for step in emitter.steps if isinstance(step, Launch))
+
+
+@pytest.mark.parametrize(
+    ("plan", "kinds"),
+    [("blocks", ("cut", "thin", "wavelet")), ("lines", ("cut", "wavelet"))],
+    indirect=["plan"],
+)
+def test_plans_of_lines_have_the_kernels_that_they_are_for(plan: TritonPlan, kinds: tuple[str, ...]) -> None:
+    there, gradient = plan._emitted, plan._gradient
+    assert {name.split("_")[0] for name in (*there.cuts, *there.shapes)} == set(kinds)
+    shapes = [type(shape) for shape in (*gradient.joins.values(), *gradient.turns.values())]
+    assert set(shapes) == ({Join, Unthin, wavelet_t.Turn} if "thin" in kinds else {wavelet_t.Turn})
+    assert any(turn.there.cut for turn in gradient.turns.values()) == ("thin" in kinds)
+    assert (gradient.grouped is None) == ("thin" in kinds)
+
+
+@pytest.mark.parametrize("plan", ["blocks_of_one_path"], indirect=True)
+def test_one_path_of_blocks_begins_with_fresh_memory(plan: TritonPlan) -> None:
+    assert any(isinstance(shape, Join) and shape.fresh for shape in plan._gradient.joins.values())
 
 
 @pytest.mark.parametrize("plan", GRADIENTS, indirect=True)
