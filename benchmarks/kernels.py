@@ -1,9 +1,10 @@
 """Compile every GPU kernel of the benchmarks to machine code, without a GPU, and say what it needs.
 
-    python benchmarks/kernels.py [--arch sm_80 sm_90] [--cases 4096 32x32] [--workers 2]
+    python benchmarks/kernels.py [--arch sm_80 sm_90] [--cases 4096 32x32] [--of forward vjp] [--workers 2]
 
-Kernels compile in processes of their own: large transforms take a minute each, and Triton keeps what it compiled. The
-exit status is 1 if a kernel spills registers, or needs more shared memory than the architecture has.
+Those of transforms and of gradients. Kernels compile in processes of their own: large transforms take a minute each,
+and Triton keeps what it compiled. The exit status is 1 if a kernel spills registers, or needs more shared memory than
+the architecture has.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from itertools import product
 
 import scatc
 
@@ -25,6 +27,8 @@ CASES = {
     "128x128x128-J2-L2": scatc.Spec(dim=3, shape=(128, 128, 128), J=2, L=2),
 }
 
+PARTS = ("forward", "vjp")
+
 SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10}
 """Bytes of shared memory that a program may have."""
 
@@ -33,6 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--arch", nargs="+", default=list(SHARED), help="architectures")
     parser.add_argument("--cases", nargs="+", default=[""], metavar="TEXT", help="only those whose names hold a text")
+    parser.add_argument("--of", nargs="+", choices=PARTS, default=PARTS, help="transforms, gradients; default both")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that compile")
     arguments = parser.parse_args()
     wrong = 0
@@ -40,9 +45,9 @@ def main() -> int:
         if not any(text in name for text in arguments.cases):
             continue
         plan = scatc.compile(spec, target="cuda", cache=False)
-        for arch in arguments.arch:
-            print(f"{name}, {arch}", flush=True)
-            for found in plan.resources(arch, arguments.workers):
+        for of, arch in product(arguments.of, arguments.arch):
+            print(f"{name}, {of}, {arch}", flush=True)
+            for found in plan.resources(arch, arguments.workers, of):
                 bad = found.spills > 0 or found.shared > SHARED.get(arch, 64 << 10)
                 wrong += bad
                 verdict = "  <- too much" if bad else ""

@@ -39,6 +39,12 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def _check_part(of: str) -> None:
+    """Refuse what is neither the transform nor its gradient."""
+    if of not in ("forward", "vjp"):
+        raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+
+
 def _plain(x: Tensor) -> Tensor:
     """A tensor as kernels read it: float32, contiguous, nothing put off."""
     return x.to(torch.float32).resolve_neg().contiguous()
@@ -65,10 +71,10 @@ class _Differentiable(torch.autograd.Function):
 class TritonPlan(Plan):
     """A plan that is called on tensors of a GPU; it can be read and compiled to machine code without one."""
 
-    def __init__(self, compiled: Compiled, tuned: Tuned | None = None) -> None:
+    def __init__(self, compiled: Compiled, tuned: Tuned | None = None, tuned_gradient: Tuned | None = None) -> None:
         target: object = find_target(compiled.target)
         assert isinstance(target, TritonTarget)
-        self._as_chosen, self._tuned = compiled, tuned
+        self._as_chosen, self._tuned, self._tuned_gradient = compiled, tuned, tuned_gradient
         if tuned:
             emitted = target.emitted(compiled.program, compiled.options, compiled.version, tuned)
             compiled = replace(compiled, given_source=emitted.source, given_tables=emitted.tables)
@@ -79,52 +85,66 @@ class TritonPlan(Plan):
         self._measured: dict[int, tuple[str, float]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._as_chosen, self._tuned)
+        return type(self), (self._as_chosen, self._tuned, self._tuned_gradient)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, data only; `scatc.load` reads it back, not tuned: another device may load it."""
         write_entry(path, to_entry(self._as_chosen))
 
-    def tune(self, batch: int = 64) -> TritonPlan:
+    def tune(self, batch: int = 64, of: str = "forward") -> TritonPlan:
         """A plan of the same transform, whose kernels are cut up as is quickest here: rows, tiles, warps.
 
         A few candidates of each kernel are compiled and timed on the current GPU (`scatc.runtime.tuning`). The first
         time that takes as long as to compile them, for long signals a minute or more each; what was found is kept in
-        the cache folder for this device. Gradients stay as they are.
+        the cache folder for this device.
 
         Parameters
         ----------
         batch : int, optional
             Signals of the calls that it is for.
+        of : {'forward', 'vjp'}, optional
+            Whose kernels: those of the transform, or of its gradient. The others stay as they are, tuned or not.
 
         Raises
         ------
+        ValueError
+            If `of` is something else.
         TargetError
             If there is no GPU.
         """
+        _check_part(of)
         if not torch.cuda.is_available():
             raise TargetError("kernels are tuned on a GPU, and torch finds none on this machine")
-        return self._tuned_by(timing.seconds, batch, torch.device("cuda"), torch.cuda.get_device_name())
+        return self._tuned_by(timing.seconds, batch, torch.device("cuda"), torch.cuda.get_device_name(), of)
 
-    def _tuned_by(self, clock: timing.Clock, batch: int, device: torch.device, name: str) -> TritonPlan:
+    def _tuned_by(
+        self, clock: timing.Clock, batch: int, device: torch.device, name: str, of: str = "forward"
+    ) -> TritonPlan:
         """`tune` with a clock and a device of one's own."""
         import triton
 
-        usual = self._vendor.emitted(self._program, self._options)
-        x = torch.randn(min(batch, usual.chunk), *self.spec.input_shape, device=device)
+        emitted = self._vendor.emitted_gradient if of == "vjp" else self._vendor.emitted
+        usual = emitted(self._program, self._options)
 
         def timer(tuned: Tuned) -> dict[Tunable, float]:
-            emitter = self._vendor.emitted(self._program, self._options, tuned=tuned)
+            emitter = emitted(self._program, self._options, tuned=tuned)
+            n = min(batch, emitter.chunk)  # all at once: each launch is run through once
+            x = torch.randn(n, *self.spec.input_shape, device=device)
             tables = {key: torch.from_numpy(table.copy()).to(device) for key, table in emitter.tables.items()}
-            outs = [torch.empty((len(x), len(paths), *shape), device=device) for shape, paths in self.groups]
+            numbers = [torch.randn((n, len(paths), *shape), device=device) for shape, paths in self.groups]
 
             def run(module: ModuleType) -> None:
-                module.run(x, tables, outs)
+                if of == "vjp":
+                    module.run(x, numbers, tables, torch.empty_like(x))
+                else:
+                    module.run(x, tables, numbers)
 
             with torch.no_grad():
                 return timing.time_launches(self._loaded(emitter.source), emitter, run, tuned, clock)
 
-        return TritonPlan(self._as_chosen, tune(texts(usual), batch, name, triton.__version__, timer))
+        found = tune(texts(usual), batch, name, triton.__version__, timer)
+        tuned, tuned_gradient = (self._tuned, found) if of == "vjp" else (found, self._tuned_gradient)
+        return TritonPlan(self._as_chosen, tuned, tuned_gradient)
 
     @cached_property
     def _module(self) -> ModuleType:
@@ -231,7 +251,8 @@ class TritonPlan(Plan):
 
     @cached_property
     def _gradient(self) -> Emitter:
-        return self._vendor.emitted_gradient(self._program, self._options, self._compiled.version)
+        version = self._compiled.version
+        return self._vendor.emitted_gradient(self._program, self._options, version, self._tuned_gradient)
 
     @cached_property
     def _gradient_module(self) -> ModuleType:
@@ -318,8 +339,7 @@ class TritonPlan(Plan):
 
     def _part_emitted(self, of: str) -> Emitter:
         """The walk that wrote the transform, or its gradient."""
-        if of not in ("forward", "vjp"):
-            raise ValueError(f"of={of!r} is not possible: of must be 'forward' or 'vjp'")
+        _check_part(of)
         return self._gradient if of == "vjp" else self._emitted
 
     def predict(self, batch: int = 64, device: str = "H200", of: str = "forward") -> Prediction:
@@ -374,13 +394,15 @@ class TritonPlan(Plan):
         parts = super().report(), str(self.predict(batch, device)), measured, self._emitted.explain()
         return "\n".join(part for part in parts if part)
 
-    def asm(self, arch: str) -> str:
+    def asm(self, arch: str, of: str = "forward") -> str:
         """The machine code of all kernels for an architecture, compiled without a device.
 
         Parameters
         ----------
         arch : str
             Such as ``'sm_80'``, ``'sm_90'`` (NVIDIA) or ``'gfx942'`` (AMD).
+        of : {'forward', 'vjp'}, optional
+            The transform, or its gradient.
 
         Returns
         -------
@@ -392,7 +414,8 @@ class TritonPlan(Plan):
         TargetError
             If Triton is not installed, or does not know the architecture.
         """
-        return kernels.assembler(self._module, self._launches(), arch)
+        launches = self._launches(of)
+        return kernels.assembler(self._part_module(of), launches, arch)
 
     def resources(self, arch: str, workers: int = 1, of: str = "forward") -> tuple[kernels.Resources, ...]:
         """Registers, spills and shared memory of each kernel on an architecture, compiled without a device.
@@ -409,8 +432,11 @@ class TritonPlan(Plan):
         launches = self._launches(of)
         if workers > 1:
             return kernels.compile_all(self.source(of), launches, arch, workers)
-        module = self._gradient_module if of == "vjp" else self._module
-        return kernels.resources(module, launches, arch)
+        return kernels.resources(self._part_module(of), launches, arch)
+
+    def _part_module(self, of: str) -> ModuleType:
+        """The kernels of the transform, or of its gradient."""
+        return self._gradient_module if of == "vjp" else self._module
 
 
 PLAN = TritonPlan

@@ -86,11 +86,16 @@ def tune(kernels: Mapping[Tunable, str], batch: int, device: str, version: str, 
     return found
 
 
-def _changes(shape: Tunable, other: Tunable) -> dict[str, int]:
-    """The numbers in which a candidate differs."""
-    fields: Any = dataclasses.fields(shape)  # type: ignore[arg-type]
-    values = ((field.name, getattr(shape, field.name), getattr(other, field.name)) for field in fields)
-    return {name: theirs for name, ours, theirs in values if theirs != ours}
+def _changes(shape: Any, other: Any) -> dict[str, Any]:
+    """The numbers in which a candidate differs, also those of a shape within it."""
+    values = (
+        (field.name, getattr(shape, field.name), getattr(other, field.name)) for field in dataclasses.fields(shape)
+    )
+    return {
+        name: _changes(ours, theirs) if dataclasses.is_dataclass(ours) else theirs
+        for name, ours, theirs in values
+        if theirs != ours
+    }
 
 
 def _file(device: str) -> Path | None:

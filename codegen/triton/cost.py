@@ -48,13 +48,8 @@ AVERAGED = 18
 PRODUCT = {
     "lowpass": (6.0, 0.38),
     "average": (26.0, 0.33),
-    "lowpass_columns": (14.0, 0.06),
-    "lowpass_rows": (12.0, 0.06),
 }
-"""Of kernels that multiply what they read by a matrix: for each number, and besides for each output of a program.
-
-Counted for sm_90; for sm_80 those of images take two fifths more, for they do not read from shared memory.
-"""
+"""Of kernels that multiply what they read by a matrix: for each number, and besides for each output of a program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from scatc.codegen.triton.cost import USUAL, Work, static_work
 from scatc.codegen.triton.kernels import ARGUMENTS, POINTERS, Written, templates
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import wavelet
-from scatc.codegen.triton.tuned import Elementwise, Product, Taken, Tunable, Tuned, Warps
+from scatc.codegen.triton.tuned import Elementwise, Gathered, Product, Taken, Tunable, Tuned, Warps
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.text import print_node
@@ -206,7 +206,7 @@ class Emitter:
         grid: tuple[str, ...],
         arguments: list[str],
         constants: dict[str, Any],
-        shape: Elementwise | Product | Warps | None = None,
+        shape: Elementwise | Product | Gathered | Warps | None = None,
     ) -> None:
         """Launch a kernel of `templates/kernels/`."""
         types = {name: POINTERS.get(name, "i32") for name in self.arguments[kernel]}

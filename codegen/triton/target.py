@@ -80,6 +80,8 @@ class TritonTarget:
             )
         return EMITTERS[program.graph.spec.dim](program, options, self.tensor_cores, version, tuned)
 
-    def emitted_gradient(self, program: Program, options: Options, version: str = "") -> Emitter:
+    def emitted_gradient(
+        self, program: Program, options: Options, version: str = "", tuned: Tuned | None = None
+    ) -> Emitter:
         """The walk there and back through a program: the source and tables of its gradient."""
-        return GRADIENTS[program.graph.spec.dim](program, options, self.tensor_cores, version)
+        return GRADIENTS[program.graph.spec.dim](program, options, self.tensor_cores, version, tuned)

@@ -115,6 +115,38 @@ class Elementwise:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """The tiles of a sum over filters, for some bins of the spectra of some pairs.
+
+    Attributes
+    ----------
+    kernel : str
+    bins : int
+        Of a spectrum, in all.
+    filters : int
+    block, pairs : int
+        Of a program.
+    warps : int
+    """
+
+    kernel: str
+    bins: int
+    filters: int
+    block: int
+    pairs: int
+    warps: int = 4
+
+    def candidates(self) -> list[Gathered]:
+        """Half, as many and twice the bins, the pairs and the warps, with two to sixteen numbers for each thread."""
+
+        def legal(other: Gathered) -> bool:
+            fits = WARP <= other.block < max(2 * self.bins, self.block + 1)
+            return fits and 2 <= other.block * other.pairs / (WARP * other.warps) <= 16
+
+        return space(self, legal, block=around(self.block), pairs=around(self.pairs), warps=around(self.warps, most=8))
+
+
+@dataclass(frozen=True, slots=True)
 class Warps:
     """A kernel whose tiles are fixed, for others depend on them: only its warps can be chosen.
 

@@ -91,6 +91,8 @@ def test_without_a_gpu_nothing_is_tuned() -> None:
     for call in (fresh(SPEC, target="cuda").tune, fresh(SPEC, target="cuda").measure):
         with pytest.raises(TargetError, match="torch finds none on this machine"):
             call()
+    with pytest.raises(ValueError, match="of='backward' is not possible: of must be 'forward' or 'vjp'"):
+        fresh(SPEC, target="cuda").tune(of="backward")
 
 
 def test_reports_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:

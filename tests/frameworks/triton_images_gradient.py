@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from compiled import fresh
+from compiled import assert_agrees, fresh
 from frameworks_support import SINGULAR, signals_of
 from gradients import assert_gradient, cotangents_like, mapped
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton import kernels
 from scatc.codegen.triton.images import rows
-from scatc.codegen.triton.images.choices import Way
+from scatc.codegen.triton.images.choices import ImageChoices, Way
 from scatc.codegen.triton.images.mixed import mixed_fft, mixed_fft_back, stages
 from scatc.codegen.triton.images.walk_t import ImagesT
 from scatc.codegen.triton.tables import twiddles
@@ -69,6 +69,21 @@ def found(plan: Any, x: np.ndarray[Any, Any], g: Any) -> np.ndarray[Any, Any]:
 def check(plan: Any, x: np.ndarray[Any, Any]) -> None:
     g = cotangents_like(output(plan, x))
     assert_gradient(plan, x, g, found(plan, x, g))
+
+
+@pytest.mark.parametrize(("shape", "products"), [((6, 330), False), ((330, 6), True)], ids=["rows", "columns"])
+def test_products_of_many_terms_are_loops(
+    shape: tuple[int, int], products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There and back; columns by a product, too, where sums would be quicker."""
+    if products:
+        monkeypatch.setattr(ImageChoices, "sums", lambda *_: None)
+    plan = fresh(Spec(dim=2, shape=shape, J=1, order=0, stride=1), target="cuda")
+    x = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
+    y = plan(torch.from_numpy(x)).numpy()
+    assert_agrees(plan, x, y)
+    g = cotangents_like(y)
+    assert_gradient(plan, x, g, plan.vjp(torch.from_numpy(x), torch.from_numpy(g)).numpy())
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))

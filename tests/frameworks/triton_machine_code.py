@@ -10,11 +10,12 @@ import triton
 from compiled import fresh
 
 from scatc.codegen.triton import kernels
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import kernels as image_kernels
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.lines import blocks_t, matrix, matrix_t, wavelet_t
 from scatc.codegen.triton.lines.blocks import default_cut, default_thin
@@ -97,6 +98,7 @@ COLUMNS = {
     132: columns.default(Stages(33, 4), 132, True, ("local",), outputs=64),
 }
 """Those of images of 32 x 32 and 256 x 256 samples, at J=2."""
+SUMS = sums.default((264, 264), tuple(1 / (1 + abs(t - 9)) for t in range(19)), -5, 4, 64)
 SLOPES = {
     20: columns.default(Stages(20, 1), 20, True, ("local",), outputs=8, weights=tuple(row[:20] for row in FEW)),
     44: columns.default(Stages(11, 4), 44, True, ("local",), outputs=11),
@@ -104,31 +106,54 @@ SLOPES = {
 """Short ones of gradients."""
 
 
-def needed(shape: Rows | Columns, arch: str) -> Resources:
+def needed(shape: Rows | Columns | Sums, arch: str) -> Resources:
     """What a kernel of images needs, compiled by itself."""
+    constants = {"SIGN": -1} if isinstance(shape, Rows) else {}
     if isinstance(shape, Rows):
-        kernel, types, constants = image_kernels.of_rows(shape, "kernel"), rows.TYPES, {"SIGN": -1}
+        kernel = image_kernels.of_rows(shape, "kernel")
+    elif isinstance(shape, Sums):
+        kernel = image_kernels.of_sums(shape, "kernel")
     else:
-        kernel, types, constants = image_kernels.of_columns(shape, "kernel"), columns.parameters(shape), {}
+        kernel = image_kernels.of_columns(shape, "kernel")
     module = load_source(image_kernels.kernel_source(kernel, tensor_cores=True), "triton")
-    (found,) = resources(module, [Launch("kernel", types, (), [], constants, shape.warps)], arch)
+    (found,) = resources(module, [Launch("kernel", kernel.types, (), [], constants, shape.warps)], arch)
     return found
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize(
     ("shape", "registers", "shared"),
-    [(ROWS[40], 168, 8 << 10), (ROWS[132], 168, 16 << 10), (COLUMNS[40], 128, 0), (COLUMNS[132], 255, 24 << 10)],
-    ids=["rows 40", "rows 132", "columns 40", "columns 132"],
+    [
+        (ROWS[40], 168, 8 << 10),
+        (ROWS[132], 168, 16 << 10),
+        (COLUMNS[40], 128, 0),
+        (COLUMNS[132], 255, 24 << 10),
+        (SUMS, 64, 0),
+    ],
+    ids=["rows 40", "rows 132", "columns 40", "columns 132", "sums 264"],
 )
 def test_kernels_of_images_keep_within_the_registers(
-    shape: Rows | Columns, registers: int, shared: int, arch: str
+    shape: Rows | Columns | Sums, registers: int, shared: int, arch: str
 ) -> None:
     found = needed(shape, arch)
     assert found.spills == 0, found
     assert found.shared <= shared, found
     # Triton 3.6 gives the kernel for rows of 132 up to all of the 255 that a thread may have
     assert found.registers <= (registers if TRITON >= (3, 9) else 255), found
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_products_of_images_keep_within_the_registers(arch: str) -> None:
+    """64 averages of 264 samples, in straight-line code."""
+    plan = fresh(Spec(dim=2, shape=(256, 256), J=2, L=1, order=0), target="cuda")
+    launches = [launch for launch in plan._launches() if launch.kernel == "lowpass_rows"]
+    launches_back = [launch for launch in plan._launches("vjp") if launch.kernel.startswith("spread")]
+    assert len(launches_back) == 2
+    for found in (
+        *resources(plan._module, launches, arch),
+        *resources(plan._gradient_module, launches_back, arch),
+    ):
+        check(found, 32)
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

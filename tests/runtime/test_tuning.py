@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images.mixed import Stages, fits
 from scatc.codegen.triton.images.rows import stages_of
-from scatc.codegen.triton.lines import blocks, matrix, wavelet
+from scatc.codegen.triton.lines import blocks, matrix, wavelet, wavelet_t
 from scatc.codegen.triton.lines.blocks import default_cut, default_thin
-from scatc.codegen.triton.tuned import MOST, MOST_WARPS, Elementwise, Product, Tunable, Warps
+from scatc.codegen.triton.tuned import MOST, MOST_WARPS, Elementwise, Gathered, Product, Tunable, Warps
 from scatc.codegen.triton.volumes.axes import Along, Begin, Kept, Last
 from scatc.runtime.tuning import digest, tune
 
@@ -26,6 +26,11 @@ LINES: list[Any] = [
 ]
 CUT: list[Any] = [default_cut(length, length, around=True) for length in blocks.LENGTHS]
 THIN: list[Any] = [default_thin(length, 1024) for length in (16, 64, 256, 512)]
+TURNS: list[Any] = [
+    wavelet_t.default(512, length, length // 2, source)
+    for length in (16, 256, 1024, 2048)
+    for source in ("memory", "total")
+]
 MATRICES: list[Any] = [
     tile
     for found in (matrix.shape(n, n, n) for n in (matrix.LEAST, matrix.MOST))
@@ -40,6 +45,10 @@ COLUMNS: list[Any] = [
     for split in (*SPLITS, Stages(40, 1))
     for sinks in (("local",), ("pack",), ("total",))
 ]
+SUMS: list[Any] = [
+    sums.default((height, height), (0.1,) * taps, -5, step, kept)
+    for height, taps, step, kept in ((264, 19, 4, 64), (240, 37, 8, 28), (40, 19, 4, 8))
+]
 KEPT = Kept(128, 128, 0)
 VOLUMES: list[Any] = [Begin(128 * 128, KEPT), Along(KEPT, KEPT, 128, forward=True), Last(128 * 128, KEPT, (1.0,), None)]
 PRODUCTS: list[Any] = [
@@ -47,13 +56,31 @@ PRODUCTS: list[Any] = [
     Product("lowpass", 4627, 4, 16, 16, 32, step=256, most=8500, around=False),
     Product("average", 1, 1, 16, 16, 16),
     Product("lowpass_rows", 264, 64, 64, 64, 32),
+    Product("spread", 256, 8192, 64, 16, 16),
+    Product("average_t", 256, 17, 32, 16, 16),
 ]
 OTHERS: list[Any] = [Elementwise("pad", 131072, 512), Elementwise("pad", 100, 128), Warps("norm", 7)]
-ALL: list[Any] = [*LINES, *CUT, *THIN, *MATRICES, *ROWS, *COLUMNS, *VOLUMES, *PRODUCTS, *OTHERS]
-FREE = {"rows", "warps", "tile", "count", "numbers", "outputs", "block"}
+GATHERED: list[Any] = [Gathered("gather", 4097, 16, 256, 4), Gathered("gather_image", 100, 8, 128, 4)]
+ALL: list[Any] = [
+    *LINES,
+    *CUT,
+    *THIN,
+    *MATRICES,
+    *ROWS,
+    *COLUMNS,
+    *VOLUMES,
+    *PRODUCTS,
+    *OTHERS,
+    *TURNS,
+    *GATHERED,
+    *SUMS,
+]
+FREE = {"rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
 """What candidates may differ in."""
 
-SHAPES: dict[Tunable, str] = {shape: f"text {i}" for i, shape in enumerate([*LINES[:4], *PRODUCTS[:2], *OTHERS])}
+SHAPES: dict[Tunable, str] = {
+    shape: f"text {i}" for i, shape in enumerate([*LINES[:4], *TURNS[:2], *PRODUCTS[:2], *OTHERS])
+}
 """With the texts of their kernels."""
 
 
@@ -97,6 +124,14 @@ def test_candidates_in_registers_can_run(shape: wavelet.Shape) -> None:
     for other in shape.candidates()[1:]:
         assert other.averages
         assert wavelet.LEAST_HELD <= other.rows * other.length / (32 * other.warps) <= wavelet.MOST_HELD
+
+
+@pytest.mark.parametrize("shape", TURNS, ids=lambda s: f"{s.there.length}-{s.source}")
+def test_candidates_there_and_back_hold_fewer_numbers(shape: wavelet_t.Turn) -> None:
+    for other in shape.candidates()[1:]:
+        there = other.there
+        assert replace(there, rows=shape.there.rows, warps=shape.there.warps) == shape.there
+        assert wavelet.LEAST_HELD <= there.rows * there.length / (32 * there.warps) <= wavelet_t.MOST_HELD
 
 
 @pytest.mark.parametrize("shape", [*ROWS, *COLUMNS], ids=lambda s: f"{type(s).__name__}-{s.split}")

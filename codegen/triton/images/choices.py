@@ -10,12 +10,13 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import stages
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.tuned import Product
 from scatc.ir.options import Options
@@ -26,6 +27,9 @@ LEAST_BLOCK = 16
 
 MOST_OUTPUTS = 64
 """Averages of one program."""
+
+MOST_ROWS = 128
+"""Columns or lines of one program, each of which it reads the matrix for."""
 
 MANY = 64
 """Images of a call that choices are made for."""
@@ -42,9 +46,9 @@ class Way(enum.Enum):
     STAGED = "a fold, the library's transform, and kernels that read its result"
 
 
-def product(kernel: str, terms: int, outputs: int, tile: int = 32) -> Product:
+def product(kernel: str, terms: int, outputs: int, tile: int = 32, block: int = 32) -> Product:
     """The tiles for a matrix of so many rows and columns."""
-    block = LEAST_BLOCK if terms <= LEAST_BLOCK else 32
+    block = LEAST_BLOCK if terms <= LEAST_BLOCK else block
     together = min(MOST_OUTPUTS, max(LEAST_BLOCK, 1 << (outputs - 1).bit_length()))
     return Product(kernel, terms, outputs, together, tile, block)
 
@@ -160,10 +164,32 @@ class ImageChoices:
         return [image_cost.columns_work(signal.paths, shape), *averages]
 
     def _averages(self, signal: Signal, result: Result, *, packed: bool) -> Work:
-        outputs = result.kept[0] if result.kind == "local" else 1
-        return image_cost.lowpass_work(
-            signal.paths, signal.shape, outputs, product("", signal.shape[0], outputs).padded, packed=packed
+        shape = self.sums(signal, result) if packed and result.kind == "local" else None
+        return (
+            self._product(signal, result, packed=packed) if shape is None else image_cost.sums_work(signal.paths, shape)
         )
+
+    def _product(self, signal: Signal, result: Result, *, packed: bool) -> Work:
+        tiles = self.product(signal, result, packed=packed)
+        return image_cost.lowpass_work(signal.paths, signal.shape, tiles, packed=packed)
+
+    def product(self, signal: Signal, result: Result, *, packed: bool) -> Product:
+        """The tiles of averages along columns from memory; of pairs, a program has half as many of both images."""
+        height, width = signal.shape
+        wide = max(LEAST_BLOCK, 1 << (width - 1).bit_length()) * (2 if packed else 1)
+        outputs = result.kept[0] if result.kind == "local" else 1
+        return product("lowpass_columns", height, outputs, min(MOST_ROWS, wide), LEAST_BLOCK)
+
+    def sums(self, signal: Signal, result: Result) -> Sums | None:
+        """The kernel that averages columns of pairs by sums; None where phi is so long that a product is quicker."""
+        begin, weights = image_tables.taps(self.spec, signal.level, result, 0, self.options.tolerance)
+        height, width = signal.shape
+        shape = sums.default((height, width), weights, begin, 1 << result.by, result.kept[0])
+        if shape is None:
+            return None
+        found = image_cost.sums_work(signal.paths, shape), self._product(signal, result, packed=True)
+        first, second = (work.seconds(USUAL, MANY, float("inf")) for work in found)
+        return shape if first <= second else None
 
     def _seconds(self, signal: Signal, way: Way) -> float:
         return sum(work.seconds(USUAL, MANY, float("inf")) for work in self._works(signal, way))

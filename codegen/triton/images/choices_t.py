@@ -11,9 +11,10 @@ from scatc.codegen.triton.cost import COMPLEX, Work, slope_work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, cost, cost_t
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import ImageChoices, Way, product
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, ImageChoices, Way, product
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import MOST_LISTED, USUAL_LISTED, Stages, stages
+from scatc.codegen.triton.tuned import Product
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -54,7 +55,7 @@ class ImageChoicesT(ImageChoices):
                 sources.append("total")
         if signal.children or len(sources) < len(signal.results):
             sources.append("pack")
-        return _default(split, signal.shape[1], paired, tuple(sources), **more)
+        return _default(split, signal.shape[1], paired, tuple(sources), back=True, **more)
 
     def _works(self, signal: Signal, way: Way) -> list[Work]:
         """What leads to the cotangents of a parent's spectrum, but for what all ways have in common."""
@@ -96,7 +97,7 @@ class ImageChoicesT(ImageChoices):
 
     def _spread(self, signal: Signal, result: Result) -> Work:
         outputs = result.kept[0] if result.kind == "local" else 1
-        padded = product("spread_columns", outputs, signal.shape[0]).padded
+        padded = spread_product(outputs, signal.shape[0]).padded
         return cost_t.spread_work(signal.paths, signal.shape, outputs, padded, add=bool(signal.children))
 
     def live_bytes(self, signal: Signal) -> int:
@@ -115,3 +116,8 @@ def _default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **
     found = columns.default(split, width, paired, sinks, **more)
     held = split.length * found.tile // (MOST_LISTED * THREADS_OF_A_WARP)
     return replace(found, warps=max(found.warps, power(held)))
+
+
+def spread_product(averages: int, samples: int) -> Product:
+    """The tiles of a product that spreads averages along columns."""
+    return product("spread_columns", averages, samples, block=LEAST_BLOCK)

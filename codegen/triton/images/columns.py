@@ -50,6 +50,8 @@ class Columns:
         Samples that are kept ('raw'), on both axes.
     tile, warps : int
         Columns of a program, an even number; its warps.
+    back : bool
+        Whether it is the kernel of `columns_t.py`, whose sinks are sources.
     """
 
     split: Stages
@@ -62,6 +64,7 @@ class Columns:
     kept: tuple[int, int] = (0, 0)
     tile: int = 32
     warps: int = 4
+    back: bool = False
 
     def candidates(self) -> list[Columns]:
         """As of rows; a product on tensor cores wants four warps, or more."""

@@ -7,8 +7,14 @@ from math import prod
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.columns import Columns
+from scatc.codegen.triton.images.mixed import THREADS
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.tuned import Product
+
+MOST_UNROLLED = 20
+"""Blocks of terms up to which `lowpass_columns` and `lowpass_rows` are straight-line code."""
 
 
 def static_work(step: Launch | Transform) -> Work:
@@ -75,14 +81,47 @@ def transform_work(samples: int, paths: int, axes: int) -> Work:
     return cost.static_work(Transform(samples, paths, packed=False, axes=axes))
 
 
-def lowpass_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, packed: bool) -> Work:
+STRAIGHT = {"lowpass_columns": (6.5, 3.2, 0.038, 115.0), "lowpass_rows": (5.2, 4.7, 0.022, 161.0)}
+"""Instructions of a thread of kernels that multiply by a matrix: for each number, each output that it has, each number
+of the matrix, and besides; counted for sm_90 (for sm_80, with 64 outputs, three quarters more).
+"""
+
+LOOPED = {"lowpass_columns": (14.0, 0.06), "lowpass_rows": (12.0, 0.06)}
+"""The same with too many terms for straight-line code: for each number, and besides for each output of a program."""
+
+
+def product_work(kernel: str, programs: float, tiles: Product) -> tuple[float, float]:
+    """Instructions, and flops on tensor cores, of so many programs of a kernel that multiplies by a matrix."""
+    numbers, outputs = tiles.padded * tiles.rows / THREADS, tiles.outputs * tiles.rows / THREADS
+    if tiles.padded <= MOST_UNROLLED * tiles.block:
+        number, output, entry, more = STRAIGHT[kernel]
+        thread = number * numbers + output * outputs + entry * tiles.padded * tiles.outputs + more
+    else:
+        number, output = LOOPED[kernel]
+        thread = numbers * (number + output * tiles.outputs)
+    return programs * THREADS * thread, 6.0 * programs * tiles.padded * tiles.outputs * tiles.rows
+
+
+def lowpass_work(paths: int, shape: tuple[int, ...], tiles: Product, *, packed: bool) -> Work:
     """What averages along columns do that are taken from memory."""
     rows, columns = shape
-    numbers = paths * padded * columns * -(-outputs // 64)
-    moved = paths * columns * (rows * (REAL if packed else COMPLEX) + outputs * REAL)
-    together = max(16, min(outputs, 64))
-    instructions = numbers * cost.product_instructions("lowpass_columns", together)
-    return Work("lowpass columns", moved, instructions, 6.0 * numbers * together)
+    programs = -(-2 * columns // tiles.rows) / 2 if packed else -(-columns // tiles.rows)
+    moved = paths * columns * (rows * (REAL if packed else COMPLEX) + tiles.kept * REAL)
+    instructions, matrix = product_work("lowpass_columns", float(paths * programs * tiles.programs), tiles)
+    return Work("lowpass columns", moved, instructions, matrix)
+
+
+def sums_work(paths: int, sums: Sums) -> Work:
+    """What averages along columns of pairs do that are sums of a few samples, some of which two programs read."""
+    columns, taps = paths * sums.width, len(sums.weights)
+    instructions = 36 + 4.0 * sums.read + (2 * taps + 4) * sums.group
+    moved, again = sums.height + sums.kept, max(sums.groups * sums.read - sums.height, 0)
+    return Work(
+        "sums",
+        REAL * columns * float(moved),
+        columns * sums.groups * instructions / 2,
+        again=REAL * columns * float(again),
+    )
 
 
 def _fold(launch: Launch, c: dict[str, int]) -> Work:
@@ -90,8 +129,8 @@ def _fold(launch: Launch, c: dict[str, int]) -> Work:
 
 
 def _lowpass_columns(launch: Launch, c: dict[str, int]) -> Work:
-    shape = c["ROWS"], c["COLUMNS"]
-    return lowpass_work(launch.paths, shape, c["KEPT"], c["PADDED"], packed=bool(c["PACKED"]))
+    assert isinstance(launch.shape, Product)
+    return lowpass_work(launch.paths, (c["ROWS"], c["COLUMNS"]), launch.shape, packed=bool(c["PACKED"]))
 
 
 def _pad(launch: Launch, c: dict[str, int]) -> Work:
@@ -100,10 +139,10 @@ def _pad(launch: Launch, c: dict[str, int]) -> Work:
 
 
 def _lowpass_rows(launch: Launch, c: dict[str, int]) -> Work:
-    numbers = launch.paths * -(-c["KEPT"] // c["OUTPUTS"]) * c["PADDED"] * c["HEIGHT"]
+    assert isinstance(launch.shape, Product)
+    programs = launch.paths * launch.shape.programs * c["HEIGHT"] / launch.shape.rows
     moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
-    instructions = numbers * cost.product_instructions("lowpass_rows", c["OUTPUTS"])
-    return Work("lowpass rows", moved, instructions, 6.0 * numbers * c["OUTPUTS"])
+    return Work("lowpass rows", float(moved), *product_work("lowpass_rows", programs, launch.shape))
 
 
 def _moduli(launch: Launch, c: dict[str, int]) -> Work:

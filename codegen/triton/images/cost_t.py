@@ -57,14 +57,15 @@ def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *
     """What spreads averages along columns."""
     rows, columns = shape
     computed = paths * columns * product("spread_columns", outputs, rows).columns
+    each = 0.215 * padded + (12 if add else 9)
     moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
-    return Work("spread columns", moved, (0.4 * padded + (15 if add else 11)) * computed, 6.0 * padded * computed)
+    return Work("spread columns", moved, each * computed, 6.0 * padded * computed)
 
 
 def _spread_rows(launch: Launch, c: dict[str, int]) -> Work:
     computed = launch.paths * c["HEIGHT"] * -(-c["COLUMNS"] // c["OUTPUTS"]) * c["OUTPUTS"]
     moved = launch.paths * c["HEIGHT"] * REAL * (c["COLUMNS"] + c["KEPT"])
-    return Work("spread rows", moved, (0.25 * c["PADDED"] + 15) * computed, 6.0 * c["PADDED"] * computed)
+    return Work("spread rows", moved, (0.125 * c["PADDED"] + 6.5) * computed, 6.0 * c["PADDED"] * computed)
 
 
 def _spread_columns(launch: Launch, c: dict[str, int]) -> Work:

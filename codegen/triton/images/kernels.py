@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scatc.codegen.triton import kernels
-from scatc.codegen.triton.images import columns, columns_t, rows
+from scatc.codegen.triton.images import columns, columns_t, rows, sums
 from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {
@@ -43,6 +43,12 @@ def of_columns(shape: columns.Columns, name: str) -> Written:
     samples = f"{shape.split.length}x{shape.width}"
     doc = f"{samples} samples, transformed along columns, and moduli: {', '.join(shape.sinks)}"
     return Written(name, doc, columns.parameters(shape), columns.body(shape))
+
+
+def of_sums(shape: sums.Sums, name: str) -> Written:
+    """The kernel of a shape."""
+    doc = f"{shape.kept} averages along columns of {shape.height} samples, each a sum of {len(shape.weights)}"
+    return Written(name, doc, sums.TYPES, sums.body(shape))
 
 
 def of_slopes(shape: columns.Columns, name: str) -> Written:

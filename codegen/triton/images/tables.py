@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scatc.codegen.signals import Result
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import Padding, extension_index
-from scatc.ir.lowpass import dense_matrix
+from scatc.ir.lowpass import dense_matrix, impulse_response
+from scatc.ir.lowpass import taps as lowpass_taps
 from scatc.ir.nodes import Fold, Pad
 from scatc.ir.spec import Spec
 
@@ -57,6 +58,13 @@ def averaging(spec: Spec, level: int, result: Result, axis: int) -> Array:
         return np.ones((spec.padded_shape[axis] >> level, 1))
     first, kept = result.first[axis], result.kept[axis]
     return dense_matrix(spec, level, axis, result.by, (first, first + kept))
+
+
+def taps(spec: Spec, level: int, result: Result, axis: int, tolerance: float) -> tuple[int, tuple[float, ...]]:
+    """Where the samples of the first average along an axis begin, and their weights that are not next to nothing."""
+    h, radius = impulse_response(spec, level, axis), lowpass_taps(spec, level, axis, tolerance) // 2
+    weights = h[np.arange(radius, -radius - 1, -1)]
+    return (result.first[axis] << result.by) - radius, tuple(map(float, weights.astype(np.float32)))
 
 
 def gain(spec: Spec, result: Result) -> float:

@@ -15,11 +15,11 @@ from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.images import columns, rows
+from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import ImageChoices, Way, constants, product
-from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work
-from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
+from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work, sums_work
+from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_sums
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.tuned import Product
@@ -39,6 +39,8 @@ class Images(Emitter):
         What the kernels for rows are specialised to, by name.
     of_columns : dict of str to Columns
         What those for columns are.
+    of_sums : dict of str to Sums
+        What those of averages that are sums are.
     """
 
     title = "2D scattering"
@@ -52,6 +54,7 @@ class Images(Emitter):
         self.choices = ImageChoices(self.spec, self.options, self.only)
         self.of_rows: dict[str, rows.Rows] = {}
         self.of_columns: dict[str, columns.Columns] = {}
+        self.of_sums: dict[str, sums.Sums] = {}
         self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
         self._bins: dict[int, float] = {}  # with a weight, by the launches of kernels for rows
 
@@ -59,6 +62,7 @@ class Images(Emitter):
         """The kernels for rows and for columns."""
         yield from (of_rows(shape, name) for name, shape in self.of_rows.items())
         yield from (of_columns(shape, name) for name, shape in self.of_columns.items())
+        yield from (of_sums(shape, name) for name, shape in self.of_sums.items())
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one image."""
@@ -66,6 +70,8 @@ class Images(Emitter):
             return rows_work(step.paths, self.of_rows[step.kernel], self._bins[id(step)])
         if isinstance(step, Launch) and step.kernel in self.of_columns:
             return columns_work(step.paths, self.of_columns[step.kernel])
+        if isinstance(step, Launch) and step.kernel in self.of_sums:
+            return sums_work(step.paths, self.of_sums[step.kernel])
         return static_work(step)
 
     @property
@@ -150,11 +156,16 @@ class Images(Emitter):
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
         """An average along columns, then along rows."""
         height, width = signal.shape
-        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        tiles = self.taken(product("lowpass_columns", matrix.shape[0], matrix.shape[1], tile=64))
         name = f"T_of_{signal.name}"
-        shape = f"({signal.paths}, n, {result.kept[0]}, {width})"
-        self.write(f"{name} = torch.empty({shape}, dtype=torch.float32, device=x.device)")
+        room = f"({signal.paths}, n, {result.kept[0]}, {width})"
+        self.write(f"{name} = torch.empty({room}, dtype=torch.float32, device=x.device)")
+        short = self.choices.sums(signal, result) if packed else None
+        if short is not None:
+            self._sums(signal, short, source, name)
+            self._lowpass_rows(signal, result, name)
+            return
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
+        tiles = self.taken(self.choices.product(signal, result, packed=packed))
         arguments = [source, *self._matrix(f"phi{signal.level}_columns", matrix, tiles), name, "n", "pairs"]
         sizes = {"ROWS": height, "COLUMNS": width, **constants(tiles), "PACKED": packed}
         # of pairs, a program has half as many columns of both images
@@ -163,10 +174,18 @@ class Images(Emitter):
         self.static_launch("lowpass_columns", signal.paths, grid, arguments, sizes, tiles)
         self._lowpass_rows(signal, result, name)
 
+    def _sums(self, signal: Signal, shape: sums.Sums, source: str, into: str) -> None:
+        """Averages along columns that are sums of a few samples."""
+        shape = self.taken(shape)
+        kernel = kernel_name(self.of_sums, shape, f"sums_{shape.height}")
+        grid = (f"triton.cdiv(pairs * {shape.width}, {shape.tile})", str(signal.paths), str(shape.groups))
+        arguments = [source, into, "n", "pairs"]
+        self.launch(Launch(kernel, sums.TYPES, grid, arguments, {}, shape.warps, signal.paths, shape))
+
     def _lowpass_rows(self, signal: Signal, result: Result, name: str) -> None:
         """An average along rows, into the output."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1)
-        tiles = self.taken(product("lowpass_rows", matrix.shape[0], matrix.shape[1], tile=64))
+        tiles = self.taken(product("lowpass_rows", matrix.shape[0], matrix.shape[1], tile=MOST_ROWS, block=LEAST_BLOCK))
         kind = "sum" if result.kind == "total" else "phi"
         arguments = [name, *self._matrix(f"{kind}{signal.level}_rows", matrix, tiles), "mean", "scale"]
         arguments += [self.rows(signal.nodes[0] if signal.nodes else signal.name, result)]

@@ -16,19 +16,22 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import REAL, Work
-from scatc.codegen.triton.emitter import BLOCK, power
+from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, columns_t
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import Way, constants, product
-from scatc.codegen.triton.images.choices_t import ImageChoicesT
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, Way, constants, product
+from scatc.codegen.triton.images.choices_t import ImageChoicesT, spread_product
 from scatc.codegen.triton.images.cost_t import Share, columns_work, static_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED, of_slopes
 from scatc.codegen.triton.images.walk import Images, kernel_name
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.tuned import Gathered
 from scatc.ir.nodes import Pad
 
 SIZES = 12
@@ -116,6 +119,7 @@ class ImagesT(Images):
         """Moduli in pairs, from transformed rows."""
         shape, modulus = self.choices.columns(signal, paired=self._paired(signal)), signal.nodes[2]
         assert shape is not None
+        shape = self.taken(shape)
         self.room(modulus, signal, "pairs")
         arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape), f"{modulus}.view(torch.float32)", "1"]
         self._along_columns(signal, shape, self.of_columns, "columns", columns.parameters(shape), arguments)
@@ -125,6 +129,7 @@ class ImagesT(Images):
         """The cotangents of products with filters, from transformed rows: columns there and back, and rows back."""
         shape = self.choices.slopes(signal, paired=self._paired(signal))
         assert shape is not None
+        shape = self.taken(shape)
         arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape)]
         used = [self.spread_rows(signal, result, "live") for result in signal.results if result.kind in shape.sinks]
         arguments += used
@@ -153,7 +158,7 @@ class ImagesT(Images):
         """Launch a kernel for columns."""
         kernel = kernel_name(known, shape, f"{stem}_{shape.split.length}")
         grid = (f"triton.cdiv(2 * pairs * {shape.width}, {shape.tile})", str(signal.paths))
-        self.launch(Launch(kernel, types, grid, [*arguments, "n", "pairs"], {}, shape.warps, signal.paths))
+        self.launch(Launch(kernel, types, grid, [*arguments, "n", "pairs"], {}, shape.warps, signal.paths, shape))
 
     def _twiddles(self, shape: columns.Columns) -> str:
         """The table of a transform along columns."""
@@ -164,10 +169,10 @@ class ImagesT(Images):
     def _staged_slopes(self, signal: Signal, waves: str) -> str:
         """The cotangents of products with filters, from what the library transformed."""
         cotangent, samples, products = self.cotangent(signal, "live"), prod(signal.shape), f"g{signal.nodes[0]}"
-        block = min(BLOCK, power(samples))
+        shape = self.elementwise("slope", samples)
         arguments = [f"{waves}.view(torch.int64)", f"{cotangent}.view(torch.int64)"]
-        grid = (f"{signal.paths} * pairs * {-(-samples // block)}",)
-        self.static_launch("slope", signal.paths, grid, arguments, {"SAMPLES": samples, "BLOCK": block})
+        grid = (f"{signal.paths} * pairs * {-(-samples // shape.block)}",)
+        self.static_launch("slope", signal.paths, grid, arguments, {"SAMPLES": samples, "BLOCK": shape.block}, shape)
         self.write(f"del {cotangent}", f"{products} = torch.fft.fft2({waves})", f"del {waves}")
         self.steps.append(Transform(samples, signal.paths, packed=False, axes=2))
         return products
@@ -205,10 +210,11 @@ class ImagesT(Images):
             times.append(len(sources))
         height, width = self.spec.input_shape
         sizes = {"HEIGHT": height, "WIDTH": width, "ROWS": root.shape[0], "COLUMNS": root.shape[1]}
-        sizes |= {"ROW_TIMES": times[0], "COLUMN_TIMES": times[1], "BLOCK": BLOCK}
-        grid = (f"triton.cdiv({height * width}, {BLOCK})", "pairs")
+        shape = self.elementwise("unpad_image", height * width)
+        sizes |= {"ROW_TIMES": times[0], "COLUMN_TIMES": times[1], "BLOCK": shape.block}
+        grid = (f"triton.cdiv({height * width}, {shape.block})", "pairs")
         arguments = [f"{cotangent}.view(torch.int64)", *self.named("unpad_rows", "unpad_columns"), "size", "gradient"]
-        self.static_launch("unpad_image", 1, grid, [*arguments, "n"], sizes)
+        self.static_launch("unpad_image", 1, grid, [*arguments, "n"], sizes, shape)
 
     # Cotangents of moduli.
 
@@ -243,7 +249,8 @@ class ImagesT(Images):
     def spread_rows(self, signal: Signal, result: Result, inverse: str) -> str:
         """Cotangents of averages, spread along rows."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 1).T
-        tiles, name = product("spread_rows", matrix.shape[0], matrix.shape[1], tile=64), f"gT_of_{signal.name}"
+        tiles = self.taken(product("spread_rows", matrix.shape[0], matrix.shape[1], tile=MOST_ROWS, block=LEAST_BLOCK))
+        name = f"gT_of_{signal.name}"
         (outputs, kept), width = self._kept(result), signal.shape[1]
         self.write(f"{name} = torch.empty(({signal.paths}, n, {outputs}, {width}), device=x.device)")
         arguments = self._cotangents_of(signal, result, inverse)
@@ -256,7 +263,7 @@ class ImagesT(Images):
             "KEPT": kept,
         }
         grid = (f"triton.cdiv(n * {outputs}, {tiles.rows})", str(signal.paths), str(tiles.programs))
-        self.static_launch("spread_rows", signal.paths, grid, [*arguments, name, "n"], sizes)
+        self.static_launch("spread_rows", signal.paths, grid, [*arguments, name, "n"], sizes, tiles)
         return name
 
     def _spread(self, signal: Signal, result: Result, into: str, inverse: str, *, there: bool) -> None:
@@ -264,26 +271,29 @@ class ImagesT(Images):
         (height, width), (outputs, _) = signal.shape, self._kept(result)
         rows = self.spread_rows(signal, result, inverse)
         matrix = image_tables.averaging(self.spec, signal.level, result, 0).T
-        tiles = product("spread_columns", matrix.shape[0], matrix.shape[1])
-        arguments = [rows, *self._matrix(f"{_phi(signal, result)}_columns_t", matrix, tiles)]
+        tiles = self.taken(spread_product(matrix.shape[0], matrix.shape[1]))
+        pads = ((0, tiles.columns - height), (0, tiles.padded - matrix.shape[0]))
+        name = f"{_phi(signal, result)}_columns_t_{tiles.columns}x{tiles.padded}"
+        arguments = [rows, *self.split(name, np.pad(matrix.T, pads))]
+        self._used.add("product_left")
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
         sizes = {"ROWS": height, "COLUMNS": width, "HEIGHT": outputs, **constants(tiles), "ADD": there}
         del sizes["KEPT"]
-        grid = (f"pairs * {-(-width // tiles.rows)}", str(signal.paths), str(tiles.programs))
-        self.static_launch("spread_columns", signal.paths, grid, arguments, sizes)
+        grid = (f"triton.cdiv(pairs * {width}, {tiles.rows})", str(signal.paths), str(tiles.programs))
+        self.static_launch("spread_columns", signal.paths, grid, arguments, sizes, tiles)
         self.write(f"del {rows}")
 
     def _spread_raw(self, signal: Signal, result: Result, into: str, inverse: str, *, there: bool) -> None:
         """Cotangents of moduli themselves."""
         samples = prod(signal.shape)
-        block = min(BLOCK, power(samples))
+        shape = self.elementwise("spread_raw", samples)
         sizes = {"PATHS": len(self.program.outputs[result.group][1]), "ROWS": signal.shape[0]}
         sizes |= {"COLUMNS": signal.shape[1], "FIRST_ROW": result.first[0], "FIRST_COLUMN": result.first[1]}
-        sizes |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": block, "ADD": there}
+        sizes |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": shape.block, "ADD": there}
         arguments = self._cotangents_of(signal, result, inverse)
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
-        grid = (f"pairs * {-(-samples // block)}", str(signal.paths))
-        self.static_launch("spread_raw", signal.paths, grid, arguments, sizes)
+        grid = (f"pairs * {-(-samples // shape.block)}", str(signal.paths))
+        self.static_launch("spread_raw", signal.paths, grid, arguments, sizes, shape)
 
     def _kept(self, result: Result) -> tuple[int, int]:
         """Averages along columns and along rows."""
@@ -304,11 +314,11 @@ class ImagesT(Images):
         sizes = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
         sizes |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
         half = (parent.shape[0] // 2 + 1) * parent.shape[1]
-        block = min(BINS, power(half))
-        sizes |= {"FILTERS": len(fold.indices), "BLOCK": block, "PAIRS": TOGETHER, "TURNED": paired}
-        grid = (f"triton.cdiv({half}, {block})", str(parent.paths), f"triton.cdiv(pairs, {TOGETHER})")
+        tiles = self.taken(Gathered("gather_image", half, len(fold.indices), min(BINS, power(half)), TOGETHER))
+        sizes |= {"FILTERS": tiles.filters, "BLOCK": tiles.block, "PAIRS": tiles.pairs, "TURNED": paired}
+        grid = (f"triton.cdiv({half}, {tiles.block})", str(parent.paths), f"triton.cdiv(pairs, {tiles.pairs})")
         arguments = [f"{products}.view(torch.int64)", *filters, f"g{self.spectrum(parent)}.view(torch.int64)", "pairs"]
-        self.static_launch("gather_image", signal.paths, grid, arguments, sizes)
+        self.static_launch("gather_image", signal.paths, grid, arguments, sizes, tiles)
         self._shares[id(self.steps[-1])] = self.choices.share(signal, self.choices.way(signal))
         self.write(f"del {products}")
 

@@ -14,7 +14,8 @@ from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines.blocks import WIDE_WARPS, Blocks
-from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS
+from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS, sensible
+from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Join:
     rows: int
     warps: int
 
+    def candidates(self) -> list[Join]:
+        """As of the kernels in registers (`wavelet.py`)."""
+        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
+
 
 @dataclass(frozen=True, slots=True)
 class Unthin:
@@ -62,6 +67,10 @@ class Unthin:
     add: bool
     rows: int
     warps: int
+
+    def candidates(self) -> list[Unthin]:
+        """As of the kernels in registers (`wavelet.py`)."""
+        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
 
 
 FILL = 128
@@ -93,6 +102,10 @@ def default_join(length: int, bins: int, *, around: bool, fresh: bool = False) -
 def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
     """The kernel that goes back from what `default_thin` makes."""
     return Unthin(length, bins, add, PACKED_ROWS[length], WARPS[length])
+
+
+def _legal(shape: Join | Unthin) -> bool:
+    return sensible(shape.rows * shape.length, shape.warps)
 
 
 def turns(cut: Blocks, line: int, *, whole: bool) -> list[tuple[int, int, int]]:

@@ -41,6 +41,8 @@ class Tile:
         Bins of the window that it reads; 0 of the second kernel.
     count, warps : int
         Transforms of a program, side by side; its warps.
+    back : bool
+        Whether it is one of the kernels of `matrix_t.py`.
     """
 
     length: int
@@ -48,6 +50,7 @@ class Tile:
     width: int
     count: int
     warps: int
+    back: bool = False
 
     def candidates(self) -> list[Tile]:
         """Half, as many and twice the transforms and the warps, with a sensible share for each thread."""

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
-from scatc.codegen.triton.emitter import BLOCK, power
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks_t, matrix, matrix_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.blocks import Blocks
@@ -57,7 +57,7 @@ class PiecesT(Lines):
         cut, thinning = follow.cut, follow.thinning
         assert cut is not None and thinning is not None
         by, target = thinning.by, name or f"gB_{signal.name}"
-        shape = blocks_t.default_unthin(cut.length >> by, cut.bins, add=bool(into))
+        shape = self.taken(blocks_t.default_unthin(cut.length >> by, cut.bins, add=bool(into)))
         if not into:
             sizes = f"({signal.paths}, pairs, {cut.count}, {cut.bins})"
             self.write(f"{target} = torch.empty({sizes}, dtype=torch.complex64, device=x.device)")
@@ -67,7 +67,8 @@ class PiecesT(Lines):
         arguments += [f"{target}.view(torch.int64)", *map(str, numbers), "pairs"]
         grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(signal.paths))
         kernel = self._joining(shape, f"unthin_{shape.length}")
-        self.launch(Launch(kernel, blocks_t.UNTHIN, grid, arguments, {}, shape.warps, signal.paths * cut.count))
+        paths = signal.paths * cut.count
+        self.launch(Launch(kernel, blocks_t.UNTHIN, grid, arguments, {}, shape.warps, paths, shape))
         self.write(f"del {source}")
         return target
 
@@ -76,14 +77,14 @@ class PiecesT(Lines):
         line = self._choice(signal).line
         for i, (begin, step, count) in enumerate(blocks_t.turns(cut, line.length, whole=line.whole)):
             first = fresh and i == 0
-            shape = blocks_t.default_join(cut.length, cut.bins, around=line.whole, fresh=first)
+            shape = self.taken(blocks_t.default_join(cut.length, cut.bins, around=line.whole, fresh=first))
             kernel = self._joining(shape, f"join_{shape.length}")
             self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
             arguments = [f"{spectra}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
             numbers = (line.length, cut.first - cut.halo - line.first, cut.hop, cut.count, begin, step, count)
             arguments += [f"{into}.view(torch.int64)", *map(str, numbers), "pairs"]
             grid = (f"triton.cdiv({count} * pairs, {shape.rows})", str(signal.paths))
-            self.launch(Launch(kernel, blocks_t.JOIN, grid, arguments, {}, shape.warps, signal.paths * count))
+            self.launch(Launch(kernel, blocks_t.JOIN, grid, arguments, {}, shape.warps, signal.paths * count, shape))
         self.write(f"del {spectra}")
 
     def _joining(self, shape: Join | Unthin, stem: str) -> str:
@@ -126,12 +127,14 @@ class PiecesT(Lines):
     def _spread(self, signal: Signal, result: Result, weight: str, add: bool, into: str) -> None:
         """Averages, brought to samples by phi transposed."""
         arguments = self._incoming(signal, result, weight)
-        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
-        name, line = f"phi{signal.level}_t{shape.samples}", self._choice(signal).line
+        line = self._choice(signal).line
+        tiles = self.taken(self.returns.spread_tiles(signal, result, line))
+        shape = self.returns.spread_shape(signal, result, tiles)
+        name = f"phi{signal.level}_t{shape.window}x{shape.samples}"
         if f"{name}_high" not in self.tables:
             self.split(name, tables_t.spread_matrix(self.spec, signal.level, shape))
         arguments += self.named(f"{name}_high", f"{name}_low")
-        constants = self.returns.spread(signal, result, line) | {"ADD": add}
+        constants = self.returns.spread(signal, result, line, tiles) | {"ADD": add}
         paths = len(self.program.outputs[result.group][1])
         grid = (
             f"{-(-(line.first + line.length - constants['START']) // shape.samples)}",
@@ -139,16 +142,16 @@ class PiecesT(Lines):
             f"triton.cdiv(2 * pairs, {constants['ROWS']})",
         )
         arguments += [f"{into}.view(torch.float32)", "n", "pairs"]
-        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants)
+        self.static_launch("spread", signal.paths, grid, arguments, {"PATHS": paths} | constants, tiles)
 
     def _given(self, signal: Signal, result: Result, weight: str, add: bool, into: str) -> None:
         """Samples that were output, or their sum."""
         arguments = self._incoming(signal, result, weight)
-        block, total = min(BLOCK, power(signal.length)), result.kind == "total"
+        shape, total = self.elementwise("given", signal.length), result.kind == "total"
         self.static_launch(
             "given",
             signal.paths,
-            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {block})"),
+            ("pairs", str(signal.paths), f"triton.cdiv({signal.length}, {shape.block})"),
             [*arguments, f"{into}.view(torch.int64)", "n", "pairs"],
             {
                 "PATHS": len(self.program.outputs[result.group][1]),
@@ -156,15 +159,16 @@ class PiecesT(Lines):
                 "FIRST": 0 if total else result.first[0],
                 "KEPT": 1 if total else result.kept[0],
                 "TOTAL": total,
-                "BLOCK": block,
+                "BLOCK": shape.block,
                 "ADD": add,
             },
+            shape,
         )
 
     def _bins(self, signal: Signal, result: Result, weight: str) -> None:
         """Averages, or a sum, brought to the few bins that they come from."""
         arguments = self._incoming(signal, result, weight)
-        constants, follow = self.returns.average_t(signal, result), self._choice(signal).follow
+        tiles, follow = self.taken(self.returns.average_tiles(signal, result)), self._choice(signal).follow
         spectrum, thinning = follow.spectrum, follow.thinning
         assert spectrum is not None
         if result.kind == "total":
@@ -174,16 +178,14 @@ class PiecesT(Lines):
             smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
             even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
             name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
-        pads = ((0, constants["PADDED"] - even.shape[0]), (0, constants["COLUMNS"] - even.shape[1]))
+        pads = ((0, tiles.columns - even.shape[0]), (0, tiles.padded - even.shape[1]))
+        name += f"_t{tiles.padded}x{tiles.columns}"
         arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
-        grid = (
-            str(constants.pop("PADDED") // constants["FREQUENCIES"]),
-            str(signal.paths),
-            f"triton.cdiv(pairs, {constants['ROWS']})",
-        )
-        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": spectrum.length, "BINS": len(even)}
+        grid = (str(tiles.programs), str(signal.paths), f"triton.cdiv(pairs, {tiles.rows})")
+        sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": spectrum.length}
         arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
-        self.static_launch("average_t", signal.paths, grid, arguments, sizes | constants)
+        constants = sizes | self.returns.average_t(tiles) | {"BINS": len(even)}
+        self.static_launch("average_t", signal.paths, grid, arguments, constants, tiles)
 
     def _weights(self, signal: Signal, width: int) -> str:
         """The name of the table of a signal's filters, which kernels want padded with zeros, or not."""
@@ -195,10 +197,11 @@ class PiecesT(Lines):
         assert fold is not None and parent is not None
         cut, bins = choice.cut, self.choices.spectrum_bins(parent)
         if cut is None:
-            shape, source, rows = self.returns.turn(signal, bins), self.spectrum(parent), 1
+            shape, source, rows = self.taken(self.returns.turn(signal, bins)), self.spectrum(parent), 1
             filters = self._filters(signal, shape.there.width)
         else:
-            shape, source, rows = self.returns.turn_of_blocks(signal, cut, choice.line), cuts[cut], cut.count
+            shape = self.taken(self.returns.turn_of_blocks(signal, cut, choice.line))
+            source, rows = cuts[cut], cut.count
             filters, bins = self._block_filters(signal, cut, shape.there.width), cut.bins
         there, product = shape.there, f"g{signal.nodes[1]}"
         self.table(f"twiddles_{there.length}", tables.twiddles(there.length))
@@ -211,7 +214,7 @@ class PiecesT(Lines):
         arguments += [str(paths), "n", "pairs", *((str(rows), str(choice.line.length)) if cut else ())]
         grid = (f"triton.cdiv({2 * rows} * pairs, {there.rows})", str(signal.paths))
         types = wavelet_t.parameters(shape)
-        self.launch(Launch(self._turning(shape), types, grid, arguments, {}, there.warps, signal.paths * rows))
+        self.launch(Launch(self._turning(shape), types, grid, arguments, {}, shape.warps, signal.paths * rows, shape))
         if shape.source == "memory":
             self.write(f"del g{signal.name}")
         return product
@@ -238,7 +241,8 @@ class PiecesT(Lines):
         self.write(f"P1 = torch.empty({grouped.numbers} * pairs, dtype=torch.complex64, device=x.device)")
         place = 0
         for group in grouped.groups:
-            shape, there = group.shape, group.shape.there
+            shape = self.taken(group.shape)
+            there = shape.there
             results = [self.returns.source(leaf) for leaf in group.leaves]
             sources = [result for result in results if result is not None]
             arguments = ["X1.view(torch.int64)", *self._of_leaves(group.leaves, grouped.spectra, there.width)]
@@ -252,8 +256,8 @@ class PiecesT(Lines):
             arguments += [f"P1[{place} * pairs :].view(torch.int64)", str(paths), "n", "pairs"]
             place += group.numbers
             grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(group.paths))
-            kernel = self._turning(shape)
-            self.launch(Launch(kernel, wavelet_t.parameters(shape), grid, arguments, {}, there.warps, group.paths))
+            kernel, types = self._turning(shape), wavelet_t.parameters(shape)
+            self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, group.paths, shape))
 
     def _turning(self, shape: wavelet_t.Turn) -> str:
         """The name of a kernel that goes there and back in registers."""
@@ -268,28 +272,31 @@ class PiecesT(Lines):
         assert fold is not None and parent is not None
         name = waves or self._along_columns(signal)[1]
         shape = self.returns.matrix(signal, self.choices.spectrum_bins(parent))
+        first, second = (self.taken(replace(tile, back=True)) for tile in (shape.first, shape.second))
+        shape = replace(shape, first=first, second=second)
         rows = self.returning.setdefault(shape, f"rows_t_{shape.length}_{len(self.returning)}")
         grid, source = ("2 * pairs", str(signal.paths)), f"{name}.view(torch.int64)"
         arguments = [source, *self.named(f"twiddles_{shape.rows}"), f"g{signal.name}.view(torch.float32)", "pairs"]
-        tiles, warps = str(shape.columns // shape.second.count), shape.second.warps
-        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        tiles = str(shape.columns // second.count)
+        self.launch(Launch(rows, matrix_t.ROWS, (*grid, tiles), arguments, {}, second.warps, signal.paths, second))
         tables = f"twiddles_{shape.columns}", f"turns_{shape.length}_small", f"turns_{shape.length}_large"
-        tiles, warps = str(shape.rows // shape.first.count), shape.first.warps
+        tiles = str(shape.rows // first.count)
         arguments, columns = [source, *self.named(*tables), "pairs"], rows.replace("rows", "columns")
-        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, warps, signal.paths))
+        self.launch(Launch(columns, matrix_t.COLUMNS, (*grid, tiles), arguments, {}, first.warps, signal.paths, first))
         self.write(f"del g{signal.name}")
         return name
 
     def _slopes(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, short as the signal is; yields its name."""
         name = waves or self._waves(signal)
-        block = min(BLOCK, power(signal.length))
+        shape = self.elementwise("slope", signal.length)
         self.static_launch(
             "slope",
             signal.paths,
-            (f"{signal.paths} * pairs * {-(-signal.length // block)}",),
+            (f"{signal.paths} * pairs * {-(-signal.length // shape.block)}",),
             [f"{name}.view(torch.int64)", f"g{signal.name}.view(torch.int64)"],
-            {"SAMPLES": signal.length, "BLOCK": block},
+            {"SAMPLES": signal.length, "BLOCK": shape.block},
+            shape,
         )
         self.write(f"g{name} = torch.fft.fft({name})", f"del {name}, g{signal.name}")
         self.steps.append(Transform(signal.length, signal.paths, packed=False))
@@ -305,12 +312,11 @@ class PiecesT(Lines):
         if cut is not None:
             room = f"({parent.paths}, pairs, {cut.count}, {cut.bins})"
             self.write(f"{target} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
-        constants, pairs = one.constants(), f"{one.rows} * pairs" if cut else "pairs"
-        bins = -(-constants["BINS"] // constants["BLOCK"])
-        grid = (f"{bins} * triton.cdiv({pairs}, {constants['PAIRS']})", str(parent.paths))
+        tiles, pairs = self.taken(one.tiles()), f"{one.rows} * pairs" if cut else "pairs"
+        grid = (f"{-(-tiles.bins // tiles.block)} * triton.cdiv({pairs}, {tiles.pairs})", str(parent.paths))
         arguments = [f"{product}.view(torch.int64)", *self.named(f"{name}_windows", f"{name}_w")]
         arguments += [f"{target}.view(torch.int64)", pairs]
         self.gathers[arguments[2]] = one.work()
-        self.static_launch("gather", parent.paths, grid, arguments, constants)
+        self.static_launch("gather", parent.paths, grid, arguments, one.constants(tiles), tiles)
         if not one.apart:
             self.write(f"del {product}")

@@ -14,6 +14,7 @@ from scatc.codegen.triton.cost import COMPLEX, Work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.lines.blocks import Blocks
 from scatc.codegen.triton.lines.spans import Thinning
+from scatc.codegen.triton.tuned import Gathered
 from scatc.ir.spec import Spec
 
 Array = np.ndarray[Any, Any]
@@ -86,21 +87,30 @@ class Sum:
             place += self.numbers(child) // self.rows
         return found
 
-    def constants(self) -> dict[str, Any]:
-        """The constants of the launch."""
+    def _reach(self) -> tuple[int, int]:
+        """The highest bin, in either direction, that is in a window, and how many filters there are."""
         highest = filters = 0
         for child in self.children:
             starts, width = self.window(child)
             highest = max([highest, *(max(abs(start), abs(start + width - 1)) for start in starts)])
             filters += len(starts)
+        return highest, filters
+
+    def tiles(self) -> Gathered:
+        """The tiles of the launch, to begin with."""
+        highest, filters = self._reach()
         bins = self.length if self.fresh else min(2 * highest + 1, self.length)
+        return Gathered("gather", bins, filters, min(BINS, power(bins)), PAIRS)
+
+    def constants(self, tiles: Gathered) -> dict[str, Any]:
+        """The constants of the launch."""
         return {
             "PARENT": self.length,
-            "FILTERS": filters,
-            "FIRST": 0 if bins >= self.length else -highest,
-            "BINS": bins,
-            "BLOCK": min(BINS, power(bins)),
-            "PAIRS": PAIRS,
+            "FILTERS": tiles.filters,
+            "FIRST": 0 if tiles.bins >= self.length else -self._reach()[0],
+            "BINS": tiles.bins,
+            "BLOCK": tiles.block,
+            "PAIRS": tiles.pairs,
             "FRESH": self.fresh,
         }
 
@@ -142,7 +152,7 @@ class Sum:
             width = self.window(child)[1]
             windows += child.paths * self.rows * width
             fresh += child.paths * self.rows * min(width, self.samples(child))
-        bins = self.constants()["BINS"] * self.parent.paths * self.rows
+        bins = self.tiles().bins * self.parent.paths * self.rows
         moved = float(COMPLEX * (fresh + (0.5 if self.fresh else 1) * bins))
         lengths = str(self.samples(self.children[0])) if len(self.children) == 1 else "of several"
         again = float(COMPLEX * (2 * windows - fresh))

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton.emitter import power
 from scatc.ir.lowpass import impulse_response, taps
 from scatc.ir.spec import Spec
 
@@ -34,6 +33,8 @@ class Spread:
         How far phi reaches.
     samples, period : int
         Of a block, and after how many samples the windows are alike again.
+    block : int
+        Frames that are added up at a time.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Spread:
     radius: int
     samples: int
     period: int
+    block: int = FRAMES
 
     @property
     def whole(self) -> bool:
@@ -59,14 +61,13 @@ class Spread:
     @property
     def window(self) -> int:
         """Frames that a block hears, with padding."""
-        return -(-min(self._needed, self.frames) // FRAMES) * FRAMES
+        return -(-min(self._needed, self.frames) // self.block) * self.block
 
 
-def spread(spec: Spec, signal: Signal, result: Result, tolerance: float) -> Spread:
-    """How the averages of a signal come back."""
-    samples = min(max(power(signal.length), LEAST_SAMPLES), MOST_SAMPLES)
+def spread(spec: Spec, signal: Signal, result: Result, tolerance: float, samples: int, block: int) -> Spread:
+    """How the averages of a signal come back to blocks of samples, so many frames at a time."""
     step, radius = 1 << result.by, taps(spec, signal.level, 0, tolerance) // 2
-    return Spread(step, signal.length // step, radius, samples, max(step, samples))
+    return Spread(step, signal.length // step, radius, samples, max(step, samples), block)
 
 
 def spread_matrix(spec: Spec, level: int, shape: Spread) -> Array:

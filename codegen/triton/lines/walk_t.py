@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from scatc.codegen.signals import Signal
 from scatc.codegen.triton.cost import Work
-from scatc.codegen.triton.emitter import BLOCK, LEVEL_BLOCK, power
+from scatc.codegen.triton.emitter import LEVEL_BLOCK
 from scatc.codegen.triton.kernels import ARGUMENTS, Written
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks_t, cost_t, matrix_t, tables_t, wavelet_t
@@ -122,8 +122,9 @@ class LinesT(PiecesT):
         for group in heard:
             loud = f'torch.linalg.vector_norm(gs[{group}].flatten(1), float("inf"), dim=1)'
             self.write(f"loud = {loud}" if group == heard[0] else f"loud = torch.maximum(loud, {loud})")
-        sizes = {"SAMPLES": samples, "BLOCK": min(LEVEL_BLOCK, power(samples))}
-        self.static_launch("weights", 1, ("n",), ["x", "loud", "size", "plain", "weight"], sizes)
+        shape = self.elementwise("weights", samples, LEVEL_BLOCK)
+        sizes = {"SAMPLES": samples, "BLOCK": shape.block}
+        self.static_launch("weights", 1, ("n",), ["x", "loud", "size", "plain", "weight"], sizes, shape)
         self._pad()
         if follow.spectrum is not None:
             self._begin(root, "U0")
@@ -160,13 +161,14 @@ class LinesT(PiecesT):
                 self._cotangent(root, "plain", known=True, name="gU0")
         places = tables_t.places(self._pad_index(), samples)
         self.table("places", places)
-        block = min(BLOCK, power(samples))
+        shape = self.elementwise("unpad", samples)
         self.static_launch(
             "unpad",
             1,
-            (f"triton.cdiv({samples}, {block})", "pairs"),
+            (f"triton.cdiv({samples}, {shape.block})", "pairs"),
             ["gU0.view(torch.int64)", *self.named("places"), "size", "gradient", "n"],
-            {"SAMPLES": samples, "LENGTH": root.length, "COPIES": len(places), "BLOCK": block},
+            {"SAMPLES": samples, "LENGTH": root.length, "COPIES": len(places), "BLOCK": shape.block},
+            shape,
         )
         for result in self.coefficients[root.name]:
             if result.kind == "raw":

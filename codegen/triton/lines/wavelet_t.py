@@ -17,6 +17,7 @@ from scatc.codegen.triton.fft import register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
+from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {1024: 8, 2048: 4}
 WARPS = {1024: 8, 2048: 16}
@@ -34,6 +35,9 @@ MOST = 2048
 MOST_AVERAGED = 512
 """Longest signal whose averages' cotangents are brought to samples there: of longer ones a program has too few rows."""
 
+MOST_HELD = 32
+"""Complex numbers that a thread may hold, where kernels are tuned."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -50,6 +54,21 @@ class Turn:
 
     there: Shape
     source: str
+
+    @property
+    def warps(self) -> int:
+        """Of a program."""
+        return self.there.warps
+
+    def candidates(self) -> list[Turn]:
+        """As of the way there alone, with fewer numbers for each thread."""
+
+        def legal(other: Shape) -> bool:
+            held = other.rows * other.length / (WARP * other.warps)
+            return wavelet.LEAST_HELD <= held <= MOST_HELD and other.averages
+
+        rows, warps = around(self.there.rows), around(self.there.warps, most=MOST_WARPS)
+        return [replace(self, there=there) for there in space(self.there, legal, rows=rows, warps=warps)]
 
     @property
     def matrix(self) -> tuple[int, int, int, int]:

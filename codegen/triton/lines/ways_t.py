@@ -14,6 +14,7 @@ from typing import Any
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work, matrix_work, slope_work, static_work
+from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks_t, cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
 from scatc.codegen.triton.lines.blocks import Blocks
@@ -21,6 +22,7 @@ from scatc.codegen.triton.lines.choices import MOST_FUSED, Choice, Follow, Line,
 from scatc.codegen.triton.lines.spans import Span, spans
 from scatc.codegen.triton.lines.sums_t import Sum
 from scatc.codegen.triton.lines.ways import MANY, Choices, Facts
+from scatc.codegen.triton.tuned import LEAST_DOT, Product
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -152,9 +154,19 @@ class Returns(Choices):
             return False
         return follow.thinning is not None or self.averages_bins(signal, result, signal.length)
 
-    def spread(self, signal: Signal, result: Result, line: Line) -> dict[str, Any]:
+    def spread_tiles(self, signal: Signal, result: Result, line: Line) -> Product:
+        """The tiles of an average's way to samples: outputs are samples, terms the frames that they hear."""
+        samples = min(max(power(signal.length), tables_t.LEAST_SAMPLES), tables_t.MOST_SAMPLES)
+        frames = signal.length >> result.by
+        return Product("spread", frames, line.length, samples, ROWS, tables_t.FRAMES)
+
+    def spread_shape(self, signal: Signal, result: Result, tiles: Product) -> tables_t.Spread:
+        """Which frames blocks of samples hear."""
+        return tables_t.spread(self.spec, signal, result, self.options.tolerance, tiles.outputs, tiles.block)
+
+    def spread(self, signal: Signal, result: Result, line: Line, tiles: Product) -> dict[str, Any]:
         """The constants of an average's way to samples, less those that say where it comes from."""
-        shape = tables_t.spread(self.spec, signal, result, self.options.tolerance)
+        shape = self.spread_shape(signal, result, tiles)
         return {
             "KEPT": result.kept[0],
             "LENGTH": line.length,
@@ -167,21 +179,24 @@ class Returns(Choices):
             "WINDOW": shape.window,
             "PERIOD": shape.period,
             "SAMPLES": shape.samples,
-            "ROWS": ROWS,
-            "BLOCK": tables_t.FRAMES,
+            "ROWS": tiles.rows,
+            "BLOCK": tiles.block,
         }
 
-    def average_t(self, signal: Signal, result: Result) -> dict[str, Any]:
-        """The constants of an average's way to bins, PADDED with zeros, less those that say where it comes from."""
-        choice = self.bins(signal, result)
+    def average_tiles(self, signal: Signal, result: Result) -> Product:
+        """The tiles of an average's way to bins, which are the outputs, and averages the terms."""
+        there = self.bins(signal, result)
+        return Product("average_t", there.kept, there.terms, there.block, ROWS, LEAST_DOT)
+
+    def average_t(self, tiles: Product) -> dict[str, Any]:
+        """The constants of an average's way to bins, less those that say where it comes from."""
         return {
-            "KEPT": choice.kept,
-            "BINS": choice.terms,
-            "COLUMNS": choice.columns,
-            "PADDED": choice.padded,
-            "FREQUENCIES": choice.block,
-            "ROWS": ROWS,
-            "BLOCK": 16,
+            "KEPT": tiles.terms,
+            "BINS": tiles.kept,
+            "COLUMNS": tiles.padded,
+            "FREQUENCIES": tiles.outputs,
+            "ROWS": tiles.rows,
+            "BLOCK": tiles.block,
         }
 
     def sums(self, signal: Signal, follow: Follow) -> list[Sum]:
@@ -240,7 +255,8 @@ class Returns(Choices):
             works += self._joins(signal, cut, line.length, fresh=fresh)
         for result in self.results(signal):
             if self.from_bins(signal, result, follow):
-                works.append(cost_t.STATIC["average_t"](_of(signal), self.average_t(signal, result)))
+                constants = self.average_t(self.average_tiles(signal, result))
+                works.append(cost_t.STATIC["average_t"](_of(signal), constants))
             elif signal.parent is not None or result.kind != "raw":
                 works.append(self._incoming(signal, result, line, add=follow.spectrum is not None))
         follow.seconds = self._seconds(works) + sum(choice.total for choice in follow.children.values())
@@ -335,7 +351,9 @@ class Returns(Choices):
 
     def _incoming(self, signal: Signal, result: Result, line: Line, *, add: bool) -> Work:
         kernel = "spread" if result.kind == "local" else "given"
-        constants = self.spread(signal, result, line) if result.kind == "local" else {"KEPT": 1, "LENGTH": line.length}
+        constants = {"KEPT": 1, "LENGTH": line.length}
+        if result.kind == "local":
+            constants = self.spread(signal, result, line, self.spread_tiles(signal, result, line))
         return cost_t.STATIC[kernel](_of(signal), constants | {"ADD": add})
 
     def explain(self) -> str:

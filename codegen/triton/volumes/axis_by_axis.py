@@ -105,7 +105,7 @@ class AxisByAxis(Volumes):
     def trunk(self) -> str:
         """The volumes in pairs, and their spectrum."""
         self.lines = []
-        self.table("powers", self.exponents)
+        self.begin()
         nz, ny, nx = self.shape
         kept = self.box(self.root)[2]
         self._room("U0", f"(pairs, {nz}, {ny}, {kept.count})", "complex64")

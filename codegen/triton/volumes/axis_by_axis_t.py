@@ -6,6 +6,7 @@ What the kernels look like is in `axes.py` (there) and `axes_t.py` (back).
 from __future__ import annotations
 
 from scatc.codegen.signals import Signal
+from scatc.codegen.triton.tuned import Tuned
 from scatc.codegen.triton.volumes import axes
 from scatc.codegen.triton.volumes.axes import Along, First, Kept
 from scatc.codegen.triton.volumes.axes_t import Finish, Gather, Turn
@@ -95,9 +96,11 @@ class AxisByAxisT(ThereAndBack, AxisByAxis):
         self.write(f"del {product}")
 
 
-def quickest_gradient(program: Program, options: Options, tensor_cores: bool, version: str = "") -> Volumes:
+def quickest_gradient(
+    program: Program, options: Options, tensor_cores: bool, version: str = "", tuned: Tuned | None = None
+) -> Volumes:
     """The walk there and back whose program is predicted to be quickest."""
-    library = VolumesT(program, options, tensor_cores, version)
+    library = VolumesT(program, options, tensor_cores, version, tuned)
     if not possible(library):
         return library
-    return min(AxisByAxisT(program, options, tensor_cores, version), library, key=predicted)
+    return min(AxisByAxisT(program, options, tensor_cores, version, tuned), library, key=predicted)

@@ -64,5 +64,9 @@ def static_work(launch: Launch) -> Work:
     c = launch.constants
     if launch.kernel in ("pair", "unpair"):
         return Work(launch.kernel, REAL * 2.0 * c["VOXELS"], 8.0 * c["VOXELS"])
+    if launch.kernel == "peaks":
+        return Work("sizes", REAL * c["VOXELS"], 8.0 * c["VOXELS"])
+    if launch.kernel == "ratios":
+        return Work("sizes", 2.0 * REAL * c["BLOCKS"], 16.0 * c["BLOCKS"])
     numbers = launch.paths * c["BLOCKS"] * c["POWERS"]
     return Work("integrate", REAL * float(numbers + launch.paths * c["POWERS"]), 8.0 * numbers)

@@ -10,9 +10,9 @@ from math import prod
 
 import numpy as np
 
-from scatc.codegen.signals import Result, Signal
+from scatc.codegen.signals import Signal
 from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import COMPLEX, REAL, Work
+from scatc.codegen.triton.cost import COMPLEX, Work
 from scatc.codegen.triton.emitter import Emitter, power
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
@@ -25,8 +25,14 @@ from scatc.ir.filters.solid_harmonic import SolidHarmonicBank
 from scatc.ir.nodes import Fold, Modulus
 from scatc.ir.passes.use_real import PARITY_SLACK
 
-SIZES = 9
-"""Launches of what finds the size of each volume."""
+FACTORS = 2
+"""Launches of what finds by how much the integrals of each volume are multiplied."""
+
+MOST_SUMS = 256
+"""Partial results that a program takes at a time."""
+
+PEAK_BLOCK = 4096
+"""Samples of a program that finds the size of a part of a volume."""
 
 
 class Volumes(Emitter):
@@ -67,8 +73,8 @@ class Volumes(Emitter):
     # What it costs.
 
     def before(self) -> list[Work]:
-        """What finds the sizes."""
-        return [Work("sizes", 5.0 * REAL * self.voxels, launches=SIZES)]
+        """What finds the factors of integrals."""
+        return [Work("factors", 8.0 * len(self.powers), launches=FACTORS)]
 
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one volume."""
@@ -108,7 +114,7 @@ class Volumes(Emitter):
     def trunk(self) -> str:
         """The volumes in pairs, and their spectrum."""
         self.lines = []
-        self.table("powers", self.exponents)
+        self.begin()
         self.write(
             f"U0 = torch.empty((pairs, {', '.join(map(str, self.shape))}), dtype=torch.complex64, device=x.device)"
         )
@@ -119,6 +125,34 @@ class Volumes(Emitter):
         self.static_launch("pair", 1, (f"pairs * {blocks}",), arguments, constants, shape)
         self.forward(self.root, "U0")
         return "\n".join(self.lines)
+
+    def begin(self) -> None:
+        """Launch what finds the size of each volume, and make room for sums of all paths' powers."""
+        self.table("powers", self.exponents)
+        shape = self.elementwise("peaks", self.voxels, PEAK_BLOCK)
+        blocks = -(-self.voxels // shape.block)
+        self.write(f"largest, squares = torch.empty((2, n, {blocks}), device=x.device)")
+        constants = {"VOXELS": self.voxels, "BLOCK": shape.block}
+        self.static_launch("peaks", 1, (f"n * {blocks}",), ["x", "largest", "squares"], constants, shape)
+        self.write("peak, ratio = torch.empty((2, n), device=x.device)")
+        constants = {"VOXELS": self.voxels, "BLOCKS": blocks, "BLOCK": min(MOST_SUMS, power(blocks))}
+        few = self.taken(Warps("ratios", self.voxels))
+        self.static_launch("ratios", 1, ("n",), ["largest", "squares", "peak", "ratio"], constants, few)
+        self.room_for_sums()
+
+    def room_for_sums(self) -> None:
+        """Room for what `integrate` reads."""
+        shape = f"({self.integrated()}, pairs, 2, {self.blocks}, {len(self.powers)})"
+        self._room("sums", shape, "float32")
+
+    def integrated(self, before: Signal | None = None) -> int:
+        """Paths that are integrated: of all signals, or of those before one."""
+        count = 0
+        for signal in self.root.all():
+            if signal is before:
+                break
+            count += signal.paths if signal.results else 0
+        return count
 
     def _room(self, name: str, shape: str, dtype: str) -> None:
         self.write(f"{name} = torch.empty({shape}, dtype=torch.{dtype}, device=x.device)")
@@ -135,13 +169,9 @@ class Volumes(Emitter):
         self.note(*signal.nodes)
         if signal.spectrum:
             self._room(signal.name, self.norm_room(signal), "complex64")
-        partial = f"sums_of_{signal.name}"
-        self._room(partial, f"({signal.paths}, pairs, 2, {self.blocks}, {len(self.powers)})", "float32")
+        partial = f"sums[{self.integrated(signal)} :]" if signal.results else "ratio"
         for f in range(len(signal.fold.indices)):
             self.filtered(signal, f, partial)
-        for result in signal.results:
-            self._integrate(signal, result, partial)
-        self.write(f"del {partial}")
         if signal.spectrum:
             self.forward(signal, signal.name)
         for child in signal.children:
@@ -167,7 +197,7 @@ class Volumes(Emitter):
         """The transforms of the products with one wavelet, their norm, and sums of its powers."""
         inverse = signal.nodes[1]
         self.transformed(signal, f, inverse)
-        self.normed(signal, f, inverse, partial, self.powers)
+        self.normed(signal, f, inverse, partial, self.powers if signal.results else ())
         self.write(f"del {inverse}")
 
     def transformed(self, signal: Signal, f: int, inverse: str) -> None:
@@ -217,18 +247,29 @@ class Volumes(Emitter):
         numbers = ["n", "pairs", self.times(signal.parent), str(len(self.program.outputs[0][1]))]
         return ["ratio", "cotangent", places, below, *numbers, str(len(signal.fold.indices)), str(f)]
 
-    def _integrate(self, signal: Signal, result: Result, partial: str) -> None:
-        """Coefficients from the sums over blocks."""
-        self.note(*result.nodes)
+    def end(self) -> str:
+        """The coefficients of all paths, from sums over blocks."""
+        self.lines = []
+        results = [result for signal in self.root.all() for result in signal.results]
+        paths = [path for result in results for path in result.paths]
+        if not paths:
+            return ""
+        for result in results:
+            self.note(*result.nodes)
+        self.write(
+            'factor = peak.double()[:, None] ** t["powers"]  # S of a multiple is a multiple of S, by each power'
+        )
         constants = {
-            "PATHS": len(self.program.outputs[result.group][1]),
+            "PATHS": len(self.program.outputs[0][1]),
             "BLOCKS": self.blocks,
             "POWERS": len(self.powers),
-            "BLOCK": min(256, power(self.blocks)),
+            "BLOCK": min(MOST_SUMS, power(self.blocks)),
         }
-        arguments = [partial, "factor", self.rows(signal.nodes[0], result), f"outs[{result.group}]", "n", "pairs"]
+        self.table("integrals_row", np.array([self.program.places[path][1] for path in paths], np.int32))
+        arguments = ["sums", "factor", *self.named("integrals_row"), "outs[0]", "n", "pairs"]
         shape = self.taken(Warps("integrate", (self.blocks, len(self.powers))))
-        self.static_launch("integrate", signal.paths, ("n", str(signal.paths)), arguments, constants, shape)
+        self.static_launch("integrate", len(paths), ("n", str(len(paths))), arguments, constants, shape)
+        return "\n".join(self.lines)
 
     # Which filters.
 

@@ -16,10 +16,14 @@ from scatc.codegen.signals import Signal
 from scatc.codegen.triton.cost import COMPLEX, Work
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.tuned import Warps
 from scatc.codegen.triton.volumes import solid, solid_t
 from scatc.codegen.triton.volumes.harmonic import Harmonic
 from scatc.codegen.triton.volumes.solid_cost import gather_work, slope_work
 from scatc.codegen.triton.volumes.walk import Volumes
+
+COTANGENTS = 17
+"""Operators of torch that find the sizes of cotangents."""
 
 
 class ThereAndBack(Volumes):
@@ -36,6 +40,13 @@ class ThereAndBack(Volumes):
         """The spectrum of a signal, and room for its gradient."""
         super().forward(signal, volumes)
         self.write(f"g{self.spectrum(signal)} = torch.zeros_like({self.spectrum(signal)})")
+
+    def before(self) -> list[Work]:
+        """What brings the cotangents of integrals to like size."""
+        return [Work("cotangents", 0.0, launches=COTANGENTS)]
+
+    def room_for_sums(self) -> None:
+        """Nothing is integrated."""
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it."""
@@ -130,7 +141,8 @@ class VolumesT(ThereAndBack):
         blocks = -(-self.voxels // solid.BLOCK)
         constants = {"VOXELS": self.voxels, "BLOCK": solid.BLOCK}
         arguments = ["g.view(torch.int64)", "size", "gradient", "n"]
-        self.static_launch("unpair", 1, (f"pairs * {blocks}",), arguments, constants)
+        shape = self.taken(Warps("unpair", self.voxels))
+        self.static_launch("unpair", 1, (f"pairs * {blocks}",), arguments, constants, shape)
         return "\n".join(self.lines)
 
     def back(self, signal: Signal, name: str) -> None:
@@ -152,14 +164,16 @@ class VolumesT(ThereAndBack):
         name = self.slopes.setdefault(slope, f"slope_{slope.filters}_{len(self.slopes)}")
         z = f"{inverse}.view(torch.int64)"
         arguments = [z, *self.slope_arguments(signal, f, z)]
-        self.launch(Launch(name, solid_t.SLOPE, (f"{rows} * {slope.blocks}",), arguments, paths=parent.paths))
+        shape, grid = self.taken(Warps("slope", slope)), (f"{rows} * {slope.blocks}",)
+        self.launch(Launch(name, solid_t.SLOPE, grid, arguments, {}, shape.warps, parent.paths, shape))
         product = f"g{inverse}"
         self.write(f"{product} = torch.fft.fftn({inverse}, dim=(-3, -2, -1))", f"del {inverse}")
         self.steps.append(Transform(self.voxels, parent.paths * harmonic.filters, packed=True))
         name = self.sums.setdefault(harmonic, f"filters_{harmonic.degree}_{len(self.sums)}")
         types = solid_t.GATHER if harmonic.generated else solid_t.READ
-        grid = (str(-(-self.voxels // solid.BLOCK)), f"triton.cdiv({rows}, {solid.TOGETHER})")
+        shape = self.taken(Warps("filters", harmonic))
+        grids = (str(-(-self.voxels // solid.BLOCK)), f"triton.cdiv({rows}, {solid.TOGETHER})")
         read = self.read(fold.indices[f], harmonic)
         arguments = [f"{product}.view(torch.int64)", *read, f"g{self.spectrum(parent)}.view(torch.int64)", rows]
-        self.launch(Launch(name, types, grid, arguments, paths=parent.paths))
+        self.launch(Launch(name, types, grids, arguments, {}, shape.warps, parent.paths, shape))
         self.write(f"del {product}")
