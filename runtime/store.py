@@ -28,7 +28,6 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import arrange
 from scatc.ir.text import parse_graph, print_graph
 from scatc.ir.verify import verify
-from scatc.runtime import libraries
 from scatc.runtime.entry import Entry, EntryError, read_entry, write_entry
 from scatc.runtime.plan import Compiled, Record
 
@@ -97,6 +96,12 @@ def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
         raise ValueError("chunks must name each fold, with no more filters than it has")
 
 
+def _is_built(recipe: str) -> bool:
+    from scatc.runtime import libraries  # ctypes, which only what is built needs
+
+    return libraries.is_built(recipe)
+
+
 def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Compiled:
     """The compiled plan of an entry.
 
@@ -130,7 +135,7 @@ def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Comp
             tables = target.tables(program, options)
         compiled = Compiled(target.name, program, options, tables, version=version, record=record)
         name, source = recipe(compiled, entry.texts["graph"]), None
-        if not (name and libraries.is_built(name)):
+        if not (name and _is_built(name)):
             shapes = _stand_ins(header["tables"]) if tables is None else tables
             source = target.emit(program, options, shapes, version)
     except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
