@@ -57,27 +57,13 @@ def load_emitted(recipe: str, emit: Callable[[], str]) -> ctypes.CDLL:
     return _LOADED.get_or_create(key, lambda: _from_disk(key) or _build(toolchain, key, emit()))
 
 
-def is_built(recipe: str) -> bool:
-    """Whether there is a library of what a recipe leads to, on disk."""
-    try:
-        key = find().key(recipe)
-    except ToolchainError:
-        return False
-    return bool(PrivateFolder(FOLDER).files(_named(key)))
-
-
-def _named(key: str) -> str:
-    """What matches the libraries of a key."""
-    return f"{key}-*{SUFFIX}"
-
-
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _from_disk(key: str) -> ctypes.CDLL | None:
     """The library of a key, if it is there and sound."""
-    for path in PrivateFolder(FOLDER).files(_named(key)):
+    for path in PrivateFolder(FOLDER).files(f"{key}-*{SUFFIX}"):
         if (trouble := _trouble(path)) is not None:
             remove(path)
             warnings.warn(f"a library of scatc is dropped and built anew: {path}: {trouble}", RuntimeWarning, 2)

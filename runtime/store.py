@@ -1,21 +1,19 @@
-"""A compiled plan as an entry of the cache or of a file: data only, its source is emitted anew when it is read.
+"""A compiled plan as an entry of the cache or of a file: data only, its source is emitted anew.
 
-Where the source is for a C compiler it is emitted only if nothing was built of it before: libraries are known by the
-*recipe*, a digest of all that the source is emitted from. They are in a folder that this user alone can write, so that
-an entry, whoever wrote it, leads to a library only if this user's compiler had the very text that it would lead to.
+That waits until somebody asks for it. For a C compiler nobody does where something was built of it before: libraries
+are known by the *recipe*, a digest of all that the source is emitted from. They are in a folder that this user alone
+can write, so that an entry, whoever wrote it, leads to a library only if this user's compiler had the very text that it
+would lead to.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import scatc.codegen
 import scatc.ir
@@ -65,11 +63,6 @@ def _shapes(tables: Tables) -> dict[str, tuple[str, list[int]]]:
     return {name: (table.dtype.str, list(table.shape)) for name, table in sorted(tables.items())}
 
 
-def _stand_ins(shapes: Mapping[str, Any]) -> Tables:
-    """Tables of given types and shapes that take no memory, for comments that say what code is bound to."""
-    return {name: np.broadcast_to(np.zeros((), dtype), shape) for name, (dtype, shape) in shapes.items()}
-
-
 def to_entry(compiled: Compiled, *, tables: bool = True) -> Entry:
     """What has to be kept of a compiled plan; without its tables, they are made again when it is read."""
     program, options = compiled.program, compiled.options
@@ -79,7 +72,7 @@ def to_entry(compiled: Compiled, *, tables: bool = True) -> Entry:
         "batch": program.batch,
         "chunks": dict(program.chunks),
         "workers": program.workers,
-        "tables": tables or _shapes(compiled.tables),
+        "tables": tables,
     }
     texts = {"header": json.dumps(header, sort_keys=True), "graph": print_graph(program.graph, comments=False)}
     return Entry(texts, compiled.tables if tables else {})
@@ -94,12 +87,6 @@ def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
         raise ValueError(f"batch, workers and chunks must be whole numbers of at least 1, not {sizes}")
     if chunks.keys() != folds.keys() or any(chunks[name] > folds[name] for name in folds):
         raise ValueError("chunks must name each fold, with no more filters than it has")
-
-
-def _is_built(recipe: str) -> bool:
-    from scatc.runtime import libraries  # ctypes, which only what is built needs
-
-    return libraries.is_built(recipe)
 
 
 def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Compiled:
@@ -130,14 +117,13 @@ def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Comp
         _check_sizes(graph, header)
         target = find_target(header["target"])
         program = arrange(graph, header["batch"], header["chunks"], header["workers"], target.memory(options))
-        tables = entry.arrays if header["tables"] is True else None
+        tables = entry.arrays if header["tables"] else None
         if target.builds and (tables is None or not own):  # C trusts tables and their shapes
             tables = target.tables(program, options)
         compiled = Compiled(target.name, program, options, tables, version=version, record=record)
-        name, source = recipe(compiled, entry.texts["graph"]), None
-        if not (name and _is_built(name)):
-            shapes = _stand_ins(header["tables"]) if tables is None else tables
-            source = target.emit(program, options, shapes, version)
+        compiled = replace(compiled, recipe=recipe(compiled, entry.texts["graph"]))
+        if not own:  # what comes of somebody else's entry is known before it is a plan
+            compiled = replace(compiled, given_source=compiled.source)
     except (CompileError, TargetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise EntryError(f"this is not a plan: {error}") from error
-    return replace(compiled, given_source=source, recipe=name)
+    return compiled

@@ -191,8 +191,8 @@ class Returns(Choices):
     def average_t(self, tiles: Product) -> dict[str, Any]:
         """The constants of an average's way to bins, less those that say where it comes from."""
         return {
-            "KEPT": tiles.terms,
             "BINS": tiles.kept,
+            "KEPT": tiles.terms,
             "COLUMNS": tiles.padded,
             "FREQUENCIES": tiles.outputs,
             "ROWS": tiles.rows,
