@@ -67,12 +67,17 @@ class Code:
     """
 
     def __init__(self, compiled: Compiled, beside: Runnable | None = None) -> None:
-        self.compiled, self.program, self.source = compiled, compiled.program, compiled.source
+        self.compiled, self.program = compiled, compiled.program
         self.dtype: np.dtype[Any] = np.dtype(compiled.options.dtype)
         # its steps are atomic: no lock, fork safe
         self._arenas: deque[NDArray[np.uint8]] = deque(maxlen=self.program.workers)
         if isinstance(beside, Code):
             self._arenas = beside._arenas
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        return self.compiled.source
 
     @cached_property
     def module(self) -> ModuleType:
