@@ -11,7 +11,6 @@ import pkgutil
 from functools import lru_cache
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from scatc.ir.cost import Machine
@@ -30,13 +29,7 @@ def table_bytes(tables: Tables) -> int:
 
 def table_lines(tables: Tables) -> list[str]:
     """What the header of a source says of its tables: names, dtypes, shapes."""
-    return [f"{name:<24} {_dtype_name(table.dtype)} {table.shape}" for name, table in sorted(tables.items())]
-
-
-@lru_cache
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    """To ask a dtype for its name takes longer than all the rest of its table's line."""
-    return str(dtype)
+    return [f"{name:<24} {table.dtype} {table.shape}" for name, table in sorted(tables.items())]
 
 
 class Target(Protocol):

@@ -150,7 +150,7 @@ class CpuPlan(NumpyPlan):
 
 def _library(compiled: Compiled) -> ctypes.CDLL:
     """What is built of a text, which is not emitted if that was built before."""
-    return libraries.load_emitted(compiled.recipe or compiled.source, lambda: compiled.source)
+    return libraries.load(compiled.recipe or compiled.source, lambda: compiled.source)
 
 
 def _scales(peaks: Array) -> Array | None:

@@ -33,12 +33,7 @@ PLANS: MemoryCache[Plan] = MemoryCache(64)
 def find_plan(spec: Spec, target: Target, options: Options) -> Plan:
     """The plan of a spec: out of memory, from the disk, or compiled."""
     key = plan_key(spec, target, options)
-    return PLANS.get_or_create(key, lambda: _make(key, spec, target, options))
-
-
-def _make(key: str, spec: Spec, target: Target, options: Options) -> Plan:
-    with paused():
-        return make_plan(_through_disk(key, spec, target, options))
+    return PLANS.get_or_create(key, lambda: make_plan(_through_disk(key, spec, target, options)))
 
 
 @paused()

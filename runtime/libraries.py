@@ -26,35 +26,24 @@ _ANY = f"*-*{SUFFIX}"
 _LOADED: MemoryCache[ctypes.CDLL] = MemoryCache(256)
 
 
-def load(text: str) -> ctypes.CDLL:
+def load(recipe: str, emit: Callable[[], str] | None = None) -> ctypes.CDLL:
     """The library of a C text; calls of its functions release the interpreter's lock.
+
+    Parameters
+    ----------
+    recipe : str
+        What the library is known by: different for different texts.
+    emit : callable, optional
+        Gives the text, if it must be built; by default the recipe is the text.
 
     Raises
     ------
     ToolchainError
         If there is no compiler that works, or it refuses the text, or what it builds does not load.
     """
-    return load_emitted(text, lambda: text)
-
-
-def load_emitted(recipe: str, emit: Callable[[], str]) -> ctypes.CDLL:
-    """The library of a C text, whose name is a digest of what the text is emitted from: it need not be emitted again.
-
-    Parameters
-    ----------
-    recipe : str
-        Different for different texts.
-    emit : callable
-        Gives the text, if it must be built.
-
-    Raises
-    ------
-    ToolchainError
-        As for `load`.
-    """
     toolchain = find()
     key = toolchain.key(recipe)
-    return _LOADED.get_or_create(key, lambda: _from_disk(key) or _build(toolchain, key, emit()))
+    return _LOADED.get_or_create(key, lambda: _from_disk(key) or _build(toolchain, key, emit() if emit else recipe))
 
 
 def _digest(data: bytes) -> str:

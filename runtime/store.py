@@ -26,6 +26,7 @@ from scatc.ir.options import Options
 from scatc.ir.schedule import arrange
 from scatc.ir.text import parse_graph, print_graph
 from scatc.ir.verify import verify
+from scatc.runtime.collector import paused
 from scatc.runtime.entry import Entry, EntryError, read_entry, write_entry
 from scatc.runtime.plan import Compiled, Record
 
@@ -89,6 +90,7 @@ def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
         raise ValueError("chunks must name each fold, with no more filters than it has")
 
 
+@paused()
 def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Compiled:
     """The compiled plan of an entry.
 

@@ -9,18 +9,23 @@ import jinja2
 
 from scatc.codegen.triton.lines import blocks, matrix, wavelet
 
+MOST_UNROLLED = 20
+"""Blocks of terms up to which products of images with matrices are straight-line code."""
+
 
 @lru_cache(maxsize=1)
 def templates() -> jinja2.Environment:
     """The templates of modules and kernels."""
     loader = jinja2.PackageLoader("scatc.codegen.triton", "templates")
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=loader,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.globals["MOST_UNROLLED"] = MOST_UNROLLED
+    return environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,3 +80,10 @@ class Transform:
     paths: int
     packed: bool
     axes: int = 1
+
+
+def kernel_name(known: dict[str, Any], shape: Any, stem: str) -> str:
+    """The name of the kernel of a shape, entered among those that are known if it is new."""
+    name = next((name for name, other in known.items() if other == shape), f"{stem}_{len(known)}")
+    known[name] = shape
+    return name

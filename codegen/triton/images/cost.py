@@ -10,11 +10,9 @@ from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import THREADS
 from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.images.sums import Sums
+from scatc.codegen.triton.kernels import MOST_UNROLLED
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.tuned import Product
-
-MOST_UNROLLED = 20
-"""Blocks of terms up to which `lowpass_columns` and `lowpass_rows` are straight-line code."""
 
 
 def static_work(step: Launch | Transform) -> Work:

@@ -21,7 +21,7 @@ from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageCho
 from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work, sums_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_sums
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.launch import Launch, Transform, kernel_name
 from scatc.codegen.triton.tuned import Product
 from scatc.ir.nodes import Pad
 
@@ -382,10 +382,3 @@ class Images(Emitter):
             sizes |= {"KEPT_ROWS": result.kept[0], "KEPT_COLUMNS": result.kept[1], "BLOCK": shape.block}
             grid = ("n", str(signal.paths), f"triton.cdiv({prod(result.kept)}, {shape.block})")
             self.static_launch("moduli_image", signal.paths, grid, arguments, sizes, shape)
-
-
-def kernel_name(known: dict[str, Any], shape: Any, stem: str) -> str:
-    """The name of the kernel of a shape, entered if it is new."""
-    name = next((name for name, other in known.items() if other == shape), f"{stem}_{len(known)}")
-    known[name] = shape
-    return name

@@ -28,9 +28,9 @@ from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, Way, con
 from scatc.codegen.triton.images.choices_t import ImageChoicesT, spread_product
 from scatc.codegen.triton.images.cost_t import Share, columns_work, static_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, TRANSPOSED, of_slopes
-from scatc.codegen.triton.images.walk import Images, kernel_name
+from scatc.codegen.triton.images.walk import Images
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.launch import Launch, Transform, kernel_name
 from scatc.codegen.triton.tuned import Gathered
 from scatc.ir.nodes import Pad
 

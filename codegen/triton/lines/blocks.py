@@ -14,6 +14,7 @@ Signals go in pairs all the way: a block is one of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
@@ -60,52 +61,47 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What the kernel that cuts is specialised to.
+class OfBlocks:
+    """What a kernel of blocks is specialised to, there or back.
 
     Attributes
     ----------
     length, bins : int
-        Of a block, and of its spectrum what is kept.
-    around : bool
-        Whether the line is a circle of 2^k samples; else there are zeros beyond its ends.
+        Samples of a block that are transformed, and bins of its spectrum.
     rows, warps : int
         Blocks of a program, its warps.
     """
 
     length: int
     bins: int
-    around: bool
     rows: int
     warps: int
 
-    def candidates(self) -> list[Cut]:
+    def candidates(self) -> list[Self]:
         """As of the kernels in registers (`wavelet.py`)."""
-        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
+
+        def legal(other: Self) -> bool:
+            return sensible(other.rows * other.length, other.warps)
+
+        return space(self, legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
 
 
 @dataclass(frozen=True, slots=True)
-class Thin:
-    """What the kernel that thins is specialised to.
+class Cut(OfBlocks):
+    """What the kernel that cuts is specialised to; of a block's spectrum it keeps `bins`.
 
     Attributes
     ----------
-    length : int
-        Samples of a block when it is thin.
-    bins : int
-        Of a block's spectrum.
-    rows, warps : int
-        Blocks of a program, its warps.
+    around : bool
+        Whether the line is a circle of 2^k samples; else there are zeros beyond its ends.
     """
 
-    length: int
-    bins: int
-    rows: int
-    warps: int
+    around: bool
 
-    def candidates(self) -> list[Thin]:
-        """As of the kernels in registers (`wavelet.py`)."""
-        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
+
+@dataclass(frozen=True, slots=True)
+class Thin(OfBlocks):
+    """What the kernel that thins is specialised to: `length` is that of a block when it is thin."""
 
 
 CUT = {
@@ -128,17 +124,12 @@ THIN = {
 
 def default_cut(length: int, bins: int, *, around: bool) -> Cut:
     """The kernel to begin with."""
-    warps = WIDE_WARPS.get(length, WARPS[length])
-    return Cut(length, bins, around, PACKED_ROWS[length], warps)
+    return Cut(length, bins, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]), around)
 
 
 def default_thin(length: int, bins: int) -> Thin:
     """The kernel to begin with."""
     return Thin(length, bins, PACKED_ROWS[length], WARPS[length])
-
-
-def _legal(shape: Cut | Thin) -> bool:
-    return sensible(shape.rows * shape.length, shape.warps)
 
 
 def cut(shape: Cut) -> str:

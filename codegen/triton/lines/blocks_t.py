@@ -13,64 +13,36 @@ from dataclasses import dataclass
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.lines.blocks import WIDE_WARPS, Blocks
-from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS, sensible
-from scatc.codegen.triton.tuned import MOST_WARPS, around, space
+from scatc.codegen.triton.lines.blocks import Blocks, OfBlocks, default_cut, default_thin
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
-    """What the kernel that adds blocks up is specialised to; as `Cut`.
+class Join(OfBlocks):
+    """What the kernel that adds blocks up is specialised to; of a block's spectrum there are `bins`.
 
     Attributes
     ----------
-    length, bins : int
-        Of a block, and of its spectrum what is kept.
     around : bool
         Whether the line is a circle of 2^k samples; else what is beyond its ends is dropped.
     fresh : bool
         Whether the line is written for the first time: nothing is added, and what no block has becomes zero.
-    rows, warps : int
-        Blocks of a program, its warps.
     """
 
-    length: int
-    bins: int
     around: bool
     fresh: bool
-    rows: int
-    warps: int
-
-    def candidates(self) -> list[Join]:
-        """As of the kernels in registers (`wavelet.py`)."""
-        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
 
 
 @dataclass(frozen=True, slots=True)
-class Unthin:
-    """What the kernel that undoes a thinning is specialised to; as `Thin`.
+class Unthin(OfBlocks):
+    """What the kernel that undoes a thinning is specialised to: `length` is that of a block when it is thin.
 
     Attributes
     ----------
-    length : int
-        Samples of a block when it is thin.
-    bins : int
-        Of a block's spectrum.
     add : bool
         Whether there are cotangents of the spectra already; else bins that were not read get zeros.
-    rows, warps : int
-        Blocks of a program, its warps.
     """
 
-    length: int
-    bins: int
     add: bool
-    rows: int
-    warps: int
-
-    def candidates(self) -> list[Unthin]:
-        """As of the kernels in registers (`wavelet.py`)."""
-        return space(self, _legal, rows=around(self.rows), warps=around(self.warps, most=MOST_WARPS))
 
 
 FILL = 128
@@ -96,16 +68,14 @@ UNTHIN = {
 
 def default_join(length: int, bins: int, *, around: bool, fresh: bool = False) -> Join:
     """The kernel that goes back from what `default_cut` makes."""
-    return Join(length, bins, around, fresh, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]))
+    there = default_cut(length, bins, around=around)
+    return Join(length, bins, there.rows, there.warps, around, fresh)
 
 
 def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
     """The kernel that goes back from what `default_thin` makes."""
-    return Unthin(length, bins, add, PACKED_ROWS[length], WARPS[length])
-
-
-def _legal(shape: Join | Unthin) -> bool:
-    return sensible(shape.rows * shape.length, shape.warps)
+    there = default_thin(length, bins)
+    return Unthin(length, bins, there.rows, there.warps, add)
 
 
 def turns(cut: Blocks, line: int, *, whole: bool) -> list[tuple[int, int, int]]:
@@ -150,7 +120,7 @@ def join(shape: Join) -> str:
             continue
         assert start + rest <= half or shape.length - half <= start, "planes are kept or dropped as a whole"
         z = code.let("z", f"tl.load(spectrum + {start if start < half else start - dropped} + k)")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+        planes.append(code.pair(f"low({z})", f"high({z})"))
     planes = register_fft(code, planes, shape.rows, stages, 1, "twiddles")
     code.write(
         "# add",
@@ -222,7 +192,7 @@ def unthin(shape: Unthin) -> str:
     for j in range(stages[0]):
         i = code.let("i", f"at + {j * rest}")
         z = code.let("z", f"tl.load(samples + ((begin + {i}) & (line - 1)), mask=({i} >= crop) & ({i} < end), other=0)")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+        planes.append(code.pair(f"low({z})", f"high({z})"))
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",

@@ -13,7 +13,7 @@ from scatc.codegen.signals import Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import USUAL
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.launch import Launch
+from scatc.codegen.triton.launch import Launch, kernel_name
 from scatc.codegen.triton.lines import blocks as cutting
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.blocks import Blocks, Cut, Thin
@@ -88,10 +88,7 @@ class Pieces(Emitter):
 
     def _kernel(self, shape: wavelet.Shape) -> str:
         """The name of a kernel in registers."""
-        known = {other: name for name, other in self.shapes.items()}
-        name = known.get(shape, f"wavelet_{shape.length}_{len(self.shapes)}")
-        self.shapes[name] = shape
-        return name
+        return kernel_name(self.shapes, shape, f"wavelet_{shape.length}")
 
     # Blocks of long signals.
 
@@ -108,9 +105,7 @@ class Pieces(Emitter):
     def _cut_line(self, name: str, paths: int, samples: str, line: Line, cut: Blocks, place: int | None = None) -> None:
         """Launch the kernel that cuts; its result may have a place among those of other signals."""
         shape = self.taken(cutting.default_cut(cut.length, cut.bins, around=line.whole))
-        known = {other: kernel for kernel, other in self.cuts.items()}
-        kernel = known.get(shape, f"cut_{shape.length}_{len(self.cuts)}")
-        self.cuts[kernel] = shape
+        kernel = kernel_name(self.cuts, shape, f"cut_{shape.length}")
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         sizes = f"({paths}, pairs, {cut.count}, {cut.bins})" if cut.count > 1 else f"({paths}, pairs, {cut.bins})"
         if place is None:
@@ -130,9 +125,7 @@ class Pieces(Emitter):
         assert cut is not None and thinning is not None
         by = thinning.by
         shape = self.taken(cutting.default_thin(cut.length >> by, cut.bins))
-        known = {other: name for name, other in self.cuts.items()}
-        kernel = known.get(shape, f"thin_{shape.length}_{len(self.cuts)}")
-        self.cuts[kernel] = shape
+        kernel = kernel_name(self.cuts, shape, f"thin_{shape.length}")
         k = np.arange(shape.length)
         bins = np.concatenate([k, k - shape.length]) / cut.length
         smooth = f"smooth_{signal.name}"
@@ -191,7 +184,7 @@ class Pieces(Emitter):
             branches.append(("leaves", "\n".join(self.lines)))
         return trunk, branches, end
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: Group[wavelet.Shape]) -> None:
         """Leaves of several parents."""
         assert self.together is not None
         shape, result, level = self.taken(group.shape), group.result, group.leaves[0].level

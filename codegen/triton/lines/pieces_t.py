@@ -13,13 +13,12 @@ import numpy as np
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
-from scatc.codegen.triton.launch import Launch, Transform
+from scatc.codegen.triton.launch import Launch, Transform, kernel_name
 from scatc.codegen.triton.lines import blocks_t, matrix, matrix_t, tables_t, wavelet_t
 from scatc.codegen.triton.lines.blocks import Blocks
 from scatc.codegen.triton.lines.blocks_t import Join, Unthin
-from scatc.codegen.triton.lines.choices import thin_weights
 from scatc.codegen.triton.lines.sums_t import Sum
-from scatc.codegen.triton.lines.together_t import Grouped, choose
+from scatc.codegen.triton.lines.together_t import Grouped, choose, numbers
 from scatc.codegen.triton.lines.walk import Lines
 
 
@@ -66,7 +65,7 @@ class PiecesT(Lines):
         numbers = (signal.length >> by, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
         arguments += [f"{target}.view(torch.int64)", *map(str, numbers), "pairs"]
         grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(signal.paths))
-        kernel = self._joining(shape, f"unthin_{shape.length}")
+        kernel = kernel_name(self.joins, shape, f"unthin_{shape.length}")
         paths = signal.paths * cut.count
         self.launch(Launch(kernel, blocks_t.UNTHIN, grid, arguments, {}, shape.warps, paths, shape))
         self.write(f"del {source}")
@@ -78,7 +77,7 @@ class PiecesT(Lines):
         for i, (begin, step, count) in enumerate(blocks_t.turns(cut, line.length, whole=line.whole)):
             first = fresh and i == 0
             shape = self.taken(blocks_t.default_join(cut.length, cut.bins, around=line.whole, fresh=first))
-            kernel = self._joining(shape, f"join_{shape.length}")
+            kernel = kernel_name(self.joins, shape, f"join_{shape.length}")
             self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
             arguments = [f"{spectra}.view(torch.int64)", *self.named(f"twiddles_{shape.length}")]
             numbers = (line.length, cut.first - cut.halo - line.first, cut.hop, cut.count, begin, step, count)
@@ -86,12 +85,6 @@ class PiecesT(Lines):
             grid = (f"triton.cdiv({count} * pairs, {shape.rows})", str(signal.paths))
             self.launch(Launch(kernel, blocks_t.JOIN, grid, arguments, {}, shape.warps, signal.paths * count, shape))
         self.write(f"del {spectra}")
-
-    def _joining(self, shape: Join | Unthin, stem: str) -> str:
-        known = {other: name for name, other in self.joins.items()}
-        name = known.get(shape, f"{stem}_{len(self.joins)}")
-        self.joins[name] = shape
-        return name
 
     # What coefficients bring.
 
@@ -169,22 +162,16 @@ class PiecesT(Lines):
         """Averages, or a sum, brought to the few bins that they come from."""
         arguments = self._incoming(signal, result, weight)
         tiles, follow = self.taken(self.returns.average_tiles(signal, result)), self._choice(signal).follow
-        spectrum, thinning = follow.spectrum, follow.thinning
+        spectrum = follow.spectrum
         assert spectrum is not None
-        if result.kind == "total":
-            even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
-        else:
-            outputs = (result.first[0], result.first[0] + result.kept[0])
-            smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
-            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
-            name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
+        even, odd, name = self._of_bins(signal, result)
         pads = ((0, tiles.columns - even.shape[0]), (0, tiles.padded - even.shape[1]))
         name += f"_t{tiles.padded}x{tiles.columns}"
         arguments += self.split(f"{name}_even", np.pad(even, pads)) + self.split(f"{name}_odd", np.pad(odd, pads))
         grid = (str(tiles.programs), str(signal.paths), f"triton.cdiv(pairs, {tiles.rows})")
         sizes = {"PATHS": len(self.program.outputs[result.group][1]), "PARENT": spectrum.length}
         arguments += [f"g{self.spectrum(signal)}.view(torch.int64)", "n", "pairs"]
-        constants = sizes | self.returns.average_t(tiles) | {"BINS": len(even)}
+        constants = sizes | self.returns.average_t(tiles)
         self.static_launch("average_t", signal.paths, grid, arguments, constants, tiles)
 
     def _weights(self, signal: Signal, width: int) -> str:
@@ -254,17 +241,14 @@ class PiecesT(Lines):
             arguments += [*self.named(name), *self._averaging(group.leaves[0], sources[0], shape)]
             paths = len(self.program.outputs[sources[0].group][1])
             arguments += [f"P1[{place} * pairs :].view(torch.int64)", str(paths), "n", "pairs"]
-            place += group.numbers
+            place += numbers(group)
             grid = (f"triton.cdiv(2 * pairs, {there.rows})", str(group.paths))
             kernel, types = self._turning(shape), wavelet_t.parameters(shape)
             self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, group.paths, shape))
 
     def _turning(self, shape: wavelet_t.Turn) -> str:
         """The name of a kernel that goes there and back in registers."""
-        known = {other: name for name, other in self.turns.items()}
-        kernel = known.get(shape, f"returns_{shape.there.length}_{len(self.turns)}")
-        self.turns[kernel] = shape
-        return kernel
+        return kernel_name(self.turns, shape, f"returns_{shape.there.length}")
 
     def _rows_and_columns(self, signal: Signal, waves: str) -> str:
         """The spectrum of a signal's cotangent, by kernels along rows and columns; yields its name."""

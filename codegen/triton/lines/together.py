@@ -6,7 +6,9 @@ says where. What is lost is that a branch's spectrum is read while it is still i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import REAL, USUAL
@@ -16,18 +18,21 @@ from scatc.codegen.triton.lines.ways import MANY, Choices
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
+S = TypeVar("S")
+
 
 @dataclass(slots=True)
-class Group:
-    """Leaves that one launch makes.
+class Group(Generic[S]):
+    """Leaves that one launch makes, or takes there and back.
 
     Attributes
     ----------
-    shape : Shape
+    shape : Shape or Turn
+        Of the kernel.
     leaves : list of Signal
     """
 
-    shape: wavelet.Shape
+    shape: S
     leaves: list[Signal]
 
     @property
@@ -54,7 +59,7 @@ class Together:
     """
 
     def __init__(self, choices: Choices, root: Signal) -> None:
-        found: dict[tuple[wavelet.Shape, int, int], Group] = {}
+        found: dict[tuple[wavelet.Shape, int, int], Group[wavelet.Shape]] = {}
         for parent in root.children:
             follow = choices.signals[parent.name].follow
             if follow.spectrum is None or not follow.spectrum.own or follow.thinning is not None:
@@ -68,14 +73,7 @@ class Together:
                     key = (shape, leaf.level, leaf.results[0].group)
                     found.setdefault(key, Group(shape, [])).leaves.append(leaf)
         self.groups = [group for group in found.values() if len(group.leaves) > 1]
-        self.places: dict[str, int] = {}
-        self.bins = 0
-        for group in self.groups:
-            for leaf in group.leaves:
-                assert leaf.parent is not None
-                if leaf.parent.name not in self.places:
-                    self.places[leaf.parent.name] = self.bins
-                    self.bins += leaf.parent.paths * choices.spectrum_bins(leaf.parent)
+        self.places, self.bins = spectra(self.groups, choices)
 
     def holds(self, signal: Signal) -> bool:
         """Whether a signal is a leaf of a group."""
@@ -90,10 +88,27 @@ class Together:
         return launches * USUAL.launch - len(self.groups) * read
 
 
+def spectra(groups: Sequence[Group[Any]], choices: Choices) -> tuple[dict[str, int], int]:
+    """Where the spectra of the parents of leaves lie, by the parents' names, and how many bins they have together."""
+    places: dict[str, int] = {}
+    bins = 0
+    for leaf in (leaf for group in groups for leaf in group.leaves):
+        assert leaf.parent is not None
+        if leaf.parent.name not in places:
+            places[leaf.parent.name] = bins
+            bins += leaf.parent.paths * choices.spectrum_bins(leaf.parent)
+    return places, bins
+
+
+def possible(root: Signal) -> bool:
+    """Whether the spectra of first-order signals can be made in registers, into one array."""
+    return 0 < root.length <= wavelet.MOST and root.length & (root.length - 1) == 0
+
+
 def choose(spec: Spec, options: Options, root: Signal) -> tuple[Choices, Together | None]:
     """The choices for a program, and the groups of its leaves if they pay."""
     alone = Choices(spec, options, root)
-    if not 0 < root.length <= wavelet.MOST or root.length & (root.length - 1):
+    if not possible(root):
         return alone, None
     choices = Choices(spec, options, root, together=True)
     together = Together(choices, root)

@@ -8,41 +8,17 @@ first-order signal adds up what its leaves bring.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL
-from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.choices import Way
+from scatc.codegen.triton.lines.together import Group, possible, spectra
 from scatc.codegen.triton.lines.wavelet_t import Turn
 from scatc.codegen.triton.lines.ways import MANY
 from scatc.codegen.triton.lines.ways_t import Back, Returns
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
-
-
-@dataclass(slots=True)
-class Group:
-    """Leaves that one launch takes there and back.
-
-    Attributes
-    ----------
-    shape : Turn
-    leaves : list of Signal
-    """
-
-    shape: Turn
-    leaves: list[Signal]
-
-    @property
-    def paths(self) -> int:
-        """Of all leaves."""
-        return sum(leaf.paths for leaf in self.leaves)
-
-    @property
-    def numbers(self) -> int:
-        """What it writes for each pair."""
-        return 2 * self.paths * self.shape.there.length
 
 
 class Grouped:
@@ -58,7 +34,7 @@ class Grouped:
     """
 
     def __init__(self, returns: Returns, root: Signal) -> None:
-        found: dict[tuple[Turn, int, int], Group] = {}
+        found: dict[tuple[Turn, int, int], Group[Turn]] = {}
         for parent in root.children:
             choice = returns.of(parent)
             spectrum, cuts = choice.follow.spectrum, [below.cut for below in choice.follow.children.values()]
@@ -78,13 +54,7 @@ class Grouped:
                 shape = replace(shape, there=replace(shape.there, together=True))
                 found.setdefault((shape, leaf.level, result.group), Group(shape, [])).leaves.append(leaf)
         self.groups = [group for group in found.values() if len(group.leaves) > 1]
-        self.spectra: dict[str, int] = {}
-        self.bins = 0
-        for leaf in (leaf for group in self.groups for leaf in group.leaves):
-            assert leaf.parent is not None
-            if leaf.parent.name not in self.spectra:
-                self.spectra[leaf.parent.name] = self.bins
-                self.bins += leaf.parent.paths * returns.spectrum_bins(leaf.parent)
+        self.spectra, self.bins = spectra(self.groups, returns)
 
     def places(self) -> dict[str, int]:
         """Of each leaf by name, where the spectra of its cotangent begin, in numbers for each pair."""
@@ -98,7 +68,7 @@ class Grouped:
     @property
     def numbers(self) -> int:
         """Of all leaves' cotangents, for each pair."""
-        return sum(group.numbers for group in self.groups)
+        return sum(numbers(group) for group in self.groups)
 
     @property
     def live_bytes(self) -> int:
@@ -116,12 +86,17 @@ class Grouped:
         return launches * USUAL.launch - read * (1 / USUAL.bandwidth - 1 / USUAL.cache_bandwidth)
 
 
+def numbers(group: Group[Turn]) -> int:
+    """What the launch for a group writes for each pair."""
+    return 2 * group.paths * group.shape.there.length
+
+
 def choose(
     spec: Spec, options: Options, root: Signal, coefficients: Mapping[str, list[Result]]
 ) -> tuple[Returns, Grouped | None]:
     """The choices for a gradient, and the groups of its leaves if they pay."""
     alone = Returns(spec, options, root, coefficients)
-    if not 0 < root.length <= wavelet.MOST or root.length & (root.length - 1):
+    if not possible(root):
         return alone, None
     returns = Returns(spec, options, root, coefficients, together=True)
     grouped = Grouped(returns, root)

@@ -368,18 +368,20 @@ class Lines(Pieces):
             shape,
         )
 
+    def _of_bins(self, signal: Signal, result: Result) -> tuple[tables.Array, tables.Array, str]:
+        """What an average, or a sum, is of the even and the odd part of a spectrum; and a name for both."""
+        if result.kind == "total":
+            return np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
+        thinning, outputs = self._choice(signal).follow.thinning, (result.first[0], result.first[0] + result.kept[0])
+        smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
+        even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
+        return even, odd, f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
+
     def _averaged(self, signal: Signal, result: Result) -> None:
         """Coefficients from the few bins of a spectrum that phi, or a sum over all samples, leaves."""
         shape = self.taken(self.choices.bins(signal, result))
         constants = self.choices.average(signal, result, shape)
-        thinning = self._choice(signal).follow.thinning
-        if result.kind == "total":
-            even, odd, name = np.full((1, 1), 0.5), np.zeros((1, 1)), "sum"
-        else:
-            outputs = (result.first[0], result.first[0] + result.kept[0])
-            smooth = thin_weights(thinning, signal.length, signal.length >> thinning.by) if thinning else None
-            even, odd = tables.bins(self.spec, signal.level, result.by, outputs, self.options.tolerance, smooth)
-            name = f"bins{signal.level}" + (f"_{signal.name}" if thinning else "")
+        even, odd, name = self._of_bins(signal, result)
         pads = ((0, shape.padded - even.shape[0]), (0, shape.columns - even.shape[1]))
         name += f"_{shape.padded}x{shape.columns}"
         arguments = [f"{self.spectrum(signal)}.view(torch.int64)"]

@@ -207,20 +207,20 @@ class Choices(Tiles):
                     return None
                 best = min(made, key=lambda c: c.total + self._cut_seconds(signal, c.cut))
                 found.children[child.name] = best
-                works += self._cut_works(signal, best.cut)
+                works.append(self._cut_work(signal, best.cut))
             if thinned is not None:
                 cuts = [self._blocks(signal, line, [], far, thinned, f) for f in blocks.LENGTHS]
                 legal = [cut for cut in cuts if cut is not None]
                 if not legal:
                     return None
                 found.cut = min(legal, key=lambda cut: self._cut_seconds(signal, cut))
-                works += self._cut_works(signal, found.cut)
+                works.append(self._cut_work(signal, found.cut))
         else:
             cut = self._blocks(signal, line, near, far, thinned, length)
             if cut is None:
                 return None
             found.cut = cut if thinned is not None else None
-            works += self._cut_works(signal, cut)
+            works.append(self._cut_work(signal, cut))
             found.children |= {child.name: self._of_blocks(child, cut, line.whole) for child in near}
         if found.cut is not None and thinned is not None:
             works.append(thin_work(signal.paths * found.cut.count, found.cut.length >> thinned.by))
@@ -337,12 +337,12 @@ class Choices(Tiles):
             self._pieces[key] = choice
         return self._pieces[key]
 
-    def _cut_works(self, signal: Signal, cut: Blocks | None) -> list[Work]:
+    def _cut_work(self, signal: Signal, cut: Blocks | None) -> Work:
         assert cut is not None
-        return [cut_work(signal.paths * cut.count, blocks.default_cut(cut.length, cut.bins, around=True))]
+        return cut_work(signal.paths * cut.count, blocks.default_cut(cut.length, cut.bins, around=True))
 
     def _cut_seconds(self, signal: Signal, cut: Blocks | None) -> float:
-        return self._seconds(self._cut_works(signal, cut))
+        return self._seconds([self._cut_work(signal, cut)])
 
     # Ways from a whole spectrum.
 

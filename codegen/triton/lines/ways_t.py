@@ -265,7 +265,7 @@ class Returns(Choices):
     def _cut_seconds(self, signal: Signal, cut: Blocks | None) -> float:
         """With adding blocks up, on the way back."""
         assert cut is not None
-        return self._seconds([*self._cut_works(signal, cut), *self._joins(signal, cut, signal.length, fresh=False)])
+        return self._seconds([self._cut_work(signal, cut), *self._joins(signal, cut, signal.length, fresh=False)])
 
     def _joins(self, signal: Signal, cut: Blocks, line: int, *, fresh: bool) -> list[Work]:
         works = []
