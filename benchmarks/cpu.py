@@ -6,10 +6,11 @@
     python benchmarks/cpu.py --plot ratios.svg                # draws the ratios, too
 
 The incumbent needs old packages and gets an environment of its own, made at the first run in
-``benchmarks/.venv-kymatio``. Per case: the medians, the median of the ratios of neighbouring runs, the rate of Fourier
-transforms that follows (as if nothing else were done), the time of these alone by our FFT library as a share of ours
-(beyond 1, ours are quicker than the library's), the peak memory of a first call, and how far the results differ, order
-by order. Nothing is asserted.
+``benchmarks/.venv-kymatio``. Per case: the medians of ours, of its torch frontend, which is its
+fastest, and of its numpy frontend (by itself, afterwards), the median of the ratios of neighbouring runs, the rate of
+Fourier transforms that follows (as if nothing else were done), the time of these alone by our FFT library as a share of
+ours (beyond 1, ours are quicker than the library's), the peak memory of a first call, and how far the results differ,
+order by order. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ import turns
 from cases import Case
 from turns import Remote, Row
 
-HEADER = ("case", "target", "batch", "ours ms", "theirs ms", "ratio", "GFLOP/s", "of FFTs", "ours MiB", "theirs MiB",
-          "ratio", "difference by order")  # fmt: skip
-WIDTHS = (18, 7, 5, 10, 10, 6, 7, 7, 9, 10, 6, 0)
+HEADER = ("case", "target", "batch", "ours ms", "theirs ms", "numpy ms", "ratio", "GFLOP/s", "of FFTs", "ours MiB",
+          "theirs MiB", "ratio", "difference by order")  # fmt: skip
+WIDTHS = (18, 7, 5, 10, 10, 9, 6, 7, 7, 9, 10, 6, 0)
 
 SIDES = {"auto": "scatc", "numpy": "scatc.numpy", "cpu": "scatc.cpu"}
 """By target: the names of our sides in `sides.SIDES`."""
+
+
+ROUNDS_OF_NUMPY = 3
+"""Timed runs of the incumbent's numpy frontend, after the turns of the others: it takes long."""
 
 
 def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) -> Row:
@@ -45,9 +50,18 @@ def measure(case: Case, sides: Sequence[Remote], options: argparse.Namespace) ->
         row["ratio"] = {name: turns.ratio(seconds, name) for name in ours}
         row["ratio_of_best"] = {name: turns.ratio_of_best(seconds, name) for name in ours}
         row["relative_difference"] = turns.differences(case, sides)
+    if "kymatio" in seconds:
+        row["numpy_frontend_seconds"] = _numpy_frontend(case, options)
     if not options.no_memory:
         row["peak_bytes"] = turns.peaks(case, list(seconds), "forward", options)
     return row
+
+
+def _numpy_frontend(case: Case, options: argparse.Namespace) -> list[float]:
+    """Run a case on the incumbent's numpy frontend, by itself."""
+    with Remote("kymatio.numpy", options.threads, options.fft) as side:
+        side.ask("prepare", case=case.to_json())
+        return turns.timed([side], ROUNDS_OF_NUMPY, ["forward"])["forward"][side.side]
 
 
 def printed(row: Row) -> str:
@@ -71,6 +85,7 @@ def _printed(row: Row, name: str) -> str:
             str(row["case"]["batch"]),
             turns.figure(row["median_seconds"], name, 1e-3, 2),
             turns.figure(row["median_seconds"], "kymatio", 1e-3, 2),
+            turns.figure(turns.medians({"numpy": row.get("numpy_frontend_seconds", [math.nan])}), "numpy", 1e-3, 2),
             turns.figure(row.get("ratio", {}), name, 1, 1),
             f"{rate:.0f}",
             f"{share:.2f}",

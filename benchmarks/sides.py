@@ -268,6 +268,18 @@ class Kymatio:
         return np.repeat([0, 1, 2], [zeroth, first, paths - zeroth - first])
 
 
+class KymatioNumpy(Kymatio):
+    """The incumbent's numpy frontend."""
+
+    def prepare(self, case: Case, x: np.ndarray) -> Calls:
+        self.case, self.x, self.scattering = case, x, build("kymatio.numpy", case)
+        return {"forward": lambda: self.scattering(x)}
+
+    def result(self, *, gradient: bool) -> dict[str, np.ndarray]:
+        coefficients = self.scattering(self.x) * np.asarray(self._scale())
+        return {"coefficients": coefficients, "order": self._order(coefficients.shape[1])}
+
+
 SIDES: dict[str, Callable[[int], Side]] = {
     "scatc": Arrays,
     "scatc.numpy": lambda threads: Arrays(threads, "numpy"),
@@ -276,4 +288,5 @@ SIDES: dict[str, Callable[[int], Side]] = {
     "scatc.tensorflow": TensorFlow,
     "scatc.jax": JAX,
     "kymatio": Kymatio,
+    "kymatio.numpy": KymatioNumpy,
 }

@@ -51,7 +51,7 @@ class Remote:
         # whose core another program holds then costs milliseconds each time, up to fifty times the run. A shorter
         # spin bounds that; on an idle machine it is as fast as the default, which sleeping at once is not.
         environment.setdefault("GOMP_SPINCOUNT", "20000")
-        python = incumbent_python() if side == "kymatio" else sys.executable
+        python = incumbent_python() if side.startswith("kymatio") else sys.executable
         self.process = subprocess.Popen(
             [python, HERE / "worker.py", side, str(threads)],
             stdin=subprocess.PIPE,
