@@ -48,12 +48,16 @@ def _mkl_backend() -> tuple[types.ModuleType | None, str]:
     return scipy_fft, mkl_fft.__version__
 
 
-@functools.cache
+_kept: dict[int, mkl.Backend] = {}
+
+
 def _kept_backend(threads: int) -> mkl.Backend:
     """MKL through DFTI, for FFT calls that start up to `threads` threads of their own."""
     from scatc.runtime import mkl
 
-    return mkl.Backend(_mkl_library(), threads)
+    found = _kept.get(threads)
+    # Workers that ask at once, while there is none, must all get the same: each backend has descriptors of its own.
+    return _kept.setdefault(threads, mkl.Backend(_mkl_library(), threads)) if found is None else found
 
 
 @functools.cache

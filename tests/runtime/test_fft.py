@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
+import time
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -35,8 +36,9 @@ class Recorder:
 
 
 def forget() -> None:
-    for cached in (fft._mkl_backend, fft._mkl_library, fft._why_not_kept, fft._kept_backend):
+    for cached in (fft._mkl_backend, fft._mkl_library, fft._why_not_kept):
         cached.cache_clear()
+    fft._kept.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +153,13 @@ def test_mkl_keeps_descriptors_that_start_no_threads(monkeypatch: pytest.MonkeyP
             limits.append(value.value)
         return int(set_value(handle, parameter, value))
 
+    class Slow(mkl.Backend):
+        def __init__(self, library: mkl.Library, threads: int) -> None:
+            time.sleep(0.05)  # for the other worker to ask, too
+            super().__init__(library, threads)
+
     monkeypatch.setattr(fft._mkl_library(), "set_value", noting)
+    monkeypatch.setattr(mkl, "Backend", Slow)
     choice = fft.choose()
     assert choice.note.endswith(", MKL through DFTI, descriptors kept")
 
