@@ -27,15 +27,7 @@ EXACT = 1e-12
 
 
 class Code:
-    """The body of one kernel, line by line.
-
-    Attributes
-    ----------
-    coprime : bool
-        Whether a DFT takes its inputs in an order that saves the twiddles between factors without a common one.
-    """
-
-    coprime = False
+    """The body of one kernel, line by line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

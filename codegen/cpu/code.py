@@ -15,8 +15,6 @@ class VectorCode(Code):
     dtype : {'float32', 'float64'}
     """
 
-    coprime = True
-
     def __init__(self, dtype: str) -> None:
         super().__init__()
         self.dtype = dtype
