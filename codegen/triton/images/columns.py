@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.images.mixed import THREADS, Group, Stages, fits, mixed_fft, numbers_each
+from scatc.codegen.triton.images.mixed import MOST_LISTED, THREADS, Group, Stages, fits, mixed_fft, numbers_each
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 NUMBERS = ("paths", "n", "pairs")
@@ -67,12 +67,14 @@ class Columns:
     back: bool = False
 
     def candidates(self) -> list[Columns]:
-        """As of rows; a product on tensor cores wants four warps, or more."""
-        least = 4 if "local" in self.sinks and not self.weights else 1
+        """As of rows; a product on tensor cores wants four warps or more, and the more columns, the less each costs."""
+        multiplied = "local" in self.sinks and not self.weights
+        least = 4 if multiplied else 1
+        most = (2 if multiplied and not self.back else 1) * MOST_LISTED  # enough registers on sm_90, too few on sm_80
 
         def legal(other: Columns) -> bool:
             enough = other.tile >= LEAST_DOT and other.warps >= least
-            return enough and fits(self.split, other.tile, other.warps)
+            return enough and fits(self.split, other.tile, other.warps, most)
 
         return space(self, legal, tile=around(self.tile), warps=around(self.warps, most=MOST_WARPS))
 

@@ -133,10 +133,10 @@ def numbers_each(first: int) -> int:
     return 1 << (max(MOST_LISTED // first, 1).bit_length() - 1)
 
 
-def fits(split: Stages, tile: int, warps: int) -> bool:
+def fits(split: Stages, tile: int, warps: int, most: int = MOST_LISTED) -> bool:
     """Whether a program of so many warps may have so many transforms: a thread holds all planes of one or more."""
     each = tile * split.second / (WARP * warps)
-    return 1 <= each and split.first * each <= MOST_LISTED
+    return 1 <= each and split.first * each <= most
 
 
 def groups(count: int) -> list[tuple[int, int, int]]:
