@@ -141,15 +141,15 @@ def _twiddle(
 
     These lie in a block from `start` on, or, if there is a step, that far from each other.
     """
-    digits = code.let("digits", f"tl.arange(0, {done * rest}) // {done}" if done > 1 else f"tl.arange(0, {rest})")
+    digits = f"tl.arange(0, {done * rest})" + (f" // {done}" if done > 1 else "")
+    turns = code.let("digits" if step else "turns", f"({digits})[None, :]" if step else f"{twiddles} + ({start} + {digits})[None, :]")
     turned = [list(planes[:1]) for planes in sets]
     for k in range(1, len(sets[0])):
         if all(planes[k] is None for planes in sets):
             for into in turned:
                 into.append(None)
             continue
-        place = f"{digits} * {k * step}" if step else f"{start + k * rest} + {digits}"
-        factor = code.let("w", f"tl.load({twiddles} + {place})[None, :]")
+        factor = code.let("w", f"tl.load({twiddles} + {turns} * {k * step})" if step else f"tl.load({turns} + {k * rest})")
         both = code.let("c", f"low({factor})"), code.let("s", f"high({factor})")
         for planes, into in zip(sets, turned, strict=True):
             plane = planes[k]
