@@ -143,15 +143,18 @@ def cut(shape: Cut) -> str:
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         f"place = (first + (row % blocks) * hop)[:, None] + tl.arange(0, {rest})[None, :]",
+        "here = samples + place",
+        *if_inside(shape),
     )
-    planes: list[Plane] = []
-    for j in range(stages[0]):
-        at = code.let("at", f"place + {j * rest}")
+    names = [code.name("z") for _ in range(stages[0])]
+    code.write(*(f"    {z} = tl.load(here + {j * rest})" for j, z in enumerate(names)), "else:")
+    for j, z in enumerate(names):
         if shape.around:
-            z = code.let("z", f"tl.load(samples + ({at} & (line - 1)))")
+            code.write(f"    {z} = tl.load(samples + ((place + {j * rest}) & (line - 1)))")
         else:
-            z = code.let("z", f"tl.load(samples + {at}, mask=({at} >= 0) & ({at} < line), other=0)")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+            inside = f"(place >= {-j * rest}) & (place < line - {j * rest})"
+            code.write(f"    {z} = tl.load(here + {j * rest}, mask={inside}, other=0)")
+    planes: list[Plane] = [code.pair(f"low({z})", f"high({z})") for z in names]
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
@@ -168,6 +171,20 @@ def cut(shape: Cut) -> str:
         else:
             assert start >= half or shape.length - half <= start + last, "planes are kept or dropped as a whole"
     return str(code)
+
+
+def if_inside(shape: OfBlocks, count: str = "blocks", begin: str = "0", step: str = "1") -> tuple[str, ...]:
+    """Begins a statement that asks whether all blocks of a program lie within the line, as most do.
+
+    There are `count` blocks for each pair, from `begin` on, so many from each other.
+    """
+    following = f" & (block + {shape.rows} <= {count})" if shape.rows > 1 else ""
+    return (
+        f"block = tl.program_id(0) * {shape.rows} % {count}",
+        f"start = first + ({begin} + block * {step}) * hop",
+        f"stop = start + {shape.rows - 1} * {step} * hop + {shape.length}",
+        f"if (start >= 0) & (stop <= line){following}:",
+    )
 
 
 def least_bins(length: int) -> int:

@@ -270,18 +270,25 @@ def _window(code: Code, shape: Shape) -> list[list[tuple[str, str, str]]]:
         f"weights = w + filter * {shape.width}",
         f"p = tl.arange(0, {shape.plane})",
     )
+    terms = [(place, j) for place in range(0, shape.length, shape.plane) for j in range(place, shape.width, shape.length)]
+    names = [(code.name("z"), code.name("z")) for _ in terms]
+    code.write(
+        f"if (begin > 0) & (begin + {shape.width} <= bins):",
+        "    ahead = (spectrum + begin)[:, None] + p[None, :]",
+        "    behind = (spectrum + (bins - begin))[:, None] - p[None, :]",
+    )
+    for (z, m), (_, j) in zip(names, terms, strict=True):
+        code.write(f"    {z} = tl.load(ahead + {j})", f"    {m} = tl.load(behind - {j})")
+    code.write("else:  # bins wrap around")
     wrap = "{} & (bins - 1)" if shape.masked else "({} % bins + bins) % bins"
-    planes: list[list[tuple[str, str, str]]] = []
-    for place in range(0, shape.length, shape.plane):
-        terms = []
-        for j in range(place, shape.width, shape.length):
-            k = code.let("k", f"begin + {j} + p")
-            ahead, behind = (wrap.format(sign + k) for sign in ("", "-"))
-            z = code.let("z", f"tl.load(spectrum[:, None] + ({ahead})[None, :])")
-            m = code.let("z", f"tl.load(spectrum[:, None] + ({behind})[None, :])")
-            terms.append((z, m, code.let("weight", f"tl.load(weights + {j} + p)[None, :]")))
-        planes.append(terms)
-    return planes
+    for (z, m), (_, j) in zip(names, terms, strict=True):
+        ahead, behind = (wrap.format(k) for k in (f"(begin + {j} + p)", f"(-begin - {j} - p)"))
+        code.write(f"    {z} = tl.load(spectrum[:, None] + ({ahead})[None, :])")
+        code.write(f"    {m} = tl.load(spectrum[:, None] + ({behind})[None, :])")
+    planes: dict[int, list[tuple[str, str, str]]] = {place: [] for place in range(0, shape.length, shape.plane)}
+    for (z, m), (place, j) in zip(names, terms, strict=True):
+        planes[place].append((z, m, code.let("weight", f"tl.load(weights + {j} + p)[None, :]")))
+    return list(planes.values())
 
 
 def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
