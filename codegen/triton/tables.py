@@ -99,7 +99,7 @@ def twiddles(length: int) -> Array:
     for order, stage in blocks:
         remaining = length // prod(order[:stage])
         rest = remaining // order[stage]
-        products = np.outer(np.arange(order[stage]), np.arange(rest)) * (length // remaining)
+        products = np.outer(np.arange(rest), np.arange(order[stage])) * (length // remaining)
         parts.append(turns[products.reshape(-1)])
     return np.concatenate(parts).astype(np.complex64).view(np.int64)
 
