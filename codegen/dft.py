@@ -67,6 +67,10 @@ def _split(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]
 def _radix4(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     n, rest = len(x), len(x) // 4
     columns: list[list[Plane]] = [[], [], [], []]
+
+    def general(k: int) -> bool:
+        return code.fused and rest % 4 == 0 and 8 * k % n != 0
+
     for j in range(rest):
         a, b, c, d = x[j::rest]
         if factors:
@@ -79,8 +83,11 @@ def _radix4(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex
         second = code.turn(second, sign)
         done = code.add(even, odd), code.add(first, second), code.subtract(even, odd), code.subtract(first, second)
         for q, y in enumerate(done):
-            columns[q].append(code.rotate(y, q * j, n, sign))
-    return _interleave([dft(code, column, sign) for column in columns])
+            columns[q].append(y if general(q * j) else code.rotate(y, q * j, n, sign))
+    turns = [[code.turn_of(q * j, n) if general(q * j) else None for j in range(rest)] for q in range(4)]
+    return _interleave(
+        [dft(code, column, sign, turn if any(turn) else ()) for column, turn in zip(columns, turns, strict=True)]
+    )
 
 
 def _interleave(columns: list[list[Plane]]) -> list[Plane]:
