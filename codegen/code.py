@@ -33,6 +33,8 @@ class Code:
     ----------
     coprime : bool
         Whether a DFT takes its inputs in an order that saves the twiddles between factors without a common one.
+    fused : bool
+        Whether a DFT multiplies by twiddles where it adds what they belong to (`butterfly`).
     """
 
     coprime = False
@@ -111,7 +113,7 @@ class Code:
             return None
         return (self.let("re", f"-{a[1]}"), a[0]) if sign > 0 else (a[1], self.let("im", f"-{a[0]}"))
 
-    def turn_of(self, numerator: int, denominator: int) -> Complex:
+    def root(self, numerator: int, denominator: int) -> Complex:
         """``exp(2 pi i numerator / denominator)``."""
         angle = 2 * math.pi * (numerator % denominator) / denominator
         return self.number(math.cos(angle)), self.number(math.sin(angle))
