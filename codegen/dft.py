@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 
 
-def dft(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+def dft(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     """The DFT over a list, ``y[k] = sum_j x[j] exp(sign 2 pi i j k / n)``, in natural order.
 
-    Not normalised.
+    Not normalised. If there are `factors`, inputs are multiplied by them first, as `Code.times` does by `sign`; the
+    length must be a multiple of 4 then.
     """
     n = len(x)
+    if factors:
+        return _radix4(code, x, sign, factors)
     if n == 1:
         return list(x)
     power = _power(n)
@@ -61,17 +64,27 @@ def _split(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]
     return _interleave([dft(code, column, sign) for column in columns])
 
 
-def _radix4(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+def _radix4(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     n, rest = len(x), len(x) // 4
     columns: list[list[Plane]] = [[], [], [], []]
+    turns: list[list[Complex | None]] = [[], [], [], []]
+    later = code.fused and rest % 4 == 0
     for j in range(rest):
         a, b, c, d = x[j::rest]
-        even, odd = code.add(a, c), code.add(b, d)
-        first, second = code.subtract(a, c), code.turn(code.subtract(b, d), sign)
+        if factors:
+            a, b = code.scaled(a, factors[j], sign), code.scaled(b, factors[j + rest], sign)
+            even, first = code.butterfly(a, c, factors[j + 2 * rest], sign)
+            odd, second = code.butterfly(b, d, factors[j + 3 * rest], sign)
+        else:
+            even, odd = code.add(a, c), code.add(b, d)
+            first, second = code.subtract(a, c), code.subtract(b, d)
+        second = code.turn(second, sign)
         done = code.add(even, odd), code.add(first, second), code.subtract(even, odd), code.subtract(first, second)
         for q, y in enumerate(done):
-            columns[q].append(code.rotate(y, q * j, n, sign))
-    return _interleave([dft(code, column, sign) for column in columns])
+            turn = code.root(q * j, n) if later and 8 * q * j % n else None  # eighths of a turn are cheap
+            columns[q].append(y if turn else code.rotate(y, q * j, n, sign))
+            turns[q].append(turn)
+    return _interleave([dft(code, columns[q], sign, turns[q] if later else ()) for q in range(4)])
 
 
 def _interleave(columns: list[list[Plane]]) -> list[Plane]:

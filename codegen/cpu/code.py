@@ -15,6 +15,8 @@ class VectorCode(Code):
     dtype : {'float32', 'float64'}
     """
 
+    fused = False
+
     def __init__(self, dtype: str) -> None:
         super().__init__()
         self.dtype = dtype

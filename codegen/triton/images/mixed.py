@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import gcd
 from typing import Any
 
@@ -152,6 +153,12 @@ def groups(count: int) -> list[tuple[int, int, int]]:
     return found
 
 
+def padded(split: Stages) -> int:
+    """Numbers of the first stage, with the padding of groups."""
+    start, size, _ = groups(split.first)[-1]
+    return start + size
+
+
 def mixed_fft(
     code: Code, planes: Sequence[Plane], split: Stages, others: int, sign: int, twiddles: str, *, columns: bool
 ) -> list[Group]:
@@ -168,8 +175,8 @@ def mixed_fft(
     sign : {1, -1}
         Of the exponent.
     twiddles : str
-        Pointer to the table of ``exp(2 pi i n p / length)``, n by n, complex numbers as 64-bit integers; of stages that
-        are coprime, none.
+        Pointer to the table of ``exp(2 pi i n p / length)``, p by p, each `padded` numbers as 64-bit integers; of stages
+        that are coprime, none.
     columns : bool
         Whether transforms are along the first axis.
 
@@ -182,14 +189,17 @@ def mixed_fft(
     done = dft(code, planes, sign)
     if split.second == 1:
         return [Group(0, 1, 1, 1, tuple(_number(code, plane, done) for plane in done))]
-    turned = _turned(code, done, split, sign, twiddles, columns=columns)
     code.write(f"# {split.second} points")
     found = []
     for start, size, count in groups(split.first):
-        some = [_number(code, plane, turned) for plane in turned[start : start + count]]
+        some = [_number(code, plane, done) for plane in done[start : start + count]]
         some += some[:1] * (size - count)  # padding that is never read
         parts = [_exchange(code, [one[part] for one in some], split.second, others, columns=columns) for part in (0, 1)]
-        after = dft(code, list(zip(*parts, strict=True)), sign)
+        listed: list[Plane] = list(zip(*parts, strict=True))
+        factors = _factors(code, split, twiddles, start, size, columns=columns) if split.turned else []
+        if split.second % 4:  # too few for butterflies that take factors in
+            listed = [code.scaled(*both, sign) for both in zip_longest(listed, factors)]
+        after = dft(code, listed, sign, [] if split.second % 4 else factors)
         ordered = tuple(_number(code, plane, after) for plane in after)
         found.append(Group(start, split.first, size, count, ordered))
     return found
@@ -224,23 +234,32 @@ def mixed_fft_back(
         done = [_number(code, plane, group.planes) for plane in dft(code, group.planes, sign)]
         re, im = (_exchange(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1))
         some = list(zip(re, im, strict=True))[: group.count]
-        listed += _turned(code, some, split, sign, twiddles, columns=columns, start=group.start)
+        if split.turned:
+            turn = (
+                f"{twiddles} + tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'} * {padded(split)}"
+            )
+            factors = _reads(code, code.let("turn", turn), range(group.start, group.start + group.count))
+            listed += [code.scaled(*both, sign) for both in zip(some, factors, strict=True)]
+        else:
+            listed += some
     code.write(f"# back: {split.first} points")
     return dft(code, listed, sign)
 
 
-def _turned(
-    code: Code, planes: Sequence[Plane], split: Stages, sign: int, twiddles: str, *, columns: bool, start: int = 0
-) -> list[Plane]:
-    """Planes times their twiddles, ``exp(sign 2 pi i n p / length)``; the first is plane `start`."""
-    if not split.turned:
-        return list(planes)
-    turn = code.let("turn", f"{twiddles} + tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'}")
-    found = list(planes)
-    for n, plane in enumerate(planes, start):
-        if n and plane is not None:
-            w = code.let("w", f"tl.load({turn} + {n * split.second})")
-            found[n - start] = code.times(plane, (code.let("c", f"low({w})"), code.let("s", f"high({w})")), sign)
+def _factors(code: Code, split: Stages, twiddles: str, start: int, size: int, *, columns: bool) -> list[Complex | None]:
+    """What each plane of the second stage is multiplied by, for a group of the first."""
+    lanes = f"tl.arange({start}, {start + size}){'[:, None]' if columns else '[None, :]'}"
+    return _reads(
+        code, code.let("turn", f"{twiddles} + {lanes}"), range(0, split.second * padded(split), padded(split))
+    )
+
+
+def _reads(code: Code, turn: str, places: range) -> list[Complex | None]:
+    """Twiddles at places of a table, behind what each thread has of it; None for that of place 0, which is 1."""
+    found: list[Complex | None] = []
+    for place in places:
+        w = code.let("w", f"tl.load({turn} + {place})") if place else ""
+        found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")) if place else None)
     return found
 
 

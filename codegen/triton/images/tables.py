@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result
-from scatc.codegen.triton.images.mixed import Stages
+from scatc.codegen.triton.images.mixed import Stages, padded
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import dense_matrix, impulse_response
@@ -28,8 +28,8 @@ def pad_index(length: int, node: Pad | None, axis: int) -> Array:
 
 
 def twiddles(split: Stages) -> Array:
-    """``exp(2 pi i n p / length)`` of the stages of a transform, n by n, as 64-bit integers."""
-    turns = np.outer(np.arange(split.first), np.arange(split.second)) / split.length
+    """``exp(2 pi i n p / length)`` of the stages of a transform, p by p, as 64-bit integers."""
+    turns = np.outer(np.arange(split.second), np.arange(padded(split))) / split.length
     return np.exp(2j * np.pi * turns).astype(np.complex64).view(np.int64)
 
 
