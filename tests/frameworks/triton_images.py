@@ -87,6 +87,13 @@ def test_long_columns(spec: Spec) -> None:
     agree(plan, np.random.default_rng(6).standard_normal((2, *spec.input_shape)))
 
 
+def test_windows_that_hold_few_bins_of_a_row() -> None:
+    spec = Spec(dim=2, shape=(32, 40), J=4, L=4, order=1)
+    plan = fresh(spec, target="cuda", select=[(3,), (12,), (13,)])
+    assert {shape.whole for shape in plan._emitted.of_rows.values()} == {True, False}
+    agree(plan, np.random.default_rng(7).standard_normal((3, 32, 40)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["usual", "none", "global"])
 def test_any_image(name: str, kind: str) -> None:

@@ -189,8 +189,9 @@ def mixed_fft(
     if split.second == 1:
         return [Group(0, 1, 1, 1, tuple(_number(code, plane, done) for plane in done))]
     code.write(f"# {split.second} points")
-    # butterflies take twiddles in, which is worth it where these are not for padding as well
+    # butterflies take twiddles in, but for padding as well, and of many groups of four only with more registers
     later = split.turned and split.second % 4 == 0 and split.padded == split.first
+    later = later and (split.second > 4 or split.first <= USUAL_LISTED)
     if split.turned and not later:
         done = _turned(code, done, split, sign, twiddles, columns=columns)
     axis, found = "[:, None]" if columns else "[None, :]", []
