@@ -16,7 +16,7 @@ from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.volumes.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
 from scatc.codegen.triton.volumes.harmonic import slices
 from scatc.codegen.triton.volumes.solid import AXES, indented
-from scatc.codegen.triton.volumes.solid_t import derivatives, quotient, read_cotangents
+from scatc.codegen.triton.volumes.solid_t import derivatives, inverse, quotient, read_cotangents
 
 TURN = {
     "Z": "*i64",
@@ -131,14 +131,16 @@ def _slopes(code: Code, shape: Turn, samples: range) -> None:
         below = register_fft(code, loaded(code, places), TILE, radices(size), 1, "twiddles")
     for k in samples:
         for part, side in enumerate("ab"):
-            code.write(f"u = tl.sqrt({side}{k})")
             found = below[k]
-            code.write(f"slope = {'tl.zeros_like(u)' if found is None else found[part]}")
+            code.write(
+                f"inverse = {inverse(f'{side}{k}')}",
+                f"slope = {'tl.zeros_like(inverse)' if found is None else found[part]}",
+            )
             if count:
-                code.write(f"scaled = u * {side}_ratio")
-                for q, value in enumerate(derivatives(code, "scaled", shape.powers)):
+                code.write(f"u = {side}{k} * inverse * {side}_ratio")
+                for q, value in enumerate(derivatives(code, "u", shape.powers)):
                     code.write(f"slope += {side}_weight{q}{value}")
-            code.write(f"{side}{k} = {quotient('slope', 'u')}")
+            code.write(f"{side}{k} = {quotient('slope', f'{side}{k}', 'inverse')}")
 
 
 def gather(shape: Gather) -> str:
