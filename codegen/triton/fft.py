@@ -53,13 +53,15 @@ def radices(length: int) -> tuple[int, ...]:
 def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
     """Where the table of twiddles has those of each stage but the last, one block for each order of the stages.
 
-    Behind ``exp(2 pi i k / length)`` for all k, a block has ``exp(2 pi i k n / remaining)`` for each place k in the
-    list of a stage, and all that the digits that are still to come can be: neighbours in a tensor lie side by side.
+    Behind ``exp(2 pi i k / length)`` for k from 0 to length, a block has ``exp(2 pi i k n / remaining)`` for each place
+    k in the list of a stage, and all that the digits that are still to come can be: neighbours in a tensor lie side by
+    side. Blocks begin at odd places: at even ones Triton would read two numbers at a time, into another layout than
+    that of the planes.
     """
     found: dict[tuple[tuple[int, ...], int], int] = {}
     if length & (length - 1):
         return found
-    at, stages = length, radices(length)
+    at, stages = length + 1, radices(length)
     for order in dict.fromkeys((stages, stages[::-1], wide_radices(length), wide_radices(length)[::-1])):
         remaining = length
         for stage in range(len(order) - 1):
@@ -127,7 +129,7 @@ def register_ffts(
         first = blocks.get((tuple(stages), stage))
         # of other stages than the usual, they are gathered from the turns
         start, step = (0, length // remaining) if first is None else (first, 0)
-        current = _twiddle(code, current, done, rest, start, step, sign, twiddles)
+        current = _twiddle(code, current, rows, done, rest, start, step, sign, twiddles)
         axes = (following, rest // following, done, radix)
         current = [_exchange(code, planes, rows, axes) for planes in current]
         done, remaining = done * radix, rest
@@ -135,21 +137,32 @@ def register_ffts(
 
 
 def _twiddle(
-    code: Code, sets: Sequence[Sequence[Plane]], done: int, rest: int, start: int, step: int, sign: int, twiddles: str
+    code: Code,
+    sets: Sequence[Sequence[Plane]],
+    rows: int,
+    done: int,
+    rest: int,
+    start: int,
+    step: int,
+    sign: int,
+    twiddles: str,
 ) -> list[list[Plane]]:
     """Plane k times ``exp(sign 2 pi i k n / remaining)``, n being the digits that are still to come.
 
     These lie in a block from `start` on, or, if there is a step, that far from each other.
     """
-    digits = code.let("digits", f"tl.arange(0, {done * rest}) // {done}" if done > 1 else f"tl.arange(0, {rest})")
+    digits = f"(tl.arange(0, {done * rest}){f' // {done}' if done > 1 else ''})[None, :]"
+    if done > 1:  # a number for each thread: reads say how Triton lays out what they are multiplied by
+        digits = f"tl.broadcast_to({digits}, [{rows}, {done * rest}])"
+    turns = code.let("turns", digits if step else f"{twiddles} + {start} + {digits}")
     turned = [list(planes[:1]) for planes in sets]
     for k in range(1, len(sets[0])):
         if all(planes[k] is None for planes in sets):
             for into in turned:
                 into.append(None)
             continue
-        place = f"{digits} * {k * step}" if step else f"{start + k * rest} + {digits}"
-        factor = code.let("w", f"tl.load({twiddles} + {place})[None, :]")
+        place = f"{twiddles} + {turns} * {k * step}" if step else f"{turns} + {k * rest}"
+        factor = code.let("w", f"tl.load({place})")
         both = code.let("c", f"low({factor})"), code.let("s", f"high({factor})")
         for planes, into in zip(sets, turned, strict=True):
             plane = planes[k]

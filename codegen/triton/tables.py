@@ -92,9 +92,9 @@ def block_filters(spec: Spec, fold: Fold, parent: int, length: int, padded: int)
 
 
 def twiddles(length: int) -> Array:
-    """``exp(2 pi i k / length)`` as 64-bit integers, and behind them the blocks of `twiddle_blocks`."""
+    """``exp(2 pi i k / length)`` for k up to length, 64-bit integers, and behind them the blocks of `twiddle_blocks`."""
     blocks = twiddle_blocks(length)
-    turns = np.exp(2j * np.pi * np.arange(length) / length)
+    turns = np.exp(2j * np.pi * np.arange(length + 1) / length)
     parts = [turns]
     for order, stage in blocks:
         remaining = length // prod(order[:stage])
