@@ -221,8 +221,8 @@ class Begin(Tiled):
 
 
 def warps(size: int, numbers: int = NUMBERS, tile: int = TILE) -> int:
-    """Warps of a program: so many complex numbers a thread."""
-    return min(max(1, tile * size // (WARP * numbers)), MOST_WARPS)
+    """Warps of a program: so many complex numbers a thread, but of each list of a transform at least one."""
+    return min(max(1, tile * size // (WARP * max(numbers, *radices(size)))), MOST_WARPS)
 
 
 def first(shape: First) -> str:
@@ -401,9 +401,9 @@ def last(shape: Last) -> str:
     code.write(*(f"{side}{k} = tl.sqrt({side}{k})" for side in "ab" for k in samples))
     _sums(code, shape, samples)
     if shape.after is not None:
-        code.write("# the spectrum of the norm, along x")
-        forward = stages[::-1]
-        spectrum = register_fft(code, [(f"a{k}", f"b{k}") for k in samples], shape.tile, forward, -1, "twiddles")
+        code.write("# the spectrum of the norm, along x", f"each = {twiddle_each(shape.tile, end)}")
+        norm = [(f"a{k}", f"b{k}") for k in samples]
+        spectrum = register_fft(code, norm, shape.tile, stages[::-1], -1, "each")
         code.write(
             f"target = U + (child * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {plane})[None, :]"
         )
@@ -411,6 +411,15 @@ def last(shape: Last) -> str:
             if place is not None and z is not None:
                 code.write(f"tl.store(target + {place}, both({z[0]}, {z[1]}))")
     return str(code)
+
+
+def twiddle_each(tile: int, numbers: int) -> str:
+    """The pointer to twiddles, once for each number of a plane.
+
+    Planes that come from other transforms, not from memory, are laid out anew for each of the joins that put them into
+    one tensor, unless a load that has a number for each thread says how threads hold them.
+    """
+    return f"twiddles + tl.zeros(({tile}, {numbers}), tl.int32)"
 
 
 def _edges(code: Code, sides: tuple[int, int], size: int, samples: range) -> None:
@@ -473,14 +482,15 @@ def begin(shape: Begin) -> str:
         "first, second = 2 * row, 2 * row + 1",
         "there = tl.where(second < n, 1.0, 0.0)",
         "second = tl.minimum(second, n - 1)",
-        "a_peak, a_ratio = tl.load(peak + first), tl.load(ratio + first)",
-        "b_peak, b_ratio = tl.load(peak + second), tl.load(ratio + second)",
+        "# ratios are powers of two",
+        "a_peak, a_inverse = tl.load(peak + first), 1 / tl.load(ratio + first)",
+        "b_peak, b_inverse = tl.load(peak + second), there / tl.load(ratio + second)",
         f"at = line * {size} + tl.arange(0, {plane})[None, :]",
     )
     planes: list[Plane] = []
     for j in range(0, size, plane):
-        a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak / a_ratio")
-        b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak / b_ratio * there")
+        a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak * a_inverse")
+        b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak * b_inverse")
         planes.append((a, b))
     found = register_fft(code, planes, shape.tile, stages, -1, "twiddles")
     code.write(f"target = X + (row * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {end})[None, :]")

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.volumes.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
+from scatc.codegen.triton.volumes.axes import (
+    TILE,
+    First,
+    Kept,
+    factors,
+    loaded,
+    polynomials,
+    tile,
+    twiddle_each,
+    wave_tables,
+)
 from scatc.codegen.triton.volumes.harmonic import slices
 from scatc.codegen.triton.volumes.solid import AXES, indented
 from scatc.codegen.triton.volumes.solid_t import derivatives, inverse, quotient, read_cotangents
@@ -103,13 +113,13 @@ def turn(shape: Turn) -> str:
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
         code.write("source += following")
     _slopes(code, shape, samples)
-    code.write("source = start", "for f in range(filters):")
+    code.write(f"each = {twiddle_each(TILE, end)}", "source = start", "for f in range(filters):")
     with indented(code):
         products: list[Plane] = []
         for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
             assert z is not None
             products.append(code.pair(f"{z[0]} * a{k}", f"{z[1]} * b{k}"))
-        spectrum = register_fft(code, products, TILE, stages[::-1], -1, "twiddles")
+        spectrum = register_fft(code, products, TILE, stages[::-1], -1, "each")
         for line, z in zip(lines, spectrum, strict=True):
             if line is not None and z is not None:
                 code.write(f"tl.store({line}, both({z[0]}, {z[1]}))")
