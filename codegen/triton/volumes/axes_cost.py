@@ -92,10 +92,11 @@ def _last(launch: Launch, shape: Last) -> Work:
 
 
 def _turn(launch: Launch, shape: Turn) -> Work:
-    """Each filter is read twice and written, and takes three transforms."""
+    """Each filter is read twice and written, and takes three transforms; one that is alone is read once."""
     lines, size, filters = launch.paths * shape.lines / PAIR, shape.kept.size, int(launch.arguments[-1])
-    moved = 3.0 * COMPLEX * lines * filters * shape.kept.count
-    instructions = filters * (3 * LINES[size] + 5.0) + 22 + _powers(shape.powers)
+    passes, more = (2, 0.0) if shape.alone else (3, 5.0)
+    moved = float(passes * COMPLEX * lines * filters * shape.kept.count)
+    instructions = filters * (passes * LINES[size] + more) + 22 + _powers(shape.powers)
     if shape.below is not None:
         moved += COMPLEX * lines * shape.below.count
         instructions += LINES[size]
