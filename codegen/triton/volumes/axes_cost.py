@@ -43,10 +43,10 @@ def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | F
     if isinstance(shape, Finish):
         numbers = shape.lines * shape.kept.size / PAIR
         moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.kept.count / PAIR
-        return Work("finish", moved, numbers * (LINES[shape.kept.size] + 9.0))
+        return Work("finish", moved, numbers * (_counted(LINES, shape.kept.size) + 9.0))
     numbers = shape.lines * shape.after.size / PAIR
     moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.after.count / PAIR
-    return Work("begin", moved, numbers * (LINES[shape.after.size] + 17.0))
+    return Work("begin", moved, numbers * (_counted(LINES, shape.after.size) + 17.0))
 
 
 def plane_work(step: Transform) -> Work:
@@ -65,7 +65,7 @@ def _first(launch: Launch, shape: First) -> Work:
     else:
         before = 10 + 3.0 * harmonic.degree
         filtered = 3.0 * harmonic.degree if shape.edges else 1.5 + 4.5 * harmonic.degree
-    instructions = before + shape.filters * (ALONG[z.size] + filtered)
+    instructions = before + shape.filters * (_counted(ALONG, z.size) + filtered)
     return Work(f"first l={harmonic.degree}", moved, lines * z.size * instructions)
 
 
@@ -73,7 +73,7 @@ def _along(launch: Launch, shape: Along) -> Work:
     lines = launch.paths * shape.behind / PAIR
     moved = COMPLEX * lines * (shape.before.count + shape.after.count)
     title = f"along {shape.before.size}{' forward' if shape.forward else ''}"
-    return Work(title, moved, lines * shape.before.size * ALONG[shape.before.size])
+    return Work(title, moved, lines * shape.before.size * _counted(ALONG, shape.before.size))
 
 
 def _last(launch: Launch, shape: Last) -> Work:
@@ -81,13 +81,13 @@ def _last(launch: Launch, shape: Last) -> Work:
     lines, size, filters = launch.paths * shape.lines / PAIR, shape.before.size, int(launch.arguments[-1])
     numbers = lines * size
     moved = COMPLEX * lines * filters * shape.before.count
-    instructions = filters * (LINES[size] + 2.0) + 12 + _powers(shape.powers)
+    instructions = filters * (_counted(LINES, size) + 2.0) + 12 + _powers(shape.powers)
     if shape.edges is not None:  # two of the planes are read for each number, from the cache if all goes well
         moved += 2.0 * COMPLEX * numbers * filters
         instructions += 11.0 * filters + 3
     if shape.after is not None:
         moved += COMPLEX * lines * shape.after.count
-        instructions += LINES[size] + 3
+        instructions += _counted(LINES, size) + 3
     return Work(f"last of {filters}", moved, numbers * instructions)
 
 
@@ -96,10 +96,10 @@ def _turn(launch: Launch, shape: Turn) -> Work:
     lines, size, filters = launch.paths * shape.lines / PAIR, shape.kept.size, int(launch.arguments[-1])
     passes, more = (2, 0.0) if shape.alone else (3, 5.0)
     moved = float(passes * COMPLEX * lines * filters * shape.kept.count)
-    instructions = filters * (passes * LINES[size] + more) + 22 + _powers(shape.powers)
+    instructions = filters * (passes * _counted(LINES, size) + more) + 22 + _powers(shape.powers)
     if shape.below is not None:
         moved += COMPLEX * lines * shape.below.count
-        instructions += LINES[size]
+        instructions += _counted(LINES, size)
     return Work(f"turn of {filters}", moved, lines * size * instructions)
 
 
@@ -116,3 +116,8 @@ def _gather(launch: Launch, shape: Gather) -> Work:
 def _powers(powers: tuple[float, ...]) -> float:
     """Of both volumes' numbers, or of their derivatives: other powers than of roots take logarithms."""
     return sum(6.0 if power % HALF == 0 else 56.0 for power in powers)
+
+
+def _counted(table: dict[int, int], size: int) -> float:
+    """For lines of so many numbers."""
+    return float(table[max(size, min(table))])
