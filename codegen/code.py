@@ -83,6 +83,27 @@ class Code:
             return self.pair(f"-{b[0]}", f"-{b[1]}")
         return self.pair(f"{a[0]} - {b[0]}", f"{a[1]} - {b[1]}")
 
+    def scaled(self, a: Plane, factor: Complex | None, sign: int) -> Plane:
+        """A, multiplied as `times` does if there is a factor."""
+        return a if a is None or factor is None else self.times(a, factor, sign)
+
+    def butterfly(self, a: Plane, b: Plane, factor: Complex | None = None, sign: int = 1) -> tuple[Plane, Plane]:
+        """A + b and a - b, where b may have to be multiplied first, as `times` does.
+
+        Then products and sums are one instruction each, and the difference is 2 a less the sum: 6 for both results
+        rather than 8.
+        """
+        if factor is None or a is None or b is None:
+            b = self.scaled(b, factor, sign)
+            return self.add(a, b), self.subtract(a, b)
+        c, s = factor
+        plus, minus = ("+", "-") if sign > 0 else ("-", "+")
+        total = self.pair(
+            f"{a[0]} + {b[0]} * {c} {minus} {b[1]} * {s}",
+            f"{a[1]} + {b[1]} * {c} {plus} {b[0]} * {s}",
+        )
+        return total, self.pair(*(f"tl.fma({x}, 2.0, -{y})" for x, y in zip(a, total, strict=True)))
+
     def turn(self, a: Plane, sign: int) -> Plane:
         """A times i, or by `sign` -1 times -i: no arithmetic but a change of sign."""
         if a is None:

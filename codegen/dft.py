@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 
 
-def dft(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+def dft(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     """The DFT over a list, ``y[k] = sum_j x[j] exp(sign 2 pi i j k / n)``, in natural order.
 
-    Radix 4 and 2 while they divide the length, then odd radices; not normalised.
+    Radix 4 and 2 while they divide the length, then odd radices; not normalised. If there are `factors` for a list of
+    4 and more, its inputs are multiplied by them first, as `Code.times` does by `sign`.
     """
     n = len(x)
+    if factors:
+        return _radix4(code, x, sign, factors)
     if n == 1:
         return list(x)
     if code.coprime and (power := _power(n)) < n:
@@ -61,13 +64,19 @@ def _split(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]
     return _interleave([dft(code, column, sign) for column in columns])
 
 
-def _radix4(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
+def _radix4(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     n, rest = len(x), len(x) // 4
     columns: list[list[Plane]] = [[], [], [], []]
     for j in range(rest):
         a, b, c, d = x[j::rest]
-        even, odd = code.add(a, c), code.add(b, d)
-        first, second = code.subtract(a, c), code.turn(code.subtract(b, d), sign)
+        if factors:
+            a, b = (code.scaled(*both, sign) for both in zip((a, b), factors[j::rest], strict=False))
+            even, first = code.butterfly(a, c, factors[j + 2 * rest], sign)
+            odd, second = code.butterfly(b, d, factors[j + 3 * rest], sign)
+        else:
+            even, odd = code.add(a, c), code.add(b, d)
+            first, second = code.subtract(a, c), code.subtract(b, d)
+        second = code.turn(second, sign)
         done = code.add(even, odd), code.add(first, second), code.subtract(even, odd), code.subtract(first, second)
         for q, y in enumerate(done):
             columns[q].append(code.rotate(y, q * j, n, sign))

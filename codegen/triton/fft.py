@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
 
 LARGEST_RADIX = 32
@@ -53,8 +53,8 @@ def radices(length: int) -> tuple[int, ...]:
 def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
     """Where the table of twiddles has those of each stage but the last, one block for each order of the stages.
 
-    Behind ``exp(2 pi i k / length)`` for k from 0 to length, a block has ``exp(2 pi i k n / remaining)`` for each place
-    k in the list of a stage, and all that the digits that are still to come can be: neighbours in a tensor lie side by
+    Behind ``exp(2 pi i k / length)`` for k from 0 to length, a block has ``exp(2 pi i k n / remaining)`` for each n, all
+    that the digits still to come can be, and each place k in the list of a stage: neighbours in a tensor lie side by
     side. Blocks begin at odd places: at even ones Triton would read two numbers at a time, into another layout than
     that of the planes.
     """
@@ -119,55 +119,48 @@ def register_ffts(
     """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
     length = remaining = prod(stages)
     done, blocks = 1, {} if gathered else twiddle_blocks(length)
-    current = [list(planes) for planes in sets]
+    current, factors = [list(planes) for planes in sets], list[Complex | None]()
     for stage, (radix, following) in enumerate(zip(stages, (*stages[1:], 1), strict=True)):
         code.write(f"# stage {stage}: {radix} of {remaining} points")
-        current = [dft(code, planes, sign) for planes in current]
+        current = [dft(code, planes, sign, factors) for planes in current]
         rest = remaining // radix
         if stage == len(stages) - 1:
             return current
-        first = blocks.get((tuple(stages), stage))
-        # of other stages than the usual, they are gathered from the turns
-        start, step = (0, length // remaining) if first is None else (first, 0)
-        current = _twiddle(code, current, rows, done, rest, start, step, sign, twiddles)
         axes = (following, rest // following, done, radix)
         current = [_exchange(code, planes, rows, axes) for planes in current]
+        # of other stages than the usual, they are gathered from the turns
+        first = blocks.get((tuple(stages), stage))
+        factors = _twiddles(code, rows, axes, twiddles, first, length // remaining)
         done, remaining = done * radix, rest
     raise AssertionError("unreachable: the last stage returns")
 
 
-def _twiddle(
-    code: Code,
-    sets: Sequence[Sequence[Plane]],
-    rows: int,
-    done: int,
-    rest: int,
-    start: int,
-    step: int,
-    sign: int,
-    twiddles: str,
-) -> list[list[Plane]]:
-    """Plane k times ``exp(sign 2 pi i k n / remaining)``, n being the digits that are still to come.
+def _twiddles(
+    code: Code, rows: int, axes: tuple[int, int, int, int], twiddles: str, first: int | None, step: int
+) -> list[Complex | None]:
+    """What each plane of a stage is multiplied by: ``exp(2 pi i k n / remaining)``, k being the digit done last.
 
-    These lie in a block from `start` on, or, if there is a step, that far from each other.
+    And n the digits that are still to come, of which the first is the place in the list. These lie in a block, or they
+    are gathered from turns, a step from each other.
     """
-    digits = f"(tl.arange(0, {done * rest}){f' // {done}' if done > 1 else ''})[None, :]"
-    if done > 1:  # a number for each thread: reads say how Triton lays out what they are multiplied by
-        digits = f"tl.broadcast_to({digits}, [{rows}, {done * rest}])"
-    turns = code.let("turns", digits if step else f"{twiddles} + {start} + {digits}")
-    turned = [list(planes[:1]) for planes in sets]
-    for k in range(1, len(sets[0])):
-        if all(planes[k] is None for planes in sets):
-            for into in turned:
-                into.append(None)
+    following, rest, done, radix = axes
+    digits = f"(tl.arange(0, {rest * radix * done}){f' // {done}' if done > 1 else ''})[None, :]"
+    if rest > 1:  # a number for each thread: reads say how Triton lays out what they are multiplied by
+        digits = f"tl.broadcast_to({digits}, [{rows}, {rest * radix * done}])"
+    if first is None:
+        digits = code.let("digits", digits)
+        k = code.let("k", f"{digits} % {radix} * {step}")
+        turns = code.let("turns", f"{twiddles} + {digits} // {radix} * {k}")
+    else:
+        turns = code.let("turns", f"{twiddles} + {first} + {digits}")
+    found: list[Complex | None] = []
+    for n in range(following):
+        if n == 0 and rest == 1:
+            found.append(None)
             continue
-        place = f"{twiddles} + {turns} * {k * step}" if step else f"{turns} + {k * rest}"
-        factor = code.let("w", f"tl.load({place})")
-        both = code.let("c", f"low({factor})"), code.let("s", f"high({factor})")
-        for planes, into in zip(sets, turned, strict=True):
-            plane = planes[k]
-            into.append(None if plane is None else code.times(plane, both, sign))
-    return turned
+        w = code.let("w", f"tl.load({turns} + {n * rest * radix if first is not None else f'{n * rest} * {k}'})")
+        found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")))
+    return found
 
 
 def _exchange(code: Code, planes: Sequence[Plane], rows: int, axes: tuple[int, int, int, int]) -> list[Plane]:

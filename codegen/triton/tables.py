@@ -92,14 +92,14 @@ def block_filters(spec: Spec, fold: Fold, parent: int, length: int, padded: int)
 
 
 def twiddles(length: int) -> Array:
-    """``exp(2 pi i k / length)`` for k up to length, 64-bit integers, and behind them the blocks of `twiddle_blocks`."""
+    """``exp(2 pi i k / length)`` for k from 0 to length as 64-bit integers, then the blocks of `twiddle_blocks`."""
     blocks = twiddle_blocks(length)
     turns = np.exp(2j * np.pi * np.arange(length + 1) / length)
     parts = [turns]
     for order, stage in blocks:
         remaining = length // prod(order[:stage])
         rest = remaining // order[stage]
-        products = np.outer(np.arange(order[stage]), np.arange(rest)) * (length // remaining)
+        products = np.outer(np.arange(rest), np.arange(order[stage])) * (length // remaining)
         parts.append(turns[products.reshape(-1)])
     return np.concatenate(parts).astype(np.complex64).view(np.int64)
 

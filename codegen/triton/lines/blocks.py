@@ -139,35 +139,52 @@ def cut(shape: Cut) -> str:
     code.write(
         f"row = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
         "path = tl.program_id(1).to(tl.int64)",
-        "live = (row < pairs * blocks)[:, None]",
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         f"place = (first + (row % blocks) * hop)[:, None] + tl.arange(0, {rest})[None, :]",
+        "here = samples + place",
+        *if_inside(shape),
     )
-    planes: list[Plane] = []
-    for j in range(stages[0]):
-        at = code.let("at", f"place + {j * rest}")
+    names = [code.name("z") for _ in range(stages[0])]
+    code.write(*(f"    {z} = tl.load(here + {j * rest})" for j, z in enumerate(names)), "else:")
+    for j, z in enumerate(names):
         if shape.around:
-            z = code.let("z", f"tl.load(samples + ({at} & (line - 1)))")
+            code.write(f"    {z} = tl.load(samples + ((place + {j * rest}) & (line - 1)))")
         else:
-            z = code.let("z", f"tl.load(samples + {at}, mask=({at} >= 0) & ({at} < line), other=0)")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
+            inside = f"(place >= {-j * rest}) & (place < line - {j * rest})"
+            code.write(f"    {z} = tl.load(here + {j * rest}, mask={inside}, other=0)")
+    planes: list[Plane] = [code.pair(f"low({z})", f"high({z})") for z in names]
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
-        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None]",
-        f"k = tl.arange(0, {last})[None, :]",
+        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None] + tl.arange(0, {last})[None, :]",
+        "live = (row < pairs * blocks)[:, None]",
     )
     half, dropped = shape.bins // 2, shape.length - shape.bins
+    live = ", mask=live" if shape.rows > 1 else ""
     for q, plane in enumerate(planes):
         assert plane is not None
         start = q * last
         if start + last <= half or start >= shape.length - half:
             to = start if start + last <= half else start - dropped
-            code.write(f"tl.store(spectrum + {to} + k, both({plane[0]}, {plane[1]}), mask=live)")
+            code.write(f"tl.store(spectrum + {to}, both({plane[0]}, {plane[1]}){live})")
         else:
             assert start >= half or shape.length - half <= start + last, "planes are kept or dropped as a whole"
     return str(code)
+
+
+def if_inside(shape: OfBlocks, count: str = "blocks", block: str = "{}") -> tuple[str, ...]:
+    """Begins a statement that asks whether all blocks of a program lie within the line, as most do.
+
+    Each pair has `count` of them, and the k-th is block ``block.format(k)``.
+    """
+    return (
+        f"of_pair = tl.program_id(0) * {shape.rows} % {count}",
+        f"least = tl.where(of_pair + {shape.rows} > {count}, 0, of_pair)",
+        f"most = tl.minimum(of_pair + {shape.rows}, {count}) - 1",
+        f"end = first + {block.format('most')} * hop + {shape.length}",
+        f"if (first + {block.format('least')} * hop >= 0) & (end <= line):",
+    )
 
 
 def least_bins(length: int) -> int:

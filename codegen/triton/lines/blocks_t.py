@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.lines.blocks import Blocks, OfBlocks, default_cut, default_thin
+from scatc.codegen.triton.lines.blocks import Blocks, OfBlocks, default_cut, default_thin, if_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def join(shape: Join) -> str:
         "live = (row < pairs * count)[:, None]",
         "pair = tl.minimum(row // count, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "block = begin + (row % count) * step",
-        f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
         f"k = tl.arange(0, {rest})[None, :]",
+        f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None] + k",
     )
     planes: list[Plane] = []
     for start in range(0, shape.length, rest):
@@ -119,7 +119,7 @@ def join(shape: Join) -> str:
             planes.append(None)
             continue
         assert start + rest <= half or shape.length - half <= start, "planes are kept or dropped as a whole"
-        z = code.let("z", f"tl.load(spectrum + {start if start < half else start - dropped} + k)")
+        z = code.let("z", f"tl.load(spectrum + {start if start < half else start - dropped})")
         planes.append(code.pair(f"low({z})", f"high({z})"))
     planes = register_fft(code, planes, shape.rows, stages, 1, "twiddles")
     code.write(
@@ -127,22 +127,28 @@ def join(shape: Join) -> str:
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "start = (first + block * hop)[:, None]",
         f"place = start + tl.arange(0, {last})[None, :]",
+        "here = samples + place",
+        *if_inside(shape, "count", "(begin + {} * step)"),
     )
 
-    def where(at: str) -> tuple[str, str]:
-        """The address of a sample, and whether it is to be written."""
-        if shape.around:
-            return code.let("to", f"samples + ({at} & (line - 1))"), "live"
-        return code.let("to", f"samples + {at}"), f"live & ({at} >= 0) & ({at} < line)"
-
-    for q, plane in enumerate(planes):
+    def add(plane: Plane, to: str, there: str) -> None:
         assert plane is not None
-        to, there = where(code.let("at", f"place + {q * last}"))
         value = f"both({plane[0]}, {plane[1]})"
         if not shape.fresh:
-            known = code.let("z", f"tl.load({to}, mask={there}, other=0)")
+            known = code.name("z")
+            code.write(f"    {known} = tl.load({to}, mask={there}, other=0)")
             value = f"both(low({known}) + {plane[0]}, high({known}) + {plane[1]})"
-        code.write(f"tl.store({to}, {value}, mask={there})")
+        code.write(f"    tl.store({to}, {value}, mask={there})")
+
+    for q, plane in enumerate(planes):
+        add(plane, f"here + {q * last}", "live")
+    code.write("else:")
+    for q, plane in enumerate(planes):
+        if shape.around:
+            add(plane, f"samples + ((place + {q * last}) & (line - 1))", "live")
+        else:
+            inside = f"live & (place >= {-q * last}) & (place < line - {q * last})"
+            add(plane, f"here + {q * last}", inside)
     if shape.fresh:
         _fill(code, shape)
     return str(code)

@@ -140,6 +140,13 @@ class Pieces(Emitter):
         self.launch(Launch(kernel, cutting.THIN, grid, arguments, {}, shape.warps, signal.paths * cut.count, shape))
         return name
 
+    @staticmethod
+    def filters_and_parents(signal: Signal) -> tuple[str, str]:
+        """The axes of a grid: filters, and the paths that each is applied to."""
+        assert signal.fold is not None
+        filters = len(signal.fold.indices)
+        return str(filters), str(signal.paths // filters)
+
     def _of_blocks(self, signal: Signal, cuts: dict[Blocks, str]) -> str:
         """The samples of a signal from the blocks of its parent."""
         choice, fold, parent = self._choice(signal), signal.fold, signal.parent
@@ -152,9 +159,9 @@ class Pieces(Emitter):
         samples = self._packed(signal)
         arguments = [f"{spectra}.view(torch.int64)", *filters]
         arguments += [*self.named(f"twiddles_{shape.length}"), f"{samples}.view(torch.int64)"]
-        numbers = [str(cut.bins), str(len(fold.indices)), "1", "n", "pairs"]
+        numbers = [str(cut.bins), "1", "n", "pairs"]
         numbers += [str(cut.count), str(choice.line.length)]
-        grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.signals})", str(signal.paths))
+        grid = (f"triton.cdiv({2 * cut.count} * pairs, {shape.signals})", *self.filters_and_parents(signal))
         types = dict(wavelet.parameters(shape))
         paths = signal.paths * cut.count
         self.launch(Launch(kernel, types, grid, [*arguments, *numbers], {}, shape.warps, paths, shape))

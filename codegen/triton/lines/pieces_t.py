@@ -197,9 +197,9 @@ class PiecesT(Lines):
         if not into:
             room = f"({signal.paths}, {2 * rows} * pairs, {there.length})"
             self.write(f"{product} = torch.empty({room}, dtype=torch.complex64, device=x.device)")
-        arguments += [*more, f"{into or product}.view(torch.int64)", str(bins), str(len(fold.indices))]
+        arguments += [*more, f"{into or product}.view(torch.int64)", str(bins)]
         arguments += [str(paths), "n", "pairs", *((str(rows), str(choice.line.length)) if cut else ())]
-        grid = (f"triton.cdiv({2 * rows} * pairs, {there.rows})", str(signal.paths))
+        grid = (f"triton.cdiv({2 * rows} * pairs, {there.rows})", *self.filters_and_parents(signal))
         types = wavelet_t.parameters(shape)
         self.launch(Launch(self._turning(shape), types, grid, arguments, {}, shape.warps, signal.paths * rows, shape))
         if shape.source == "memory":

@@ -213,10 +213,10 @@ class Lines(Pieces):
                 arguments += ["scale", self.rows(fold, result), f"outs[{result.group}]"]
         if packed:
             arguments.append(f"{packed}.view(torch.{'int64' if shape.paired else 'float32'})")
-        grid = (f"triton.cdiv(2 * pairs, {shape.signals})", str(signal.paths))
+        grid = (f"triton.cdiv(2 * pairs, {shape.signals})", *self.filters_and_parents(signal))
         types = dict(wavelet.parameters(shape))
         rows = {len(self.program.outputs[result.group][1]) for result in signal.results if result.kind in shape.sinks}
-        numbers = [str(bins), str(len(signal.fold.indices)), str(max(rows, default=1)), "n", "pairs"]
+        numbers = [str(bins), str(max(rows, default=1)), "n", "pairs"]
         self.launch(Launch(name, types, grid, [*arguments, *numbers], {}, shape.warps, signal.paths, shape))
         return packed
 

@@ -19,8 +19,8 @@ ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 40
 WARPS = {16: 1, 32: 2, 64: 4, 128: 2, 256: 4, 512: 8, 1024: 16, 2048: 8, 4096: 8, 8192: 8}
 """Rows and warps of a program for each length: 16 to 64 complex numbers a thread, no spills."""
 
-NUMBERS = ("bins", "filters", "paths", "n", "pairs")
-"""The last arguments of a kernel: bins of the parent's spectrum, filters to a parent, rows of the output, the batch."""
+NUMBERS = ("bins", "paths", "n", "pairs")
+"""The last arguments of a kernel: bins of the parent's spectrum, rows of the output, the batch."""
 
 OF_BLOCKS = ("blocks", "line")
 """Besides, of one whose parents are cut: blocks of a signal, and samples that are kept of all."""
@@ -182,7 +182,7 @@ def parameters(shape: Shape) -> list[tuple[str, str]]:
 def numbers(shape: Shape) -> tuple[str, ...]:
     """The arguments that are numbers."""
     if shape.together:
-        return NUMBERS[2:]
+        return NUMBERS[1:]
     return NUMBERS + OF_BLOCKS if shape.cut else NUMBERS
 
 
@@ -196,14 +196,15 @@ def body(shape: Shape) -> str:
 
 def begin(code: Code, shape: Shape) -> None:
     """Which rows a program has, of which filter and which parent."""
-    code.write(
-        f"index = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
-        "child = tl.program_id(1)",
-    )
+    code.write(f"index = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})")
     if shape.together:
-        code.write("filter = child", "bins = tl.load(places + 2 * child + 1)")
+        code.write("child = tl.program_id(1).to(tl.int64)", "filter = child", "bins = tl.load(places + 2 * child + 1)")
     else:
-        code.write("filter = child % filters", "parent = (child // filters).to(tl.int64)")
+        code.write(
+            "filter = tl.program_id(1)",
+            "parent = tl.program_id(2).to(tl.int64)",
+            "child = parent * tl.num_programs(1) + filter",
+        )
 
 
 def folded(code: Code, shape: Shape) -> list[Plane]:
@@ -270,18 +271,26 @@ def _window(code: Code, shape: Shape) -> list[list[tuple[str, str, str]]]:
         f"weights = w + filter * {shape.width}",
         f"p = tl.arange(0, {shape.plane})",
     )
+    places = range(0, shape.length, shape.plane)
+    terms = [(place, j) for place in places for j in range(place, shape.width, shape.length)]
+    names = [(code.name("z"), code.name("z")) for _ in terms]
+    code.write(
+        f"if (begin > 0) & (begin + {shape.width} <= bins):",
+        "    ahead = (spectrum + begin)[:, None] + p[None, :]",
+        "    behind = (spectrum + (bins - begin))[:, None] - p[None, :]",
+    )
+    for (z, m), (_, j) in zip(names, terms, strict=True):
+        code.write(f"    {z} = tl.load(ahead + {j})", f"    {m} = tl.load(behind - {j})")
+    code.write("else:  # bins wrap around")
     wrap = "{} & (bins - 1)" if shape.masked else "({} % bins + bins) % bins"
-    planes: list[list[tuple[str, str, str]]] = []
-    for place in range(0, shape.length, shape.plane):
-        terms = []
-        for j in range(place, shape.width, shape.length):
-            k = code.let("k", f"begin + {j} + p")
-            ahead, behind = (wrap.format(sign + k) for sign in ("", "-"))
-            z = code.let("z", f"tl.load(spectrum[:, None] + ({ahead})[None, :])")
-            m = code.let("z", f"tl.load(spectrum[:, None] + ({behind})[None, :])")
-            terms.append((z, m, code.let("weight", f"tl.load(weights + {j} + p)[None, :]")))
-        planes.append(terms)
-    return planes
+    for (z, m), (_, j) in zip(names, terms, strict=True):
+        ahead, behind = (wrap.format(k) for k in (f"(begin + {j} + p)", f"(-begin - {j} - p)"))
+        code.write(f"    {z} = tl.load(spectrum[:, None] + ({ahead})[None, :])")
+        code.write(f"    {m} = tl.load(spectrum[:, None] + ({behind})[None, :])")
+    planes: dict[int, list[tuple[str, str, str]]] = {place: [] for place in places}
+    for (z, m), (place, j) in zip(names, terms, strict=True):
+        planes[place].append((z, m, code.let("weight", f"tl.load(weights + {j} + p)[None, :]")))
+    return list(planes.values())
 
 
 def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
@@ -322,53 +331,54 @@ def _total(code: Code, shape: Shape, moduli: list[str]) -> None:
 def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
     """Real parts are of even signals, imaginary ones of odd signals; if their number is odd, the last is zero."""
     code.write(
-        f"packed = U + ((child.to(tl.int64) * pairs + (signal >> 1)) * {2 * shape.length} + (signal & 1))[:, None]",
+        f"packed = U + ((child * pairs + (signal >> 1)) * {2 * shape.length} + (signal & 1))[:, None]",
+        "packed += 2 * at[None, :]",
         "there = (signal < 2 * pairs)[:, None]",
     )
     for q, u in enumerate(moduli):
         value = f"tl.where(live[:, None], {u}, 0.0)"
-        code.write(f"tl.store(packed + 2 * ({q * shape.last} + at)[None, :], {value}, mask=there)")
+        code.write(f"tl.store(packed + {2 * q * shape.last}, {value}, mask=there)")
 
 
 def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str]) -> None:
     """As `_pack`, both signals at a time; of a block what no other block has."""
-    code.write("# pack", f"at = tl.arange(0, {shape.last})", "live = (index < pairs)[:, None]")
+    code.write("# pack", f"at = tl.arange(0, {shape.last})[None, :]", "live = (index < pairs)[:, None]")
     first, stop = 0, shape.length
     if shape.cut:
         first, stop = shape.crop, shape.crop + shape.hop
         code.write(
             "there = tl.where(2 * of_pair + 1 < n, 1.0, 0.0)[:, None]",
             f"begin = block * {shape.hop} - {shape.crop}",
-            "packed = U + (child.to(tl.int64) * all_pairs + of_pair) * line + begin",
+            "packed = (U + (child * all_pairs + of_pair) * line + begin)[:, None] + at",
             "end = (line - begin)[:, None]",
         )
     else:
         code.write(
             "there = tl.where(2 * index + 1 < n, 1.0, 0.0)[:, None]",
-            f"packed = U + (child.to(tl.int64) * pairs + index) * {shape.length}",
+            f"packed = (U + (child * pairs + index) * {shape.length})[:, None] + at",
         )
     for q, (u, v) in enumerate(zip(firsts, seconds, strict=True)):
         start = q * shape.last
         if start + shape.last <= first or start >= stop:
             continue
-        i = code.let("i", f"({start} + at)[None, :]")
         mask = "live"
         if start < first:
-            mask += f" & ({i} >= {first})"
+            mask += f" & (at >= {first - start})"
         if start + shape.last > stop:
-            mask += f" & ({i} < {stop})"
+            mask += f" & (at < {stop - start})"
         if shape.tail:
-            mask += f" & ({i} < end)"
-        code.write(f"tl.store(packed[:, None] + {i}, both({u}, {v} * there), mask={mask})")
+            mask += f" & (at < end - {start})"
+        code.write(f"tl.store(packed + {start}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
-    code.write(f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept})[:, None]")
+    at = f"at[None, :] - {shape.first}"
+    code.write(f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept})[:, None] + {at}")
     for q, u in enumerate(moduli):
         start = q * shape.last - shape.first
         if start + shape.last > 0 and start < shape.kept:
-            inside = f"live[:, None] & (({start} + at) >= 0)[None, :] & (({start} + at) < {shape.kept})[None, :]"
-            code.write(f"tl.store(line + ({start} + at)[None, :], {u} * size[:, None], mask={inside})")
+            inside = f"live[:, None] & (at >= {-start})[None, :] & (at < {shape.kept - start})[None, :]"
+            code.write(f"tl.store(line + {q * shape.last}, {u} * size[:, None], mask={inside})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

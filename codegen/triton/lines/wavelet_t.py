@@ -130,15 +130,14 @@ def body(shape: Turn) -> str:
     spectrum = register_fft(code, cotangents, there.rows, there.stages[::-1], -1, "twiddles")
     code.write(
         "# store",
-        f"into = P + ((child.to(tl.int64) * 2 * pairs + signal) * {there.length})[:, None]",
-        f"k = tl.arange(0, {there.plane})[None, :]",
+        f"into = P + ((child * 2 * pairs + signal) * {there.length})[:, None] + tl.arange(0, {there.plane})[None, :]",
         "there = (signal < 2 * pairs)[:, None]",
     )
     for q, plane in enumerate(spectrum):
         assert plane is not None
         if q * there.plane >= there.width:
             break  # no filter reads what is beyond its window
-        code.write(f"tl.store(into + {q * there.plane} + k, both({plane[0]}, {plane[1]}), mask=there)")
+        code.write(f"tl.store(into + {q * there.plane}, both({plane[0]}, {plane[1]}), mask=there)")
     return str(code)
 
 
@@ -158,23 +157,23 @@ def _memory(code: Code, shape: Turn) -> list[str]:
     if there.cut:
         code.write(
             f"before = (pair % blocks) * {there.hop} - {there.crop}",
-            "of_pair = child.to(tl.int64) * all_pairs + pair // blocks",
-            "packed = gU + (2 * (of_pair * line + before) + (signal & 1))[:, None]",
+            "of_pair = child * all_pairs + pair // blocks",
+            "packed = gU + (2 * (of_pair * line + before) + (signal & 1))[:, None] + 2 * at[None, :]",
             "end = (line - before)[:, None]",
         )
     else:
-        code.write(f"packed = gU + ((child.to(tl.int64) * pairs + pair) * {2 * there.length} + (signal & 1))[:, None]")
+        whole = f"(child * pairs + pair) * {2 * there.length} + (signal & 1)"
+        code.write(f"packed = gU + ({whole})[:, None] + 2 * at[None, :]")
     found = []
     for start in range(0, there.length, there.last):
         if start + there.last <= first or start >= stop:
             found.append("")
             continue
-        i = code.let("i", f"({start} + at)[None, :]")
-        masks = [f"({i} >= {first})"] if start < first else []
-        masks += [f"({i} < {stop})"] if start + there.last > stop else []
-        masks += [f"({i} < end)"] if there.tail else []
+        masks = [f"(at[None, :] >= {first - start})"] if start < first else []
+        masks += [f"(at[None, :] < {stop - start})"] if start + there.last > stop else []
+        masks += [f"(at[None, :] < end - {start})"] if there.tail else []
         mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
-        found.append(code.let("g_u", f"tl.load(packed + 2 * {i}{mask})"))
+        found.append(code.let("g_u", f"tl.load(packed + {2 * start}{mask})"))
     return found
 
 
