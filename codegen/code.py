@@ -33,9 +33,12 @@ class Code:
     ----------
     coprime : bool
         Whether a DFT takes its inputs in an order that saves the twiddles between factors without a common one.
+    fused : bool
+        Whether a DFT multiplies by twiddles where it adds what they belong to (`butterfly`).
     """
 
     coprime = False
+    fused = False
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -109,6 +112,11 @@ class Code:
         if a is None:
             return None
         return (self.let("re", f"-{a[1]}"), a[0]) if sign > 0 else (a[1], self.let("im", f"-{a[0]}"))
+
+    def root(self, numerator: int, denominator: int) -> Complex:
+        """``exp(2 pi i numerator / denominator)``."""
+        angle = 2 * math.pi * (numerator % denominator) / denominator
+        return self.number(math.cos(angle)), self.number(math.sin(angle))
 
     def rotate(self, a: Plane, numerator: int, denominator: int, sign: int) -> Plane:
         """A times ``exp(sign 2 pi i numerator / denominator)``."""

@@ -17,8 +17,8 @@ from scatc.codegen.code import Code, Complex, Plane
 def dft(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     """The DFT over a list, ``y[k] = sum_j x[j] exp(sign 2 pi i j k / n)``, in natural order.
 
-    Radix 4 and 2 while they divide the length, then odd radices; not normalised. If there are `factors` for a list of
-    4 and more, its inputs are multiplied by them first, as `Code.times` does by `sign`.
+    Radix 4 and 2 while they divide the length, then odd radices; not normalised. If there are `factors`, inputs are
+    multiplied by them first, as `Code.times` does by `sign`; the length must be a multiple of 4 then.
     """
     n = len(x)
     if factors:
@@ -67,10 +67,12 @@ def _split(code: Code, x: Sequence[Plane], radix: int, sign: int) -> list[Plane]
 def _radix4(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     n, rest = len(x), len(x) // 4
     columns: list[list[Plane]] = [[], [], [], []]
+    turns: list[list[Complex | None]] = [[], [], [], []]
+    later = code.fused and rest % 4 == 0
     for j in range(rest):
         a, b, c, d = x[j::rest]
         if factors:
-            a, b = (code.scaled(*both, sign) for both in zip((a, b), factors[j::rest], strict=False))
+            a, b = code.scaled(a, factors[j], sign), code.scaled(b, factors[j + rest], sign)
             even, first = code.butterfly(a, c, factors[j + 2 * rest], sign)
             odd, second = code.butterfly(b, d, factors[j + 3 * rest], sign)
         else:
@@ -79,8 +81,10 @@ def _radix4(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex
         second = code.turn(second, sign)
         done = code.add(even, odd), code.add(first, second), code.subtract(even, odd), code.subtract(first, second)
         for q, y in enumerate(done):
-            columns[q].append(code.rotate(y, q * j, n, sign))
-    return _interleave([dft(code, column, sign) for column in columns])
+            turn = code.root(q * j, n) if later and 8 * q * j % n else None  # eighths of a turn are cheap
+            columns[q].append(y if turn else code.rotate(y, q * j, n, sign))
+            turns[q].append(turn)
+    return _interleave([dft(code, columns[q], sign, turns[q] if later else ()) for q in range(4)])
 
 
 def _interleave(columns: list[list[Plane]]) -> list[Plane]:

@@ -117,6 +117,7 @@ def register_ffts(
     gathered: bool = False,
 ) -> list[list[Plane]]:
     """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
+    code.fused = True
     length = remaining = prod(stages)
     done, blocks = 1, {} if gathered else twiddle_blocks(length)
     current, factors = [list(planes) for planes in sets], list[Complex | None]()
