@@ -128,7 +128,7 @@ def register_ffts(
         if stage == len(stages) - 1:
             return current
         axes = (following, rest // following, done, radix)
-        current = [_exchange(code, planes, rows, axes) for planes in current]
+        current = [exchange(code, planes, rows, axes) for planes in current]
         # of other stages than the usual, they are gathered from the turns
         first = blocks.get((tuple(stages), stage))
         factors = _twiddles(code, rows, axes, twiddles, first, length // remaining)
@@ -164,7 +164,7 @@ def _twiddles(
     return found
 
 
-def _exchange(code: Code, planes: Sequence[Plane], rows: int, axes: tuple[int, int, int, int]) -> list[Plane]:
+def exchange(code: Code, planes: Sequence[Plane], rows: int, axes: tuple[int, int, int, int]) -> list[Plane]:
     """The next digit becomes the place in the list, the digit that is done the most significant of those done."""
     following, rest, done, radix = axes
     parts = []

@@ -23,6 +23,7 @@ from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 from scatc.codegen.triton.volumes.harmonic import Harmonic, slices
 from scatc.codegen.triton.volumes.solid import AXES, indented, raised
+from scatc.codegen.triton.volumes.transform import axis_fft
 
 LEAST, MOST = 16, 512
 """Lengths of an axis."""
@@ -257,7 +258,7 @@ def first(shape: First) -> str:
         products = _products(code, shape, spectrum, found)
         last = cz.size // stages[-1]
         code.write(f"q = tl.arange(0, {last})[None, :]")
-        for k, z in enumerate(register_fft(code, products, shape.tile, stages, 1, "twiddles")):
+        for k, z in enumerate(axis_fft(code, products, shape.tile, stages, 1, "twiddles")):
             assert z is not None
             code.write(f"tl.store(target + ({k * last} + q) * {cy.count * cx.count}, both({z[0]}, {z[1]}){mask})")
         code.write(f"target += rows.to(tl.int64) * {volume}")
@@ -352,7 +353,7 @@ def along(shape: Along) -> str:
     )
     places = range(0, size, plane) if shape.forward else shape.before.planes()
     lines = [None if place is None else f"source + ({place} + p) * {shape.behind}" for place in places]
-    found = register_fft(code, loaded(code, lines), shape.tile, stages, -1 if shape.forward else 1, "twiddles")
+    found = axis_fft(code, loaded(code, lines), shape.tile, stages, -1 if shape.forward else 1, "twiddles")
     code.write(f"target = Z + row * {shape.after.count * shape.behind} + b", f"q = tl.arange(0, {last})[None, :]")
     places = shape.after.planes() if shape.forward else range(0, size, last)
     for place, z in zip(places, found, strict=True):
@@ -391,7 +392,7 @@ def last(shape: Last) -> str:
     )
     with indented(code):
         lines = [None if place is None else f"source + {place}" for place in shape.before.planes()]
-        found = register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles", gathered=True)
+        found = register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles")
         for k, z in enumerate(found):  # the sums take registers, too
             assert z is not None
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
@@ -401,9 +402,9 @@ def last(shape: Last) -> str:
     code.write(*(f"{side}{k} = tl.sqrt({side}{k})" for side in "ab" for k in samples))
     _sums(code, shape, samples)
     if shape.after is not None:
-        code.write("# the spectrum of the norm, along x", f"each = {twiddle_each(shape.tile, end)}")
+        code.write("# the spectrum of the norm, along x")
         norm = [(f"a{k}", f"b{k}") for k in samples]
-        spectrum = register_fft(code, norm, shape.tile, stages[::-1], -1, "each")
+        spectrum = axis_fft(code, norm, shape.tile, stages[::-1], -1, "twiddles", held=True)
         code.write(
             f"target = U + (child * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {plane})[None, :]"
         )
@@ -411,15 +412,6 @@ def last(shape: Last) -> str:
             if place is not None and z is not None:
                 code.write(f"tl.store(target + {place}, both({z[0]}, {z[1]}))")
     return str(code)
-
-
-def twiddle_each(tile: int, numbers: int) -> str:
-    """The pointer to twiddles, once for each number of a plane.
-
-    Planes that come from other transforms, not from memory, are laid out anew for each of the joins that put them into
-    one tensor, unless a load that has a number for each thread says how threads hold them.
-    """
-    return f"twiddles + tl.zeros(({tile}, {numbers}), tl.int32)"
 
 
 def _edges(code: Code, sides: tuple[int, int], size: int, samples: range) -> None:
@@ -492,7 +484,7 @@ def begin(shape: Begin) -> str:
         a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak * a_inverse")
         b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak * b_inverse")
         planes.append((a, b))
-    found = register_fft(code, planes, shape.tile, stages, -1, "twiddles")
+    found = axis_fft(code, planes, shape.tile, stages, -1, "twiddles")
     code.write(f"target = X + (row * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {end})[None, :]")
     for place, z in zip(shape.after.planes(), found, strict=True):
         if place is not None and z is not None:

@@ -22,12 +22,12 @@ from scatc.codegen.triton.volumes.axes import (
     loaded,
     polynomials,
     tile,
-    twiddle_each,
     wave_tables,
 )
 from scatc.codegen.triton.volumes.harmonic import slices
 from scatc.codegen.triton.volumes.solid import AXES, indented
 from scatc.codegen.triton.volumes.solid_t import derivatives, inverse, quotient, read_cotangents
+from scatc.codegen.triton.volumes.transform import axis_fft
 
 TURN = {
     "Z": "*i64",
@@ -106,7 +106,6 @@ def turn(shape: Turn) -> str:
         f"line = (tl.program_id(0) % {shape.blocks}) * {TILE} + tl.arange(0, {TILE})[:, None]",
         f"p = tl.arange(0, {plane})[None, :]",
         f"start = Z + (row * {shape.lines} + line) * {shape.kept.count} + p",
-        f"each = {twiddle_each(TILE, end)}",
         "source = start",
     )
     if shape.alone:
@@ -140,14 +139,15 @@ def _places(shape: Turn) -> list[str | None]:
 
 def _transforms(code: Code, shape: Turn) -> list[Complex]:
     """Of one filter's product."""
-    found = register_fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
+    fft = axis_fft if shape.alone else register_fft  # fewer registers, or instructions
+    found = fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
     return [z for z in found if z is not None]
 
 
 def _back(code: Code, shape: Turn, found: Sequence[Complex]) -> None:
     """Transforms times slopes, forward along x, in the place of what they are of."""
     products = [code.pair(f"{re} * a{k}", f"{im} * b{k}") for k, (re, im) in enumerate(found)]
-    spectrum = register_fft(code, products, TILE, radices(shape.kept.size)[::-1], -1, "each")
+    spectrum = axis_fft(code, products, TILE, radices(shape.kept.size)[::-1], -1, "twiddles", held=True)
     for line, z in zip(_places(shape), spectrum, strict=True):
         if line is not None and z is not None:
             code.write(f"tl.store({line}, both({z[0]}, {z[1]}))")
@@ -206,7 +206,8 @@ def gather(shape: Gather) -> str:
         polynomials(code, harmonic, found)
         step = cz.size // stages[-1]
         samples = [f"source + ({k} + end) * {lines}" for k in range(0, cz.size, step)]
-        spectrum = register_fft(code, loaded(code, samples), TILE, stages[::-1], -1, "twiddles")
+        fft = axis_fft if first.filters == 1 else register_fft  # what is laid out anew behind may be so before
+        spectrum = fft(code, loaded(code, samples), TILE, stages[::-1], -1, "twiddles")
         for j in kept:
             z = spectrum[j]
             assert z is not None
@@ -240,7 +241,7 @@ def finish(shape: Finish) -> str:
         f"at = line * {size} + tl.arange(0, {size // stages[-1]})[None, :]",
     )
     lines = [None if place is None else f"source + {place}" for place in shape.kept.planes()]
-    for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
+    for k, z in enumerate(axis_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
         assert z is not None
         start = k * (size // stages[-1])
         code.write(
