@@ -13,10 +13,10 @@ from scatc.codegen.triton.volumes.solid_cost import PAIR
 
 # Instructions were counted in machine code for sm_90, for lines of 16 to 512 numbers, degrees 0 to 2, powers 1/2, 1, 2.
 
-ALONG = {16: 25, 32: 20, 64: 24, 128: 32, 256: 34, 512: 42}
+ALONG = {16: 25, 32: 20, 64: 24, 128: 31, 256: 33, 512: 41}
 """Of a thread for each complex number of a line along z or y: read, transformed, written."""
 
-LINES = {16: 24, 32: 17, 64: 20, 128: 22, 256: 26, 512: 29}
+LINES = {16: 23, 32: 16, 64: 18, 128: 21, 256: 24, 512: 26}
 """The same along x, where neighbours are in one line."""
 
 HALF = 0.5
@@ -43,10 +43,10 @@ def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | F
     if isinstance(shape, Finish):
         numbers = shape.lines * shape.kept.size / PAIR
         moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.kept.count / PAIR
-        return Work("finish", moved, numbers * (_counted(LINES, shape.kept.size) + 9.0))
+        return Work("finish", moved, numbers * (_counted(LINES, shape.kept.size) + 10.0))
     numbers = shape.lines * shape.after.size / PAIR
     moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.after.count / PAIR
-    return Work("begin", moved, numbers * (_counted(LINES, shape.after.size) + 17.0))
+    return Work("begin", moved, numbers * (_counted(LINES, shape.after.size) + 19.0))
 
 
 def plane_work(step: Transform) -> Work:
@@ -87,14 +87,14 @@ def _last(launch: Launch, shape: Last) -> Work:
         instructions += 11.0 * filters + 3
     if shape.after is not None:
         moved += COMPLEX * lines * shape.after.count
-        instructions += _counted(LINES, size) + 3
+        instructions += _counted(LINES, size) + 5
     return Work(f"last of {filters}", moved, numbers * instructions)
 
 
 def _turn(launch: Launch, shape: Turn) -> Work:
     """Each filter is read twice and written, and takes three transforms; one that is alone is read once."""
     lines, size, filters = launch.paths * shape.lines / PAIR, shape.kept.size, int(launch.arguments[-1])
-    passes, more = (2, 0.0) if shape.alone else (3, 5.0)
+    passes, more = (2, 0.0) if shape.alone else (3, 6.0)
     moved = float(passes * COMPLEX * lines * filters * shape.kept.count)
     instructions = filters * (passes * _counted(LINES, size) + more) + 22 + _powers(shape.powers)
     if shape.below is not None:
