@@ -31,14 +31,11 @@ class Code:
 
     Attributes
     ----------
-    coprime : bool
-        Whether a DFT takes its inputs in an order that saves the twiddles between factors without a common one.
     fused : bool
         Whether a DFT multiplies by twiddles where it adds what they belong to (`butterfly`).
     """
 
-    coprime = False
-    fused = False
+    fused = True
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -1,9 +1,8 @@
 """The DFT of a list as straight-line code, for every target that transforms in registers.
 
-Mixed radices after Cooley and Tukey (1965): 4 and 2 while they divide the length, then odd primes. Where a target wants
-it, factors without a common one have no twiddles between them (Good 1958, Thomas 1963). What is written are
-operations of `scatc.codegen.code.Code`, so a number may be whatever a target holds in one name: a tensor of Triton, a
-vector of C.
+Mixed radices after Cooley and Tukey (1965): 4 and 2 while they divide the length, then odd primes. Factors without a
+common one have no twiddles between them (Good 1958, Thomas 1963). What is written are operations of
+`scatc.codegen.code.Code`, so a number may be whatever a target holds in one name: a tensor of Triton, a vector of C.
 """
 
 from __future__ import annotations
@@ -17,15 +16,16 @@ from scatc.codegen.code import Code, Complex, Plane
 def dft(code: Code, x: Sequence[Plane], sign: int, factors: Sequence[Complex | None] = ()) -> list[Plane]:
     """The DFT over a list, ``y[k] = sum_j x[j] exp(sign 2 pi i j k / n)``, in natural order.
 
-    Radix 4 and 2 while they divide the length, then odd radices; not normalised. If there are `factors`, inputs are
-    multiplied by them first, as `Code.times` does by `sign`; the length must be a multiple of 4 then.
+    Not normalised. If there are `factors`, inputs are multiplied by them first, as `Code.times` does by `sign`; the
+    length must be a multiple of 4 then.
     """
     n = len(x)
     if factors:
         return _radix4(code, x, sign, factors)
     if n == 1:
         return list(x)
-    if code.coprime and (power := _power(n)) < n:
+    power = _power(n)
+    if power < n:
         return _coprime(code, x, power, sign)
     if n % 4 == 0:
         return _radix4(code, x, sign)

@@ -15,7 +15,7 @@ class VectorCode(Code):
     dtype : {'float32', 'float64'}
     """
 
-    coprime = True
+    fused = False
 
     def __init__(self, dtype: str) -> None:
         super().__init__()

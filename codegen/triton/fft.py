@@ -53,7 +53,7 @@ def radices(length: int) -> tuple[int, ...]:
 def twiddle_blocks(length: int) -> dict[tuple[tuple[int, ...], int], int]:
     """Where the table of twiddles has those of each stage but the last, one block for each order of the stages.
 
-    Behind ``exp(2 pi i k / length)`` for k from 0 to length, a block has ``exp(2 pi i k n / remaining)`` for each n, all
+    Behind ``exp(2 pi i k / length)`` for all k, a block has ``exp(2 pi i k n / remaining)`` for each n, all
     that the digits still to come can be, and each place k in the list of a stage: neighbours in a tensor lie side by
     side. Blocks begin at odd places: at even ones Triton would read two numbers at a time, into another layout than
     that of the planes.
@@ -117,7 +117,6 @@ def register_ffts(
     gathered: bool = False,
 ) -> list[list[Plane]]:
     """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
-    code.fused = True
     length = remaining = prod(stages)
     done, blocks = 1, {} if gathered else twiddle_blocks(length)
     current, factors = [list(planes) for planes in sets], list[Complex | None]()

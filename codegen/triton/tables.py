@@ -92,9 +92,9 @@ def block_filters(spec: Spec, fold: Fold, parent: int, length: int, padded: int)
 
 
 def twiddles(length: int) -> Array:
-    """``exp(2 pi i k / length)`` for k from 0 to length as 64-bit integers, then the blocks of `twiddle_blocks`."""
+    """``exp(2 pi i k / length)`` as 64-bit integers, and behind them the blocks of `twiddle_blocks`."""
     blocks = twiddle_blocks(length)
-    turns = np.exp(2j * np.pi * np.arange(length + 1) / length)
+    turns = np.exp(2j * np.pi * np.arange(min(blocks.values(), default=length)) / length)
     parts = [turns]
     for order, stage in blocks:
         remaining = length // prod(order[:stage])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
-from math import prod
+from math import gcd, prod
 from types import SimpleNamespace
 
 import numpy as np
@@ -69,11 +70,14 @@ def test_golden_module_of_images(golden: Callable[[str, str], None]) -> None:
 
 
 def test_golden_kernel_for_rows(golden: Callable[[str, str], None]) -> None:
-    golden("codegen/triton_rows_12", rows.body(rows.default(Stages(3, 4), 6, 2, (12, 24), (12, 24), whole=True)))
+    golden(
+        "codegen/triton_rows_12",
+        rows.body(rows.default(Stages(3, 4), Stages(3, 2, coprime=True), 2, (12, 24), (12, 24), whole=True)),
+    )
 
 
 def test_golden_kernel_for_columns(golden: Callable[[str, str], None]) -> None:
-    shape = columns.default(Stages(5, 4), 20, True, ("local", "pack"), outputs=4)
+    shape = columns.default(Stages(5, 4, coprime=True), 20, True, ("local", "pack"), outputs=4)
     golden("codegen/triton_columns_20", columns.body(shape))
 
 
@@ -271,6 +275,17 @@ def test_stages_with_an_odd_factor(length: int) -> None:
         assert (split is None) == (not possible)
         if split is not None:
             assert split.length == length and least <= split.second <= MOST_SECOND
+            assert not split.coprime
+            free = stages(length, least, ordered=False)
+            assert free == replace(split, coprime=split.second > 1 and gcd(split.first, split.second) == 1)
+
+
+def test_coprime_stages_have_no_twiddles_between_them() -> None:
+    """The two transforms of a length in their order, without anything between, are the whole."""
+    split = Stages(33, 4, coprime=True)
+    x = np.random.default_rng(0).standard_normal(132)
+    y = np.fft.fft2(x[split.inputs].reshape(33, 4)).T.ravel()
+    np.testing.assert_allclose(y, np.fft.fft(x)[split.outputs], atol=1e-12)
 
 
 @pytest.mark.parametrize("count", range(1, 41))

@@ -89,19 +89,19 @@ def test_kernels_compile_for_amd() -> None:
 
 
 ROWS = {
-    40: rows.default(Stages(10, 4), 40, 8, (40, 40), (40, 40), whole=True),
-    132: rows.default(Stages(33, 4), 132, 8, (264, 264), (264, 264), whole=True),
+    40: rows.default(Stages(10, 4), Stages(40, 1), 8, (40, 40), (40, 40), whole=True),
+    132: rows.default(Stages(33, 4), Stages(33, 4, coprime=True), 8, (264, 264), (264, 264), whole=True),
 }
 FEW = tuple(tuple(float(abs(r - 4 * o - 8) < 10) for r in range(40)) for o in range(8))
 COLUMNS = {
     40: columns.default(Stages(40, 1), 40, True, ("local", "pack"), outputs=8, weights=FEW),
-    132: columns.default(Stages(33, 4), 132, True, ("local",), outputs=64),
+    132: columns.default(Stages(33, 4, coprime=True), 132, True, ("local",), outputs=64),
 }
 """Those of images of 32 x 32 and 256 x 256 samples, at J=2."""
 SUMS = sums.default((264, 264), tuple(1 / (1 + abs(t - 9)) for t in range(19)), -5, 4, 64)
 SLOPES = {
     20: columns.default(Stages(20, 1), 20, True, ("local",), outputs=8, weights=tuple(row[:20] for row in FEW)),
-    44: columns.default(Stages(11, 4), 44, True, ("local",), outputs=11),
+    44: columns.default(Stages(11, 4, coprime=True), 44, True, ("local",), outputs=11),
 }
 """Short ones of gradients."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 from pathlib import Path
 
@@ -9,16 +10,24 @@ import pytest
 from support import ROOT, python
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "triton"}
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 pytest.importorskip("pywt")
 
 
+def frameworks_of(script: Path) -> set[str]:
+    """Its imports; those of GPUs need Triton, which is missing beside TensorFlow (`make examples` has it)."""
+    statements = ast.walk(ast.parse(script.read_text(encoding="utf-8")))
+    names = {alias.name for statement in statements if isinstance(statement, ast.Import) for alias in statement.names}
+    return {name.split(".")[0] for name in names} & FRAMEWORKS | ({"triton"} if script.stem.endswith("_gpu") else set())
+
+
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.name)
 def test_the_example_runs(script: Path, tmp_path: Path) -> None:
-    if script.name.endswith("_gpu.py") and importlib.util.find_spec("triton") is None:
-        pytest.skip("triton is not installed")  # nor can it be, beside TensorFlow: `make examples` runs these
+    if missing := [name for name in sorted(frameworks_of(script)) if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
     folder = tmp_path / "pictures"
     said = python(script, folder, cwd=tmp_path)
     assert said

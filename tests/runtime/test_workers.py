@@ -63,12 +63,16 @@ def test_an_index_belongs_to_one_thread() -> None:
 
 def test_the_first_error_is_raised_and_the_rest_is_not_begun() -> None:
     done: list[int] = []
+    failing = threading.Event()
 
     def work(index: int, chunk: slice) -> None:
         done.append(chunk.start)
         if chunk.start == 3:
+            failing.set()
             raise KeyError("third")
-        time.sleep(0.002)
+        if chunk.start > 3:
+            assert failing.wait(30)
+            time.sleep(0.02)  # for the error to become known
 
     with pytest.raises(KeyError, match="third"):
         run_chunks(work, CHUNKS, 3)

@@ -14,7 +14,7 @@ from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.columns import Columns
-from scatc.codegen.triton.images.mixed import stages
+from scatc.codegen.triton.images.mixed import Stages, stages
 from scatc.codegen.triton.images.rows import Rows
 from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.images.tables import Array
@@ -59,6 +59,11 @@ def constants(tiles: Product) -> dict[str, int]:
     return found | {"BLOCK": tiles.block}
 
 
+def along_columns(signal: Signal, *, paired: bool) -> Stages | None:
+    """The stages of a transform along columns. What the kernel for rows writes, `paired`, may be in any order."""
+    return stages(signal.shape[0], ordered=not paired)
+
+
 class ImageChoices:
     """Choices for the signals of one program; `only` is a way that all go that can."""
 
@@ -79,14 +84,14 @@ class ImageChoices:
     def rows(self, signal: Signal) -> Rows | None:
         """The kernel for rows, None where their length has no stages."""
         assert signal.fold is not None and signal.parent is not None
-        split = rows.stages_of(signal.shape[1])
-        if split is None:
+        split, across = rows.stages_of(signal.shape[1]), along_columns(signal, paired=True)
+        if split is None or across is None:
             return None
         height, width = signal.parent.shape
         whole = all(start[1] == 0 for start in signal.fold.starts)
         window = signal.fold.widths or signal.parent.shape
         filters = len(signal.fold.indices)
-        return rows.default(split, signal.shape[0], filters, (height, width), (window[0], window[1]), whole=whole)
+        return rows.default(split, across, filters, (height, width), (window[0], window[1]), whole=whole)
 
     def filters(self, signal: Signal, shape: Rows) -> tuple[Array, Array]:
         """Where the windows of a kernel for rows begin, and the weights there, without those that are next to zero."""
@@ -103,7 +108,7 @@ class ImageChoices:
 
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns, None where their length has no stages."""
-        split = stages(signal.shape[0])
+        split = along_columns(signal, paired=paired)
         if split is None:
             return None
         sinks: list[str] = []

@@ -11,9 +11,9 @@ from scatc.codegen.triton.cost import COMPLEX, Work, slope_work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, cost, cost_t
 from scatc.codegen.triton.images import tables as image_tables
-from scatc.codegen.triton.images.choices import LEAST_BLOCK, ImageChoices, Way, product
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, ImageChoices, Way, along_columns, product
 from scatc.codegen.triton.images.columns import Columns
-from scatc.codegen.triton.images.mixed import MOST_LISTED, USUAL_LISTED, Stages, stages
+from scatc.codegen.triton.images.mixed import MOST_LISTED, USUAL_LISTED, Stages
 from scatc.codegen.triton.tuned import Product
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -33,12 +33,12 @@ class ImageChoicesT(ImageChoices):
 
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns on the way there, which does nothing but pack; None if their length has no stages."""
-        split = stages(signal.shape[0])
+        split = along_columns(signal, paired=paired)
         return None if split is None else _default(split, signal.shape[1], paired, ("pack",))
 
     def slopes(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns there and back, whose sinks are sources."""
-        split = stages(signal.shape[0])
+        split = along_columns(signal, paired=paired)
         if split is None:
             return None
         sources: list[str] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.images.mixed import THREADS, Group, Stages, fits, mixed_fft, numbers_each
+from scatc.codegen.triton.images.mixed import MOST_LISTED, THREADS, Group, Stages, fits, mixed_fft, numbers_each
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 NUMBERS = ("paths", "n", "pairs")
@@ -67,12 +67,14 @@ class Columns:
     back: bool = False
 
     def candidates(self) -> list[Columns]:
-        """As of rows; a product on tensor cores wants four warps, or more."""
-        least = 4 if "local" in self.sinks and not self.weights else 1
+        """As of rows; a product on tensor cores wants four warps or more, and the more columns, the less each costs."""
+        multiplied = "local" in self.sinks and not self.weights
+        least = 4 if multiplied else 1
+        most = (2 if multiplied and not self.back else 1) * MOST_LISTED  # enough registers on sm_90, too few on sm_80
 
         def legal(other: Columns) -> bool:
             enough = other.tile >= LEAST_DOT and other.warps >= least
-            return enough and fits(self.split, other.tile, other.warps)
+            return enough and fits(self.split, other.tile, other.warps, most)
 
         return space(self, legal, tile=around(self.tile), warps=around(self.warps, most=MOST_WARPS))
 
@@ -94,7 +96,7 @@ def default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **m
 
 def parameters(columns: Columns) -> dict[str, str]:
     """Names and types of a kernel's arguments."""
-    found = {"Y": "*i64", "twiddles": "*i64"}
+    found = {"Y": "*i64"} | ({"twiddles": "*i64"} if columns.split.turned else {})
     if "local" in columns.sinks and not columns.weights:
         found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
     if {"local", "total"} & set(columns.sinks):
@@ -137,14 +139,15 @@ def read(code: Code, columns: Columns) -> list[Plane]:
         f"x = column - pair * {width}",
         "signal = 2 * pair + second",
         "live = there & (signal < n)",
-        f"p = tl.arange(0, {split.second})[:, None] * {width}",
+        f"p = tl.arange(0, {split.second})[:, None]",
     )
     row = "2 * (child * pairs + pair)"
     if columns.paired:
         code.write("sign = (1 - 2 * second).to(tl.float32)[None, :]")
-        code.write(f"line = Y + (({row}) * {size} + x)[None, :] + p")
+        code.write(f"top = Y + (({row}) * {size} + x)[None, :]")
     else:
-        code.write(f"line = Y + (({row} + second) * {size} + x)[None, :] + p")
+        code.write(f"top = Y + (({row} + second) * {size} + x)[None, :]")
+    code.write(f"line = top + p * {width}")
     planes: list[Plane] = []
     for j in range(split.first):
         at = j * split.second * width
@@ -161,8 +164,20 @@ Moduli = list[tuple[Group, list[str]]]
 
 
 def places(code: Code, group: Group) -> str:
-    """Where a group's first plane lies along the column, as a name of ``[size, 1]``."""
+    """The places of a group's first plane, as a name of ``[size, 1]``."""
     return code.let("e", f"{group.start} + tl.arange(0, {group.size})[:, None]")
+
+
+def outputs(code: Code, split: Stages, group: Group, e: str) -> list[str]:
+    """Where each of a group's planes lies along the column."""
+    if not split.coprime:
+        return [f"({e} + {group.stride * q})" for q in range(len(group.planes))]
+    (unit, more), n = split.units, split.length
+    first, found = code.let("y", f"{e} * {unit} % {n}"), []
+    for q in range(len(group.planes)):
+        y = code.let("y", f"{first} + {q * more % n}")
+        found.append(code.let("y", f"{y} - tl.where({y} < {n}, 0, {n})"))
+    return found
 
 
 def inside(group: Group, e: str) -> str:
@@ -171,7 +186,7 @@ def inside(group: Group, e: str) -> str:
 
 
 def _local(code: Code, columns: Columns, moduli: Moduli) -> None:
-    """A product with the matrix, whose rows are the samples of a column."""
+    """A product with the matrix, whose rows are the samples of a column, as their places follow each other."""
     if columns.weights:
         _listed(code, columns, moduli)
         return
@@ -245,10 +260,9 @@ def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
     code.write(f"packed = U + (2 * ((child * pairs + pair) * {size} + x) + second)[None, :]")
     for group, us in moduli:
         e = places(code, group)
-        for q, u in enumerate(us):
+        for y, u in zip(outputs(code, columns.split, group, e), us, strict=True):
             value = f"tl.where(live[None, :], {u}, 0.0)"
-            at = f"packed + ({e} + {group.stride * q}) * {2 * width}"
-            code.write(f"tl.store({at}, {value}, mask=there[None, :]{inside(group, e)})")
+            code.write(f"tl.store(packed + {y} * {2 * width}, {value}, mask=there[None, :]{inside(group, e)})")
 
 
 def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
@@ -261,8 +275,8 @@ def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
     )
     for group, us in moduli:
         e = places(code, group)
-        for q, u in enumerate(us):
-            y = code.let("y", f"{e} + {group.stride * q - first}")
+        for at, u in zip(outputs(code, columns.split, group, e), us, strict=True):
+            y = code.let("y", f"{at} - {first}")
             mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){inside(group, e)}"
             code.write(f"tl.store(image + {y} * {width}, {u} * size, mask={mask})")
 

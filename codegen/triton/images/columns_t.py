@@ -12,7 +12,7 @@ from __future__ import annotations
 from scatc.codegen.code import Code
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.fused import FusedCode
-from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, places, read
+from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, outputs, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
 
 NUMBERS = ("n", "pairs")
@@ -21,7 +21,7 @@ NUMBERS = ("n", "pairs")
 
 def parameters(columns: Columns) -> dict[str, str]:
     """Names and types of a kernel's arguments; `sinks` are the sources here."""
-    found = {"Y": "*i64", "twiddles": "*i64"}
+    found = {"Y": "*i64"} | ({"twiddles": "*i64"} if columns.split.turned else {})
     if {"local", "total"} & set(columns.sinks):
         found |= {"T": "*fp32"}
     if multiplied(columns):
@@ -50,12 +50,15 @@ def body(columns: Columns) -> str:
         turned.append(Group(group.start, group.stride, group.size, group.count, tuple(waves)))
     back = mixed_fft_back(code, turned, split, columns.tile, -1, "twiddles", columns=True)
     if columns.paired:
-        code.write(f"line += (second * {split.length * width})[None, :]")
+        code.write(f"top += (second * {split.length * width})[None, :]")
         code.write("tl.debug_barrier()  # one image takes the place of what both were read from")
-    for j, plane in enumerate(back):
+    for n, plane in enumerate(back):
         assert plane is not None
-        store = f"line + {j * split.second * width}, both({plane[0]}, {plane[1]}), mask=there[None, :]"
-        code.write(f"tl.store({store})")
+        row = f"(p + {n * split.second})"
+        if split.coprime:  # from here on rows are in their own order
+            row = code.let("row", f"p * {split.first} + {n * split.second}")
+            row = code.let("row", f"{row} - tl.where({row} < {split.length}, 0, {split.length})")
+        code.write(f"tl.store(top + {row} * {width}, both({plane[0]}, {plane[1]}), mask=there[None, :])")
     return str(code)
 
 
@@ -74,13 +77,14 @@ def _cotangents(code: Code, columns: Columns, group: Group, spread: list[str]) -
     found = []
     products = _products(code, columns, group, spread[0]) if multiplied(columns) else []
     e = places(code, group)
+    ys = outputs(code, columns.split, group, e) if "pack" in columns.sinks else []
     for q in range(len(group.planes)):
         terms = products[q : q + 1]
         if spread and not products:
             terms.append(_sum(code, columns, spread, group.start + group.stride * q))
         if "pack" in columns.sinks:
-            at = f"packed + ({e} + {group.stride * q}) * {2 * columns.width}"
-            terms.append(code.let("g", f"tl.load({at}, mask=live[None, :]{inside(group, e)}, other=0.0)"))
+            at, mask = f"packed + {ys[q]} * {2 * columns.width}", f"live[None, :]{inside(group, e)}"
+            terms.append(code.let("g", f"tl.load({at}, mask={mask}, other=0.0)"))
         found.append(" + ".join(terms))
     return found
 

@@ -22,7 +22,7 @@ def static_work(step: Launch | Transform) -> Work:
     return cost.static_work(step)
 
 
-# Kernels in registers: instructions were counted in machine code, for lists of 5 to 33 and one to four bins a sample.
+# Kernels in registers: instructions were counted in machine code for sm_90, of sides from 20 to 264.
 
 
 def rows_work(paths: int, rows: Rows, bins: float) -> Work:
@@ -32,7 +32,7 @@ def rows_work(paths: int, rows: Rows, bins: float) -> Work:
     spectrum in the cache, once one of them has read it.
     """
     numbers = 0.5 * paths * rows.height * rows.split.length
-    instructions = max(28.0, 12 + 3.8 * largest_prime(rows.split.first)) * numbers + 3.0 * paths * prod(rows.window)
+    instructions = (20.5 + 1.85 * odd_factors(rows.split.first)) * numbers + 3.2 * paths * prod(rows.window)
     return Work(f"rows {rows.split.length}", COMPLEX * numbers, instructions, again=0.5 * paths * COMPLEX * bins)
 
 
@@ -41,28 +41,30 @@ def columns_work(paths: int, columns: Columns) -> Work:
     length, width = columns.split.length, columns.width
     samples = length * width
     moved, matrix = float(COMPLEX * samples), 0.0
-    instructions = (16 + 1.8 * largest_prime(columns.split.first) + 6 * (columns.split.second > 1)) * samples
+    staged = columns.split.second > 1
+    instructions = (27 + 0.7 * odd_factors(columns.split.first) if staged else 22.5) * samples
     if columns.weights:
         instructions += width * sum(weight != 0 for row in columns.weights for weight in row)
     elif "local" in columns.sinks:
-        instructions += 23 * samples
+        instructions += (8 + 440 / columns.tile) * samples
         matrix = 6.0 * samples * columns.padded
     if "pack" in columns.sinks:
         moved += REAL * samples
+        instructions += (6 if staged else 1) * samples
     if "raw" in columns.sinks:
         moved += REAL * prod(columns.kept)
     moved += REAL * width * (columns.outputs if "local" in columns.sinks else "total" in columns.sinks)
     return Work(f"columns {length}", paths * moved, paths * instructions, paths * matrix)
 
 
-def largest_prime(n: int) -> int:
-    """The largest prime factor, on which a transform in a list costs most."""
-    largest, p = 1, 2
+def odd_factors(n: int) -> int:
+    """The sum of the odd prime factors, by which a transform in a list costs more."""
+    total, p = 0, 2
     while n > 1:
         while n % p == 0:
-            n, largest = n // p, p
+            n, total = n // p, total + p * (p > 2)
         p += 1
-    return largest
+    return total
 
 
 # Others.

@@ -11,7 +11,7 @@ from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, product
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.columns_t import padded
-from scatc.codegen.triton.images.cost import largest_prime
+from scatc.codegen.triton.images.cost import odd_factors
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.kernels import MOST_UNROLLED
 from scatc.codegen.triton.launch import Launch, Transform
@@ -29,18 +29,18 @@ def static_work(launch: Launch, held: Share | None) -> Work:
     return _STATIC[launch.kernel](launch, c)
 
 
-# Instructions were counted in machine code: of columns for lists of 11 to 40, of others at 256 x 256 samples.
+# Instructions were counted in machine code for sm_90: of columns of 20 to 132 samples, of others at 256 x 256.
 
 
 def columns_work(paths: int, columns: Columns) -> Work:
     """What the kernel for columns there and back does for one image."""
-    samples, first = columns.split.length * columns.width, columns.split.first
-    instructions = (34 + 3.6 * largest_prime(first) + 12 * (columns.split.second > 1)) * samples
+    samples, split = columns.split.length * columns.width, columns.split
+    instructions = (57 + 2.1 * odd_factors(split.first) if split.second > 1 else 49) * samples
     moved, matrix = 2.0 * COMPLEX * samples, 0.0
     if columns.weights:
         instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)
     elif "local" in columns.sinks:
-        instructions += 12 * samples
+        instructions += 2 * samples
         matrix = 6.0 * samples * padded(columns)
     if "pack" in columns.sinks:
         moved += REAL * samples

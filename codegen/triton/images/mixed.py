@@ -4,12 +4,21 @@ Two stages, as in `fft.py`: the first in a list of any length, the second, a pow
 Tensors have lengths that are powers of two, so the digit that is done cannot become an axis as a whole: it does in
 *groups*, 33 as 32 and 1. Where the list alone does, nothing is exchanged, and a thread transforms a row or column by
 itself.
+
+Stages without a common factor need no twiddles between them if inputs and outputs are taken in an order of their own
+(Good 1958, Thomas 1963), which who writes the former and who reads the latter has to know: `inputs` and `outputs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
@@ -39,20 +48,46 @@ class Stages:
         Of any kind: what a list has.
     second : int
         A power of two.
+    coprime : bool
+        Whether inputs and outputs are in the order that needs no twiddles.
     """
 
     first: int
     second: int
+    coprime: bool = False
 
     @property
     def length(self) -> int:
         """Of the transform."""
         return self.first * self.second
 
+    @property
+    def turned(self) -> bool:
+        """Whether there are twiddles."""
+        return self.second > 1 and not self.coprime
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """Which input stands at ``n * second + p``."""
+        places = np.arange(self.length)
+        return (places + places % self.second * (self.first - 1)) % self.length if self.coprime else places
+
+    @property
+    def outputs(self) -> NDArray[Any]:
+        """Which output stands at ``q * first + e``: that whose remainders they are."""
+        e, q = np.arange(self.first), np.arange(self.second)[:, None]
+        return ((e * self.units[0] + q * self.units[1]) % self.length if self.coprime else e + q * self.first).ravel()
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Of coprime stages: the numbers that leave 1 divided by `first` and 0 by `second`, and the other way round."""
+        one = self.second * pow(self.second, -1, self.first) % self.length
+        return one, (1 - one) % self.length
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some results of a transform: plane q has ``start + stride * q + e`` at place e of its axis, for e < count.
+    """Some results of a transform: plane q has that of place ``start + stride * q + e``, for e < count.
 
     Attributes
     ----------
@@ -71,7 +106,7 @@ class Group:
     planes: tuple[Complex, ...]
 
 
-def stages(length: int, least: int = 1) -> Stages | None:
+def stages(length: int, least: int = 1, *, ordered: bool = True) -> Stages | None:
     """The stages of a length, None if it has none: none but a list if that does, else a short one first.
 
     Parameters
@@ -79,6 +114,8 @@ def stages(length: int, least: int = 1) -> Stages | None:
     length : int
     least : int, optional
         Of the second stage.
+    ordered : bool, optional
+        Whether inputs and outputs must be in their own order.
     """
     if length <= MOST_LISTED and least == 1:
         return Stages(length, 1)
@@ -86,8 +123,9 @@ def stages(length: int, least: int = 1) -> Stages | None:
     seconds = [second for second in powers if second >= least and length % second == 0]
     for most in (USUAL_LISTED, MOST_LISTED):
         for second in seconds:
-            if length // second <= most:
-                return Stages(length // second, second)
+            first = length // second
+            if first <= most:
+                return Stages(first, second, not ordered and second > 1 and gcd(first, second) == 1)
     return None
 
 
@@ -96,10 +134,10 @@ def numbers_each(first: int) -> int:
     return 1 << (max(MOST_LISTED // first, 1).bit_length() - 1)
 
 
-def fits(split: Stages, tile: int, warps: int) -> bool:
+def fits(split: Stages, tile: int, warps: int, most: int = MOST_LISTED) -> bool:
     """Whether a program of so many warps may have so many transforms: a thread holds all planes of one or more."""
     each = tile * split.second / (WARP * warps)
-    return 1 <= each and split.first * each <= MOST_LISTED
+    return 1 <= each and split.first * each <= most
 
 
 def groups(count: int) -> list[tuple[int, int, int]]:
@@ -115,6 +153,12 @@ def groups(count: int) -> list[tuple[int, int, int]]:
     return found
 
 
+def padded(split: Stages) -> int:
+    """Numbers of the first stage, with the padding of groups."""
+    start, size, _ = groups(split.first)[-1]
+    return start + size
+
+
 def mixed_fft(
     code: Code, planes: Sequence[Plane], split: Stages, others: int, sign: int, twiddles: str, *, columns: bool
 ) -> list[Group]:
@@ -124,14 +168,15 @@ def mixed_fft(
     ----------
     code : Code
     planes : sequence of planes, ``split.first`` of them
-        Plane n holds the inputs ``n * split.second + p``, as ``[others, p]``, or ``[p, others]`` for columns.
+        Plane n holds those of the places ``n * split.second + p``, as ``[others, p]``, or ``[p, others]`` for columns.
     split : Stages
     others : int
         Transforms side by side.
     sign : {1, -1}
         Of the exponent.
     twiddles : str
-        Pointer to the table of ``exp(2 pi i k / length)``, complex numbers as 64-bit integers.
+        Pointer to the table of ``exp(2 pi i n p / length)``, p by p, each `padded` numbers as 64-bit integers; of stages
+        that are coprime, none.
     columns : bool
         Whether transforms are along the first axis.
 
@@ -144,15 +189,17 @@ def mixed_fft(
     done = dft(code, planes, sign)
     if split.second == 1:
         return [Group(0, 1, 1, 1, tuple(_number(code, plane, done) for plane in done))]
-    code.write(f"turn_at = tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'}")
-    turned = [_turned(code, plane, k, sign, twiddles) for k, plane in enumerate(done)]
     code.write(f"# {split.second} points")
     found = []
     for start, size, count in groups(split.first):
-        some = [_number(code, plane, turned) for plane in turned[start : start + count]]
+        some = [_number(code, plane, done) for plane in done[start : start + count]]
         some += some[:1] * (size - count)  # padding that is never read
         parts = [_exchange(code, [one[part] for one in some], split.second, others, columns=columns) for part in (0, 1)]
-        after = dft(code, list(zip(*parts, strict=True)), sign)
+        listed: list[Plane] = list(zip(*parts, strict=True))
+        factors = _factors(code, split, twiddles, start, size, columns=columns) if split.turned else []
+        if split.second % 4:  # too few for butterflies that take factors in
+            listed = [code.scaled(*both, sign) for both in zip_longest(listed, factors)]
+        after = dft(code, listed, sign, [] if split.second % 4 else factors)
         ordered = tuple(_number(code, plane, after) for plane in after)
         found.append(Group(start, split.first, size, count, ordered))
     return found
@@ -182,23 +229,38 @@ def mixed_fft_back(
     if split.second == 1:
         (group,) = found
         return dft(code, group.planes, sign)
-    code.write(f"turn_at = tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'}")
     listed: list[Plane] = []
     for group in found:
         done = [_number(code, plane, group.planes) for plane in dft(code, group.planes, sign)]
         re, im = (_exchange(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1))
         some = list(zip(re, im, strict=True))[: group.count]
-        listed += [_turned(code, plane, k, sign, twiddles) for k, plane in enumerate(some, group.start)]
+        if split.turned:
+            turn = (
+                f"{twiddles} + tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'} * {padded(split)}"
+            )
+            factors = _reads(code, code.let("turn", turn), range(group.start, group.start + group.count))
+            listed += [code.scaled(*both, sign) for both in zip(some, factors, strict=True)]
+        else:
+            listed += some
     code.write(f"# back: {split.first} points")
     return dft(code, listed, sign)
 
 
-def _turned(code: Code, plane: Plane, k: int, sign: int, twiddles: str) -> Plane:
-    """Plane k times its twiddles, ``exp(sign 2 pi i k p / length)``."""
-    if not k or plane is None:
-        return plane
-    w = code.let("w", f"tl.load({twiddles} + {k} * turn_at)")
-    return code.times(plane, (code.let("c", f"low({w})"), code.let("s", f"high({w})")), sign)
+def _factors(code: Code, split: Stages, twiddles: str, start: int, size: int, *, columns: bool) -> list[Complex | None]:
+    """What each plane of the second stage is multiplied by, for a group of the first."""
+    lanes = f"tl.arange({start}, {start + size}){'[:, None]' if columns else '[None, :]'}"
+    return _reads(
+        code, code.let("turn", f"{twiddles} + {lanes}"), range(0, split.second * padded(split), padded(split))
+    )
+
+
+def _reads(code: Code, turn: str, places: range) -> list[Complex | None]:
+    """Twiddles at places of a table, behind what each thread has of it; None for that of place 0, which is 1."""
+    found: list[Complex | None] = []
+    for place in places:
+        w = code.let("w", f"tl.load({turn} + {place})") if place else ""
+        found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")) if place else None)
+    return found
 
 
 def _number(code: Code, plane: Plane, others: Sequence[Plane]) -> Complex:

@@ -32,14 +32,14 @@ class Rows:
     ----------
     split : Stages
         Of the transform along a row.
-    height : int
-        Rows of the result.
     filters : int
         To a parent.
     parent : tuple of int
         Bins of the parent's spectrum, on each axis.
     window : tuple of int
         Bins of a window, those of a row padded with zeros to whole planes of the first stage.
+    across : Stages
+        Of the transform along columns that follows, in whose order rows are written.
     whole : bool
         Whether windows hold all bins of a row, from 0 on.
     tile, warps : int
@@ -47,13 +47,18 @@ class Rows:
     """
 
     split: Stages
-    height: int
     filters: int
     parent: tuple[int, int]
     window: tuple[int, int]
+    across: Stages
     whole: bool
     tile: int = 32
     warps: int = 4
+
+    @property
+    def height(self) -> int:
+        """Rows of the result."""
+        return self.across.length
 
     def candidates(self) -> list[Rows]:
         """Half, as many and twice the rows and the warps, where each thread holds whole transforms' lists that fit."""
@@ -70,13 +75,14 @@ def stages_of(length: int) -> Stages | None:
 
 
 def default(
-    split: Stages, height: int, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
+    split: Stages, across: Stages, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
 ) -> Rows:
     """The kernel to begin with: some forty numbers a thread, in four warps."""
     each = numbers_each(split.first) if whole else 1  # places of bins that go round take registers, too
+    height = across.length
     padded = (-(-window[0] // height) * height, -(-window[1] // split.second) * split.second)
     tile = max(THREADS * each // split.second, 1)
-    return Rows(split, height, filters, parent, padded, whole and padded[1] == parent[1], tile, THREADS // 32)
+    return Rows(split, filters, parent, padded, across, whole and padded[1] == parent[1], tile, THREADS // 32)
 
 
 def body(rows: Rows) -> str:
@@ -87,19 +93,23 @@ def body(rows: Rows) -> str:
         f"filter = tl.program_id(0) % {rows.filters}",
         "parent = tl.program_id(1).to(tl.int64)",
         f"child = parent * {rows.filters} + filter",
-        f"lane = tl.program_id(0) // {rows.filters} * {rows.tile} + tl.arange(0, {rows.tile})",
-        f"there = lane < pairs * {height}",
-        f"lane = tl.minimum(lane, pairs * {height} - 1)  # those behind the last store nothing",
+        f"lane = tl.program_id(0) // {rows.filters} * {rows.tile}",
         "row = lane // pairs",
-        "pair = lane - row * pairs",
-        f"spectrum = X + (parent * pairs + pair) * {rows.parent[0] * rows.parent[1]}",
+        f"lane = lane - row * pairs + tl.arange(0, {rows.tile})",
+        "# the rows beyond it, in float32: threads divide again where they store, and integers take many instructions",
+        "more = ((lane.to(tl.float32) + 0.5) * (1.0 / pairs)).to(tl.int32)",
+        "row += more",
+        "pair = (lane - more * pairs).to(tl.int64)",
+        f"there = row < {height}",
+        f"row = tl.minimum(row, {height - 1})  # those behind the last store nothing",
+        f"spectrum = X + parent * pairs * {rows.parent[0] * rows.parent[1]} + pair * {rows.parent[0] * rows.parent[1]}",
         f"p = tl.arange(0, {split.second})[None, :]",
     )
     planes = _fold(code, rows)
     found = mixed_fft(code, planes, split, rows.tile, 1, "twiddles", columns=False)
     code.write(
-        "image = (child * pairs + pair) * 2 + (1 - SIGN) // 2",
-        f"line = Y + (image * {height * length} + row * {length})[:, None]",
+        f"image = Y + (child * pairs * 2 + (1 - SIGN) // 2) * {height * length}",
+        f"line = (image + pair * {2 * height * length} + row * {length})[:, None]",
     )
     for group in found:
         e = code.let("e", f"{group.start} + tl.arange(0, {group.size})[None, :]")
@@ -117,12 +127,16 @@ def _fold(code: Code, rows: Rows) -> list[Plane]:
     live = [j for j in range(split.first) if j * split.second < width]
     code.write(f"zero = tl.zeros(({rows.tile}, {split.second}), tl.float32)")
     code.write(*(f"{name} = zero" for j in live for name in names[j]))
+    natural = "row"
+    if rows.across.coprime:
+        second, more = rows.across.second, rows.across.first - 1
+        natural = code.let("natural", f"(row + row % {second} * {more}) % {rows.height}")
     code.write("first_row = tl.load(start + 2 * filter)")
     if not rows.whole:
         code.write("first_column = tl.load(start + 2 * filter + 1)")
     inner = Code()
     inner.write(
-        "r = row + a",
+        f"r = {natural} + a",
         f"y = (first_row + r) % {bins_y}",
         "if SIGN < 0:",
         f"    y = tl.where(y > 0, {bins_y} - y, 0)",

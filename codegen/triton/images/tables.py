@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result
+from scatc.codegen.triton.images.mixed import Stages, padded
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import dense_matrix, impulse_response
@@ -24,6 +25,12 @@ def pad_index(length: int, node: Pad | None, axis: int) -> Array:
         return np.arange(length, dtype=np.int32)
     left, right = node.widths[axis]
     return extension_index(length - left - right, left, right, cast(Padding, node.mode)).astype(np.int32)
+
+
+def twiddles(split: Stages) -> Array:
+    """``exp(2 pi i n p / length)`` of the stages of a transform, p by p, as 64-bit integers."""
+    turns = np.outer(np.arange(split.second), np.arange(padded(split))) / split.length
+    return np.exp(2j * np.pi * turns).astype(np.complex64).view(np.int64)
 
 
 def repetitions(index: Array, length: int) -> Array:

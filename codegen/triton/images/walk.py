@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images import columns, rows, sums
@@ -20,6 +19,7 @@ from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
 from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work, sums_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_sums
+from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform, kernel_name
 from scatc.codegen.triton.tuned import Product
@@ -240,11 +240,9 @@ class Images(Emitter):
         name, length = signal.nodes[0], shape.split.length
         kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
         filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
-        self.table(f"twiddles_{length}", tables.twiddles(length))
         self.room(name, signal, "2 * pairs")
-        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters]
-        arguments += [*self.named(f"twiddles_{length}"), f"{name}.view(torch.int64)"]
-        arguments.append("pairs")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters, *self.twiddles(shape.split)]
+        arguments += [f"{name}.view(torch.int64)", "pairs"]
         tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
         grid = (f"{shape.filters} * {tiles}", str(signal.paths // shape.filters))
         for sign in (1, -1):
@@ -267,13 +265,12 @@ class Images(Emitter):
         shape = self.taken(shape)
         length, modulus = shape.split.length, signal.nodes[2]
         kernel = kernel_name(self.of_columns, shape, f"columns_{length}")
-        self.table(f"twiddles_{length}", tables.twiddles(length))
-        arguments = [f"{source}.view(torch.int64)", *self.named(f"twiddles_{length}")]
+        arguments = [f"{source}.view(torch.int64)", *self.twiddles(shape.split)]
         kinds = {result.kind: result for result in signal.results}
         averaged, numbers = kinds.get("local", kinds.get("total")), 1
         if "local" in shape.sinks and not shape.weights:
             self._used.add("product_left")
-            arguments += self.column_matrix(signal, kinds["local"], "column", shape.padded)
+            arguments += self.column_matrix(signal, kinds["local"], shape, "column", shape.padded)
         sums = f"T_of_{signal.name}"
         if {"local", "total"} & set(shape.sinks):
             room = f"({signal.paths}, n, {shape.outputs or 1}, {shape.width})"
@@ -296,10 +293,21 @@ class Images(Emitter):
             self._lowpass_rows(signal, averaged, sums)
         return (modulus if "pack" in shape.sinks else ""), shape.sinks
 
-    def column_matrix(self, signal: Signal, result: Result, name: str, padded: int) -> list[str]:
-        """The matrix of averages of a column, with zeros to so many."""
-        matrix = image_tables.averaging(self.spec, signal.level, result, 0)
-        return self.split(f"phi{signal.level}_{name}", np.pad(matrix, ((0, 0), (0, padded - matrix.shape[1]))))
+    def twiddles(self, split: Stages) -> list[str]:
+        """The table of a transform; none if it has no twiddles."""
+        if not split.turned:
+            return []
+        name = f"twiddles_{split.first}x{split.second}"
+        self.table(name, image_tables.twiddles(split))
+        return self.named(name)
+
+    def column_matrix(
+        self, signal: Signal, result: Result, shape: columns.Columns, name: str, padded: int
+    ) -> list[str]:
+        """The matrix of averages of a column, its rows where the kernel has them, with zeros to so many columns."""
+        matrix = image_tables.averaging(self.spec, signal.level, result, 0)[shape.split.outputs]
+        order = "_coprime" if shape.split.coprime else ""
+        return self.split(f"phi{signal.level}_{name}{order}", np.pad(matrix, ((0, 0), (0, padded - matrix.shape[1]))))
 
     def _filters(self, signal: Signal, kind: str, start: image_tables.Array, w: image_tables.Array) -> list[str]:
         """Filters as tables, which all signals share that are made of the same level by the same filters."""

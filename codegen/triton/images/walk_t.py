@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import REAL, Work
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.images import columns, columns_t
@@ -121,7 +120,7 @@ class ImagesT(Images):
         assert shape is not None
         shape = self.taken(shape)
         self.room(modulus, signal, "pairs")
-        arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape), f"{modulus}.view(torch.float32)", "1"]
+        arguments = [f"{waves}.view(torch.int64)", *self.twiddles(shape.split), f"{modulus}.view(torch.float32)", "1"]
         self._along_columns(signal, shape, self.of_columns, "columns", columns.parameters(shape), arguments)
         return modulus
 
@@ -130,13 +129,13 @@ class ImagesT(Images):
         shape = self.choices.slopes(signal, paired=self._paired(signal))
         assert shape is not None
         shape = self.taken(shape)
-        arguments = [f"{waves}.view(torch.int64)", self._twiddles(shape)]
+        arguments = [f"{waves}.view(torch.int64)", *self.twiddles(shape.split)]
         used = [self.spread_rows(signal, result, "live") for result in signal.results if result.kind in shape.sinks]
         arguments += used
         if columns_t.multiplied(shape):
             self._used.add("product_left")
             (result,) = (result for result in signal.results if result.kind == "local")
-            arguments += self.column_matrix(signal, result, "column_t", columns_t.padded(shape))
+            arguments += self.column_matrix(signal, result, shape, "column_t", columns_t.padded(shape))
         if "pack" in shape.sinks:
             used.append(self.cotangent(signal, "live", shape.sinks))
             arguments.append(f"{used[-1]}.view(torch.float32)")
@@ -159,12 +158,6 @@ class ImagesT(Images):
         kernel = kernel_name(known, shape, f"{stem}_{shape.split.length}")
         grid = (f"triton.cdiv(2 * pairs * {shape.width}, {shape.tile})", str(signal.paths))
         self.launch(Launch(kernel, types, grid, [*arguments, "n", "pairs"], {}, shape.warps, signal.paths, shape))
-
-    def _twiddles(self, shape: columns.Columns) -> str:
-        """The table of a transform along columns."""
-        length = shape.split.length
-        self.table(f"twiddles_{length}", tables.twiddles(length))
-        return self.named(f"twiddles_{length}")[0]
 
     def _staged_slopes(self, signal: Signal, waves: str) -> str:
         """The cotangents of products with filters, from what the library transformed."""
