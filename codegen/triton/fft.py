@@ -144,9 +144,10 @@ def _twiddles(
     are gathered from turns, a step from each other.
     """
     following, rest, done, radix = axes
-    digits = f"(tl.arange(0, {rest * radix * done}){f' // {done}' if done > 1 else ''})[None, :]"
-    if rest > 1:  # a number for each thread: reads say how Triton lays out what they are multiplied by
-        digits = f"tl.broadcast_to({digits}, [{rows}, {rest * radix * done}])"
+    numbers = rest * radix * done
+    digits = f"(tl.arange(0, {numbers}){f' // {done}' if done > 1 else ''})[None, :]"
+    # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
+    digits = f"tl.broadcast_to({digits}, [{rows}, {numbers}])"
     if first is None:
         digits = code.let("digits", digits)
         k = code.let("k", f"{digits} % {radix} * {step}")
