@@ -139,8 +139,7 @@ def _places(shape: Turn) -> list[str | None]:
 
 def _transforms(code: Code, shape: Turn) -> list[Complex]:
     """Of one filter's product."""
-    fft = axis_fft if shape.alone else register_fft  # fewer registers, or instructions
-    found = fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
+    found = register_fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
     return [z for z in found if z is not None]
 
 
