@@ -32,7 +32,7 @@ class Code:
     Attributes
     ----------
     fused : bool
-        Whether a DFT multiplies by twiddles where it adds what they belong to (`butterfly`).
+        Whether a DFT multiplies where it adds, an instruction for both, and has differences from sums (`butterfly`).
     """
 
     fused = True
@@ -102,7 +102,11 @@ class Code:
             f"{a[0]} + {b[0]} * {c} {minus} {b[1]} * {s}",
             f"{a[1]} + {b[1]} * {c} {plus} {b[0]} * {s}",
         )
-        return total, self.pair(*(f"tl.fma({x}, 2.0, -{y})" for x, y in zip(a, total, strict=True)))
+        return total, self.twice_less(a, total)
+
+    def twice_less(self, a: Complex, b: Complex) -> Complex:
+        """2 a - b, in one instruction for each part: a - c, where b is a + c."""
+        return self.pair(*(f"tl.fma({x}, 2.0, -{y})" for x, y in zip(a, b, strict=True)))
 
     def turn(self, a: Plane, sign: int) -> Plane:
         """A times i, or by `sign` -1 times -i: no arithmetic but a change of sign."""

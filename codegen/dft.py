@@ -110,12 +110,15 @@ def _odd(code: Code, x: Sequence[Plane], sign: int) -> list[Plane]:
             code.combine([(math.cos(t), (sums[j] or ("", ""))[part]) for t, j in zip(turns, live, strict=True)], start)
             for part, start in enumerate(x[0] or ("", ""))
         ]
-        odd = [
-            code.combine(
-                [(sign * math.sin(t), (differences[j] or ("", ""))[part]) for t, j in zip(turns, live, strict=True)]
-            )
+        sines = [
+            [(sign * math.sin(t), (differences[j] or ("", ""))[part]) for t, j in zip(turns, live, strict=True)]
             for part in (0, 1)
         ]
-        found[k] = code.pair(f"{even[0]} - {odd[1]}", f"{even[1]} + {odd[0]}")
-        found[n - k] = code.pair(f"{even[0]} + {odd[1]}", f"{even[1]} - {odd[0]}")
+        if code.fused:
+            one = code.combine([(-sine, part) for sine, part in sines[1]], even[0]), code.combine(sines[0], even[1])
+            found[k], found[n - k] = one, code.twice_less((even[0], even[1]), one)
+        else:
+            odd = [code.combine(terms) for terms in sines]
+            found[k] = code.pair(f"{even[0]} - {odd[1]}", f"{even[1]} + {odd[0]}")
+            found[n - k] = code.pair(f"{even[0]} + {odd[1]}", f"{even[1]} - {odd[0]}")
     return found

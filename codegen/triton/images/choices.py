@@ -88,16 +88,18 @@ class ImageChoices:
         if split is None or across is None:
             return None
         height, width = signal.parent.shape
-        whole = all(start[1] == 0 for start in signal.fold.starts)
         window = signal.fold.widths or signal.parent.shape
-        filters = len(signal.fold.indices)
-        return rows.default(split, across, filters, (height, width), (window[0], window[1]), whole=whole)
+        whole = rows.LOOKED_UP * window[1] > width
+        wide = (window[0], width if whole else window[1])
+        return rows.default(split, across, len(signal.fold.indices), (height, width), wide, whole=whole)
 
     def filters(self, signal: Signal, shape: Rows) -> tuple[Array, Array]:
         """Where the windows of a kernel for rows begin, and the weights there, without those that are next to zero."""
         assert signal.fold is not None and signal.parent is not None
         if signal.name not in self._filters:
             start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape, shape.window)
+            if shape.whole:
+                start, w = image_tables.from_zero(start, w)
             self._filters[signal.name] = start, image_tables.without_small(w, self.options.tolerance)
         return self._filters[signal.name]
 

@@ -32,7 +32,8 @@ def rows_work(paths: int, rows: Rows, bins: float) -> Work:
     spectrum in the cache, once one of them has read it.
     """
     numbers = 0.5 * paths * rows.height * rows.split.length
-    instructions = (20.5 + 1.85 * odd_factors(rows.split.first)) * numbers + 3.2 * paths * prod(rows.window)
+    instructions = (20 + 1.8 * odd_factors(rows.split.first)) * numbers
+    instructions += (3.2 if rows.whole else 6.5) * paths * prod(rows.window)
     return Work(f"rows {rows.split.length}", COMPLEX * numbers, instructions, again=0.5 * paths * COMPLEX * bins)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from math import gcd
 from typing import Any
 
@@ -65,6 +64,12 @@ class Stages:
     def turned(self) -> bool:
         """Whether there are twiddles."""
         return self.second > 1 and not self.coprime
+
+    @property
+    def padded(self) -> int:
+        """Numbers of the first stage, with the padding of groups."""
+        start, size, _ = groups(self.first)[-1]
+        return start + size
 
     @property
     def inputs(self) -> NDArray[Any]:
@@ -153,12 +158,6 @@ def groups(count: int) -> list[tuple[int, int, int]]:
     return found
 
 
-def padded(split: Stages) -> int:
-    """Numbers of the first stage, with the padding of groups."""
-    start, size, _ = groups(split.first)[-1]
-    return start + size
-
-
 def mixed_fft(
     code: Code, planes: Sequence[Plane], split: Stages, others: int, sign: int, twiddles: str, *, columns: bool
 ) -> list[Group]:
@@ -175,7 +174,7 @@ def mixed_fft(
     sign : {1, -1}
         Of the exponent.
     twiddles : str
-        Pointer to the table of ``exp(2 pi i n p / length)``, p by p, each `padded` numbers as 64-bit integers; of stages
+        Pointer to the table of ``exp(2 pi i n p / length)``, p by p, complex numbers as 64-bit integers; of stages
         that are coprime, none.
     columns : bool
         Whether transforms are along the first axis.
@@ -190,16 +189,21 @@ def mixed_fft(
     if split.second == 1:
         return [Group(0, 1, 1, 1, tuple(_number(code, plane, done) for plane in done))]
     code.write(f"# {split.second} points")
-    found = []
+    # butterflies take twiddles in, which is worth it where these are not for padding as well
+    later = split.turned and split.second % 4 == 0 and split.padded == split.first
+    if split.turned and not later:
+        done = _turned(code, done, split, sign, twiddles, columns=columns)
+    axis, found = "[:, None]" if columns else "[None, :]", []
     for start, size, count in groups(split.first):
         some = [_number(code, plane, done) for plane in done[start : start + count]]
         some += some[:1] * (size - count)  # padding that is never read
         parts = [_exchange(code, [one[part] for one in some], split.second, others, columns=columns) for part in (0, 1)]
         listed: list[Plane] = list(zip(*parts, strict=True))
-        factors = _factors(code, split, twiddles, start, size, columns=columns) if split.turned else []
-        if split.second % 4:  # too few for butterflies that take factors in
-            listed = [code.scaled(*both, sign) for both in zip_longest(listed, factors)]
-        after = dft(code, listed, sign, [] if split.second % 4 else factors)
+        factors: list[Complex | None] = []
+        if later:
+            lanes = f"{twiddles} + tl.arange({start}, {start + size}){axis}"
+            factors = _twiddles(code, lanes, range(0, split.second * split.first, split.first))
+        after = dft(code, listed, sign, factors)
         ordered = tuple(_number(code, plane, after) for plane in after)
         found.append(Group(start, split.first, size, count, ordered))
     return found
@@ -234,29 +238,25 @@ def mixed_fft_back(
         done = [_number(code, plane, group.planes) for plane in dft(code, group.planes, sign)]
         re, im = (_exchange(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1))
         some = list(zip(re, im, strict=True))[: group.count]
-        if split.turned:
-            turn = (
-                f"{twiddles} + tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'} * {padded(split)}"
-            )
-            factors = _reads(code, code.let("turn", turn), range(group.start, group.start + group.count))
-            listed += [code.scaled(*both, sign) for both in zip(some, factors, strict=True)]
-        else:
-            listed += some
+        listed += (
+            _turned(code, some, split, sign, twiddles, columns=columns, start=group.start) if split.turned else some
+        )
     code.write(f"# back: {split.first} points")
     return dft(code, listed, sign)
 
 
-def _factors(code: Code, split: Stages, twiddles: str, start: int, size: int, *, columns: bool) -> list[Complex | None]:
-    """What each plane of the second stage is multiplied by, for a group of the first."""
-    lanes = f"tl.arange({start}, {start + size}){'[:, None]' if columns else '[None, :]'}"
-    return _reads(
-        code, code.let("turn", f"{twiddles} + {lanes}"), range(0, split.second * padded(split), padded(split))
-    )
+def _turned(
+    code: Code, planes: Sequence[Plane], split: Stages, sign: int, twiddles: str, *, columns: bool, start: int = 0
+) -> list[Plane]:
+    """Planes of the first stage times their twiddles; the first is plane `start`."""
+    lanes = f"tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'} * {split.first}"
+    factors = _twiddles(code, f"{twiddles} + {lanes}", range(start, start + len(planes)))
+    return [code.scaled(*both, sign) for both in zip(planes, factors, strict=True)]
 
 
-def _reads(code: Code, turn: str, places: range) -> list[Complex | None]:
-    """Twiddles at places of a table, behind what each thread has of it; None for that of place 0, which is 1."""
-    found: list[Complex | None] = []
+def _twiddles(code: Code, turn: str, places: range) -> list[Complex | None]:
+    """What planes are multiplied by, at places of the table behind those of the threads; None for 1, at place 0."""
+    turn, found = code.let("turn", turn), list[Complex | None]()
     for place in places:
         w = code.let("w", f"tl.load({turn} + {place})") if place else ""
         found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")) if place else None)

@@ -17,11 +17,11 @@ from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""
 
+LOOKED_UP = 2
+"""How many bins that follow each other take no longer than one whose place is read from a table."""
+
 SECOND = 4
 """Least length of the second stage, of which neighbouring bins are read together, 32 bytes; 2 if it must be."""
-
-TYPES = {"X": "*i64", "start": "*i32", "w": "*fp32", "twiddles": "*i64", "Y": "*i64", **dict.fromkeys(NUMBERS, "i32")}
-"""The arguments of a kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,18 @@ def default(
     split: Stages, across: Stages, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
 ) -> Rows:
     """The kernel to begin with: some forty numbers a thread, in four warps."""
-    each = numbers_each(split.first) if whole else 1  # places of bins that go round take registers, too
+    # bins whose places are looked up, and padding, take registers, too
+    each = numbers_each(split.first) if whole and split.padded == split.first else 1
     height = across.length
     padded = (-(-window[0] // height) * height, -(-window[1] // split.second) * split.second)
     tile = max(THREADS * each // split.second, 1)
-    return Rows(split, filters, parent, padded, across, whole and padded[1] == parent[1], tile, THREADS // 32)
+    return Rows(split, filters, parent, padded, across, whole, tile, THREADS // 32)
+
+
+def parameters(rows: Rows) -> dict[str, str]:
+    """Names and types of a kernel's arguments."""
+    found = {"X": "*i64", "start": "*i32", "w": "*fp32"} | ({} if rows.whole else {"bins": "*i32"})
+    return found | {"twiddles": "*i64", "Y": "*i64", **dict.fromkeys(NUMBERS, "i32")}
 
 
 def body(rows: Rows) -> str:
@@ -133,7 +140,7 @@ def _fold(code: Code, rows: Rows) -> list[Plane]:
         natural = code.let("natural", f"(row + row % {second} * {more}) % {rows.height}")
     code.write("first_row = tl.load(start + 2 * filter)")
     if not rows.whole:
-        code.write("first_column = tl.load(start + 2 * filter + 1)")
+        code.write(f"bins += ((1 - SIGN) // 2 * {rows.filters} + filter) * {width} + p")
     inner = Code()
     inner.write(
         f"r = {natural} + a",
@@ -157,12 +164,8 @@ def _fold(code: Code, rows: Rows) -> list[Plane]:
 
 def _bin(code: Code, rows: Rows, at: int, mask: str) -> str:
     """Bins of the spectrum, those of negative frequency for differences."""
-    bins = rows.parent[1]
     if rows.whole and at:
         return code.let("z", f"tl.load(across + SIGN * {at}, {mask})")
-    x = "p"
-    if not rows.whole:
-        x = code.let("x", f"first_column + {at} + p")
-        code.write(f"{x} = tl.where({x} >= {bins}, {x} - {bins}, {x})")
-    at_bin = code.let("at", f"{x} if SIGN > 0 else tl.where({x} > 0, {bins} - {x}, 0)")
-    return code.let("z", f"tl.load(line + {at_bin}, {mask})")
+    first = f"p if SIGN > 0 else tl.where(p > 0, {rows.parent[1]} - p, 0)"
+    place = code.let("at", first if rows.whole else f"tl.load(bins + {at})")
+    return code.let("z", f"tl.load(line + {place}, {mask})")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result
-from scatc.codegen.triton.images.mixed import Stages, padded
+from scatc.codegen.triton.images.mixed import Stages
 from scatc.ir.filters import Band, banks
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import dense_matrix, impulse_response
@@ -29,7 +29,7 @@ def pad_index(length: int, node: Pad | None, axis: int) -> Array:
 
 def twiddles(split: Stages) -> Array:
     """``exp(2 pi i n p / length)`` of the stages of a transform, p by p, as 64-bit integers."""
-    turns = np.outer(np.arange(split.second), np.arange(padded(split))) / split.length
+    turns = np.outer(np.arange(split.second), np.arange(split.first)) / split.length
     return np.exp(2j * np.pi * turns).astype(np.complex64).view(np.int64)
 
 
@@ -57,6 +57,18 @@ def filters(spec: Spec, fold: Fold, parent: tuple[int, ...], padded: tuple[int, 
         box = tuple(Band(s, s + width) for s, width in zip(start, widths, strict=True))
         row[: widths[0], : widths[1]] = bank.window(index, fold.level, box)[0] * (0.5 / np.prod(parent))
     return (np.array(starts) % np.array(parent)).astype(np.int32), w
+
+
+def from_zero(start: Array, w: Array) -> tuple[Array, Array]:
+    """Windows that hold all bins of a row, turned so that they begin with bin 0."""
+    columns = (np.arange(w.shape[2]) - start[:, 1:]) % w.shape[2]
+    return start * np.array([1, 0], np.int32), np.take_along_axis(w, columns[:, None, :], 2)
+
+
+def bins_of_rows(start: Array, width: int, bins: int) -> Array:
+    """Which bins of a row the windows of filters hold, and which the mirrored windows, as ``(2, filters, width)``."""
+    ahead = start[:, 1:] + np.arange(width)
+    return (np.stack([ahead, -ahead]) % bins).astype(np.int32)
 
 
 def averaging(spec: Spec, level: int, result: Result, axis: int) -> Array:

@@ -239,14 +239,17 @@ class Images(Emitter):
         shape = self.taken(shape)
         name, length = signal.nodes[0], shape.split.length
         kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
-        filters = self._filters(signal, "rows", *self.choices.filters(signal, shape))
+        start, w = self.choices.filters(signal, shape)
+        bins = {} if shape.whole else {"bins": image_tables.bins_of_rows(start, shape.window[1], parent.shape[1])}
+        filters = self._filters(signal, "rows", start=start, w=w, **bins)
         self.room(name, signal, "2 * pairs")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters, *self.twiddles(shape.split)]
         arguments += [f"{name}.view(torch.int64)", "pairs"]
         tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
         grid = (f"{shape.filters} * {tiles}", str(signal.paths // shape.filters))
+        types = rows.parameters(shape)
         for sign in (1, -1):
-            step = Launch(kernel, rows.TYPES, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths, shape)
+            step = Launch(kernel, types, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths, shape)
             self.launch(step)
             self._bins[id(step)] = self.choices.bins(signal, shape)
         return name
@@ -309,14 +312,14 @@ class Images(Emitter):
         order = "_coprime" if shape.split.coprime else ""
         return self.split(f"phi{signal.level}_{name}{order}", np.pad(matrix, ((0, 0), (0, padded - matrix.shape[1]))))
 
-    def _filters(self, signal: Signal, kind: str, start: image_tables.Array, w: image_tables.Array) -> list[str]:
-        """Filters as tables, which all signals share that are made of the same level by the same filters."""
+    def _filters(self, signal: Signal, kind: str, **arrays: image_tables.Array) -> list[str]:
+        """Tables of filters, which all signals share that are made of the same level by the same filters."""
         fold = signal.fold
         assert fold is not None
         name = self._owners.setdefault((kind, fold.bank, fold.level, fold.indices), f"{signal.nodes[0]}_{kind}")
-        self.table(f"{name}_start", start)
-        self.table(f"{name}_w", w)
-        return self.named(f"{name}_start", f"{name}_w")
+        for key, array in arrays.items():
+            self.table(f"{name}_{key}", array)
+        return self.named(*(f"{name}_{key}" for key in arrays))
 
     def room(self, name: str, signal: Signal, images: str) -> None:
         """Room for complex numbers of as many images of each path."""
@@ -331,7 +334,7 @@ class Images(Emitter):
         assert fold is not None and parent is not None
         name, samples = signal.nodes[0], prod(signal.shape)
         start, w = image_tables.filters(self.spec, fold, parent.shape)
-        filters = self._filters(signal, "fold", start, w)
+        filters = self._filters(signal, "fold", start=start, w=w)
         self.room(name, signal, "2 * pairs")
         shape = self.elementwise("fold_image", samples)
         sizes = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
