@@ -39,7 +39,7 @@ STORED = 3
 """More instructions for each number that is stored packed besides something else."""
 
 CUT = {16: 16, 32: 30, 64: 26, 128: 29, 256: 29, 512: 33, 1024: 34, 2048: 36, 4096: 47, 8192: 46}
-"""Of a block that is cut: read, transformed, half of its bins stored. There may be two stages where others have three."""
+"""Of a block that is cut: read, transformed, half of its bins stored; 2048 in two stages where others have three."""
 
 THINNED = 8
 """More instructions for each complex number of a block that is thinned."""
