@@ -21,28 +21,30 @@ COMPLEX, REAL = 8, 4
 SHARED_TRANSFORM = 1 << 14
 """Longest transform that the library does in one kernel; longer ones pass twice over memory."""
 
-INSTRUCTIONS = {16: 26, 32: 26, 64: 26, 128: 30, 256: 34, 512: 35, 1024: 39, 2048: 56, 4096: 70, 8192: 72}
-"""Of a thread for each complex number of a wavelet in registers: gather, transform and modulus."""
+# Of kernels in registers, instructions were counted in machine code for sm_90, where windows and blocks lie within.
 
-PACKED = {16: 20, 32: 20, 64: 22, 128: 25, 256: 30, 512: 29, 1024: 32, 2048: 54, 4096: 60, 8192: 62}
+INSTRUCTIONS = {16: 20, 32: 32, 64: 33, 128: 32, 256: 34, 512: 38, 1024: 40, 2048: 41, 4096: 56, 8192: 54}
+"""Of a thread for each complex number of a wavelet in registers: gather, transform and modulus.
+
+Where windows are half as wide as signals are long, as most are.
+"""
+
+PACKED = {16: 10, 32: 18, 64: 19, 128: 22, 256: 25, 512: 26, 1024: 29, 2048: 37, 4096: 40, 8192: 41}
 """The same where rows are pairs, whose two signals share what is read and stored; with storing, but for the window."""
 
 WINDOW = 12
 """More instructions for each bin of a window that such a kernel reads: most filters leave most bins alone."""
 
-STORED = 6
+STORED = 3
 """More instructions for each number that is stored packed besides something else."""
 
-CUTTING = 3
-"""More instructions for each complex number of a block that is cut: stores are more than gathering would be."""
+CUT = {16: 16, 32: 30, 64: 26, 128: 29, 256: 29, 512: 33, 1024: 34, 2048: 36, 4096: 47, 8192: 46}
+"""Of a block that is cut: read, transformed, half of its bins stored; 2048 in two stages where others have three."""
 
-CUT = INSTRUCTIONS | {2048: 39, 4096: 68, 8192: 69}
-"""Of a transform of a block that is cut, which may have two stages where others have three."""
+THINNED = 8
+"""More instructions for each complex number of a block that is thinned."""
 
-THINNED = 11
-"""And of one that is thinned."""
-
-AVERAGED = 18
+AVERAGED = {16: 17, 32: 16, 64: 18, 128: 10, 256: 12, 512: 13, 1024: 9, 2048: 22}
 """More instructions for each number that is averaged where it lies."""
 
 PRODUCT = {
@@ -154,7 +156,7 @@ def wavelet_work(launch: Launch, shape: Shape) -> Work:
     moved, matrix = float(COMPLEX * launch.paths * shape.width), 0.0
     for sink in shape.sinks:
         if sink == "local":
-            instructions += numbers * AVERAGED
+            instructions += numbers * AVERAGED[shape.length]
             matrix += 3 * 2.0 * numbers * shape.columns
             moved += launch.paths * REAL * shape.outputs
         elif sink == "total":
@@ -169,7 +171,7 @@ def cut_work(rows: int, shape: Cut) -> Work:
     """What cutting so many blocks of a signal and transforming them takes; rows are of pairs, each of two signals."""
     numbers = 0.5 * rows * shape.length
     moved = 0.5 * COMPLEX * rows * (shape.length + shape.bins)
-    return Work(f"cut {shape.length}", moved, numbers * (CUT[shape.length] + CUTTING))
+    return Work(f"cut {shape.length}", moved, numbers * CUT[shape.length])
 
 
 def thin_work(rows: int, length: int) -> Work:

@@ -127,7 +127,7 @@ def register_ffts(
         if stage == len(stages) - 1:
             return current
         axes = (following, rest // following, done, radix)
-        current = [_exchange(code, planes, rows, axes) for planes in current]
+        current = [exchange(code, planes, rows, axes) for planes in current]
         # of other stages than the usual, they are gathered from the turns
         first = blocks.get((tuple(stages), stage))
         factors = _twiddles(code, rows, axes, twiddles, first, length // remaining)
@@ -144,9 +144,10 @@ def _twiddles(
     are gathered from turns, a step from each other.
     """
     following, rest, done, radix = axes
-    digits = f"(tl.arange(0, {rest * radix * done}){f' // {done}' if done > 1 else ''})[None, :]"
-    if rest > 1:  # a number for each thread: reads say how Triton lays out what they are multiplied by
-        digits = f"tl.broadcast_to({digits}, [{rows}, {rest * radix * done}])"
+    numbers = rest * radix * done
+    digits = f"(tl.arange(0, {numbers}){f' // {done}' if done > 1 else ''})[None, :]"
+    # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
+    digits = f"tl.broadcast_to({digits}, [{rows}, {numbers}])"
     if first is None:
         digits = code.let("digits", digits)
         k = code.let("k", f"{digits} % {radix} * {step}")
@@ -163,7 +164,7 @@ def _twiddles(
     return found
 
 
-def _exchange(code: Code, planes: Sequence[Plane], rows: int, axes: tuple[int, int, int, int]) -> list[Plane]:
+def exchange(code: Code, planes: Sequence[Plane], rows: int, axes: tuple[int, int, int, int]) -> list[Plane]:
     """The next digit becomes the place in the list, the digit that is done the most significant of those done."""
     following, rest, done, radix = axes
     parts = []

@@ -16,9 +16,11 @@ from strategies import specs
 from scatc.codegen import find_target
 from scatc.codegen.code import Code
 from scatc.codegen.triton.cost import DEVICES
+from scatc.codegen.triton.fft import radices
 from scatc.codegen.triton.launch import Launch
 from scatc.codegen.triton.predict import prediction
 from scatc.codegen.triton.target import TritonTarget
+from scatc.codegen.triton.tuned import WARP
 from scatc.codegen.triton.volumes import axes, axes_t
 from scatc.codegen.triton.volumes.axes import Kept
 from scatc.codegen.triton.volumes.axis_by_axis import AxisByAxis
@@ -61,6 +63,13 @@ def test_golden_kernels_axis_by_axis(golden: Callable[[str, str], None]) -> None
     texts = {"first": axes.first(first), "along": axes.along(along), "last": axes.last(last)}
     texts |= {"turn": axes_t.turn(turn), "gather": axes_t.gather(gather)}
     golden("codegen/triton_axes_4", "\n".join(f"{name}:\n{text}\n" for name, text in texts.items()))
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 512])
+def test_threads_hold_a_number_of_each_plane(size: int) -> None:
+    """Else some would only repeat what others do."""
+    for numbers in (8, axes.NUMBERS, axes.MOST_NUMBERS):
+        assert WARP * axes.warps(size, numbers) * max(radices(size)) <= axes.TILE * size
 
 
 def check_text(emitter: Volumes) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+import triton
 from compiled import fresh
 
 from scatc.codegen.triton.volumes.axis_by_axis import AxisByAxis, WithEdges
 from scatc.ir.spec import Spec
 
 assert os.environ.get("TRITON_INTERPRET") != "1"
+
+TRITON = tuple(int(part) for part in triton.__version__.split(".")[:2])
 
 SMALL = {
     "library": Spec(dim=3, shape=(6, 7, 8), J=1, L=2, integral_powers=(0.3, 1, 2.5)),
@@ -38,6 +41,8 @@ def test_long_axes_spill_nothing(arch: str, of: str) -> None:
     for found in plan.resources(arch, of=of):
         assert found.spills == 0, found
         assert 0 < found.registers <= 255 and found.shared <= 16 << 10, found
+        # a few hundred more where planes are laid out anew for each of the joins that put them into one tensor
+        assert found.instructions <= 1900 or TRITON < (3, 9), found
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

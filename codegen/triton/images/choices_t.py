@@ -118,6 +118,10 @@ def _default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **
     return replace(found, warps=max(found.warps, power(held)))
 
 
+SPREAD = 64
+"""Columns of a pair that a program spreads averages along: it reads the matrix for all of them."""
+
+
 def spread_product(averages: int, samples: int) -> Product:
     """The tiles of a product that spreads averages along columns."""
-    return product("spread_columns", averages, samples, block=LEAST_BLOCK)
+    return product("spread_columns", averages, samples, SPREAD, LEAST_BLOCK)

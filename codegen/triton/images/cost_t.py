@@ -8,11 +8,12 @@ import numpy as np
 
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
-from scatc.codegen.triton.images.choices import product
+from scatc.codegen.triton.images.choices import LEAST_BLOCK, product
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.columns_t import padded
 from scatc.codegen.triton.images.cost import odd_factors
 from scatc.codegen.triton.images.tables import Array
+from scatc.codegen.triton.kernels import MOST_UNROLLED
 from scatc.codegen.triton.launch import Launch, Transform
 
 PAIR = 2
@@ -53,11 +54,18 @@ def lines_work(paths: int, shape: tuple[int, ...]) -> Work:
     return cost.static_work(Transform(shape[1], paths * shape[0], packed=False))
 
 
+NARROW = {16: 2.9, 32: 2.2, 64: 1.0}
+"""How many times the instructions of a product with 64 outputs, for each, those of one with fewer are."""
+
+
 def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *, add: bool) -> Work:
     """What spreads averages along columns."""
     rows, columns = shape
-    computed = paths * columns * product("spread_columns", outputs, rows).columns
-    each = 0.215 * padded + (12 if add else 9)
+    tiles = product("spread_columns", outputs, rows)
+    computed = paths * columns * tiles.columns
+    straight = padded <= MOST_UNROLLED * LEAST_BLOCK
+    each = 0.124 * padded + (7.3 if add else 4.8) if straight else 0.2 * padded + (10 if add else 7)
+    each *= NARROW[tiles.outputs]
     moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
     return Work("spread columns", moved, each * computed, 6.0 * padded * computed)
 

@@ -74,7 +74,7 @@ def turn_work(paths: int, shape: Turn) -> Work:
     instructions = float(numbers * counted[there.length] - SPARED * paths * (there.length - read))
     moved, matrix = float(COMPLEX * paths * (there.width + read)), 0.0
     if shape.source == "local":
-        instructions += numbers * AVERAGED
+        instructions += numbers * AVERAGED[there.length]
         matrix = 3 * 2.0 * numbers * there.columns
         moved += REAL * paths * there.outputs
     elif shape.source != "total":

@@ -23,6 +23,7 @@ from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 from scatc.codegen.triton.volumes.harmonic import Harmonic, slices
 from scatc.codegen.triton.volumes.solid import AXES, indented, raised
+from scatc.codegen.triton.volumes.transform import axis_fft
 
 LEAST, MOST = 16, 512
 """Lengths of an axis."""
@@ -221,8 +222,8 @@ class Begin(Tiled):
 
 
 def warps(size: int, numbers: int = NUMBERS, tile: int = TILE) -> int:
-    """Warps of a program: so many complex numbers a thread."""
-    return min(max(1, tile * size // (WARP * numbers)), MOST_WARPS)
+    """Warps of a program: so many complex numbers a thread, but of each list of a transform at least one."""
+    return min(max(1, tile * size // (WARP * max(numbers, *radices(size)))), MOST_WARPS)
 
 
 def first(shape: First) -> str:
@@ -257,7 +258,7 @@ def first(shape: First) -> str:
         products = _products(code, shape, spectrum, found)
         last = cz.size // stages[-1]
         code.write(f"q = tl.arange(0, {last})[None, :]")
-        for k, z in enumerate(register_fft(code, products, shape.tile, stages, 1, "twiddles")):
+        for k, z in enumerate(axis_fft(code, products, shape.tile, stages, 1, "twiddles")):
             assert z is not None
             code.write(f"tl.store(target + ({k * last} + q) * {cy.count * cx.count}, both({z[0]}, {z[1]}){mask})")
         code.write(f"target += rows.to(tl.int64) * {volume}")
@@ -352,7 +353,7 @@ def along(shape: Along) -> str:
     )
     places = range(0, size, plane) if shape.forward else shape.before.planes()
     lines = [None if place is None else f"source + ({place} + p) * {shape.behind}" for place in places]
-    found = register_fft(code, loaded(code, lines), shape.tile, stages, -1 if shape.forward else 1, "twiddles")
+    found = axis_fft(code, loaded(code, lines), shape.tile, stages, -1 if shape.forward else 1, "twiddles")
     code.write(f"target = Z + row * {shape.after.count * shape.behind} + b", f"q = tl.arange(0, {last})[None, :]")
     places = shape.after.planes() if shape.forward else range(0, size, last)
     for place, z in zip(places, found, strict=True):
@@ -391,7 +392,7 @@ def last(shape: Last) -> str:
     )
     with indented(code):
         lines = [None if place is None else f"source + {place}" for place in shape.before.planes()]
-        found = register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles", gathered=True)
+        found = register_fft(code, loaded(code, lines), shape.tile, stages, 1, "twiddles")
         for k, z in enumerate(found):  # the sums take registers, too
             assert z is not None
             code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
@@ -402,8 +403,8 @@ def last(shape: Last) -> str:
     _sums(code, shape, samples)
     if shape.after is not None:
         code.write("# the spectrum of the norm, along x")
-        forward = stages[::-1]
-        spectrum = register_fft(code, [(f"a{k}", f"b{k}") for k in samples], shape.tile, forward, -1, "twiddles")
+        norm = [(f"a{k}", f"b{k}") for k in samples]
+        spectrum = axis_fft(code, norm, shape.tile, stages[::-1], -1, "twiddles", held=True)
         code.write(
             f"target = U + (child * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {plane})[None, :]"
         )
@@ -473,16 +474,17 @@ def begin(shape: Begin) -> str:
         "first, second = 2 * row, 2 * row + 1",
         "there = tl.where(second < n, 1.0, 0.0)",
         "second = tl.minimum(second, n - 1)",
-        "a_peak, a_ratio = tl.load(peak + first), tl.load(ratio + first)",
-        "b_peak, b_ratio = tl.load(peak + second), tl.load(ratio + second)",
+        "# ratios are powers of two",
+        "a_peak, a_inverse = tl.load(peak + first), 1 / tl.load(ratio + first)",
+        "b_peak, b_inverse = tl.load(peak + second), there / tl.load(ratio + second)",
         f"at = line * {size} + tl.arange(0, {plane})[None, :]",
     )
     planes: list[Plane] = []
     for j in range(0, size, plane):
-        a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak / a_ratio")
-        b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak / b_ratio * there")
+        a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak * a_inverse")
+        b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak * b_inverse")
         planes.append((a, b))
-    found = register_fft(code, planes, shape.tile, stages, -1, "twiddles")
+    found = axis_fft(code, planes, shape.tile, stages, -1, "twiddles")
     code.write(f"target = X + (row * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {end})[None, :]")
     for place, z in zip(shape.after.planes(), found, strict=True):
         if place is not None and z is not None:

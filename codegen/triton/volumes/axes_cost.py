@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from math import log2
 
-from scatc.codegen.triton.cost import COMPLEX, INSTRUCTIONS, REAL, Work
+from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.volumes.axes import Along, Begin, First, Last
 from scatc.codegen.triton.volumes.axes_t import Finish, Gather, Turn
 from scatc.codegen.triton.volumes.edges import Edge
 from scatc.codegen.triton.volumes.solid_cost import PAIR
+
+# Instructions were counted in machine code for sm_90, for lines of 16 to 512 numbers, degrees 0 to 2, powers 1/2, 1, 2.
+
+ALONG = {16: 25, 32: 20, 64: 24, 128: 31, 256: 33, 512: 41}
+"""Of a thread for each complex number of a line along z or y: read, transformed, written."""
+
+LINES = {16: 23, 32: 16, 64: 18, 128: 21, 256: 24, 512: 26}
+"""The same along x, where neighbours are in one line."""
+
+HALF = 0.5
+"""Powers that are multiples of this take products and roots alone."""
 
 
 def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | Finish | Edge) -> Work:
@@ -32,10 +43,10 @@ def work(launch: Launch, shape: First | Along | Last | Begin | Turn | Gather | F
     if isinstance(shape, Finish):
         numbers = shape.lines * shape.kept.size / PAIR
         moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.kept.count / PAIR
-        return Work("finish", moved, numbers * (_transform(shape.kept.size) + 8))
+        return Work("finish", moved, numbers * (_counted(LINES, shape.kept.size) + 10.0))
     numbers = shape.lines * shape.after.size / PAIR
     moved = PAIR * REAL * numbers + COMPLEX * shape.lines * shape.after.count / PAIR
-    return Work("begin", moved, numbers * (_transform(shape.after.size) + 8))
+    return Work("begin", moved, numbers * (_counted(LINES, shape.after.size) + 19.0))
 
 
 def plane_work(step: Transform) -> Work:
@@ -45,56 +56,68 @@ def plane_work(step: Transform) -> Work:
 
 
 def _first(launch: Launch, shape: First) -> Work:
-    """Filters take two products and a sum for each power of z."""
+    """Coefficients of polynomials for each number of the spectrum; a product, a transform for each of the filters'."""
     (z, y, x), harmonic = shape.product, shape.harmonic
     lines = launch.paths * y.count * x.count / PAIR
-    numbers = shape.filters * lines * z.size
-    filtered = (2 + 2 * harmonic.degree) * (1 if harmonic.symmetric else 2) + 2
-    moved = COMPLEX * (lines * z.count + numbers)
-    return Work(f"first l={harmonic.degree}", moved, numbers * _transform(z.size) + numbers * filtered)
+    moved = COMPLEX * lines * (z.count + shape.filters * z.size)
+    if harmonic.symmetric:
+        before, filtered = 4 + 3.0 * harmonic.degree, 1.2 * harmonic.degree
+    else:
+        before = 10 + 3.0 * harmonic.degree
+        filtered = 3.0 * harmonic.degree if shape.edges else 1.5 + 4.5 * harmonic.degree
+    instructions = before + shape.filters * (_counted(ALONG, z.size) + filtered)
+    return Work(f"first l={harmonic.degree}", moved, lines * z.size * instructions)
 
 
 def _along(launch: Launch, shape: Along) -> Work:
     lines = launch.paths * shape.behind / PAIR
     moved = COMPLEX * lines * (shape.before.count + shape.after.count)
     title = f"along {shape.before.size}{' forward' if shape.forward else ''}"
-    return Work(title, moved, lines * shape.before.size * _transform(shape.before.size))
+    return Work(title, moved, lines * shape.before.size * _counted(ALONG, shape.before.size))
 
 
 def _last(launch: Launch, shape: Last) -> Work:
-    """A square and two sums for each number; roots and powers of what is left of them."""
+    """Two squares and their sums for each number; roots and powers of what is left of them."""
     lines, size, filters = launch.paths * shape.lines / PAIR, shape.before.size, int(launch.arguments[-1])
     numbers = lines * size
     moved = COMPLEX * lines * filters * shape.before.count
-    instructions = filters * (_transform(size) + 4.0) + 8 + 8 * len(shape.powers)
+    instructions = filters * (_counted(LINES, size) + 2.0) + 12 + _powers(shape.powers)
     if shape.edges is not None:  # two of the planes are read for each number, from the cache if all goes well
         moved += 2.0 * COMPLEX * numbers * filters
-        instructions += 24.0 * filters
+        instructions += 11.0 * filters + 3
     if shape.after is not None:
         moved += COMPLEX * lines * shape.after.count
-        instructions += _transform(size)
+        instructions += _counted(LINES, size) + 5
     return Work(f"last of {filters}", moved, numbers * instructions)
 
 
 def _turn(launch: Launch, shape: Turn) -> Work:
-    """Each filter is read twice and written, and takes three transforms."""
+    """Each filter is read twice and written, and takes three transforms; one that is alone is read once."""
     lines, size, filters = launch.paths * shape.lines / PAIR, shape.kept.size, int(launch.arguments[-1])
-    moved = 3.0 * COMPLEX * lines * filters * shape.kept.count
-    instructions = filters * (3 * _transform(size) + 8) + 20 + 16 * len(shape.powers)
+    passes, more = (2, 0.0) if shape.alone else (3, 6.0)
+    moved = float(passes * COMPLEX * lines * filters * shape.kept.count)
+    instructions = filters * (passes * _counted(LINES, size) + more) + 22 + _powers(shape.powers)
     if shape.below is not None:
         moved += COMPLEX * lines * shape.below.count
-        instructions += _transform(size)
+        instructions += _counted(LINES, size)
     return Work(f"turn of {filters}", moved, lines * size * instructions)
 
 
 def _gather(launch: Launch, shape: Gather) -> Work:
-    """As the kernel of the way there, but what is there of the sum is read, too."""
+    """As the kernel of the way there, but what is there of the sum is read, too; sums of several are laid out anew."""
     forward = _first(launch, shape.first)
     z, y, x = shape.first.product
-    moved = forward.bytes + COMPLEX * launch.paths * z.count * y.count * x.count / PAIR
-    return Work(f"gather l={shape.first.harmonic.degree}", moved, forward.instructions)
+    lines = launch.paths * y.count * x.count / PAIR
+    added = 5.0 if shape.first.filters == 1 else 12.0
+    moved = forward.bytes + COMPLEX * lines * z.count
+    return Work(f"gather l={shape.first.harmonic.degree}", moved, forward.instructions + lines * z.size * added)
 
 
-def _transform(size: int) -> float:
-    """Instructions of a thread for each number, with those that read and write it."""
-    return float(INSTRUCTIONS[max(size, min(INSTRUCTIONS))])
+def _powers(powers: tuple[float, ...]) -> float:
+    """Of both volumes' numbers, or of their derivatives: other powers than of roots take logarithms."""
+    return sum(6.0 if power % HALF == 0 else 56.0 for power in powers)
+
+
+def _counted(table: dict[int, int], size: int) -> float:
+    """For lines of so many numbers."""
+    return float(table[max(size, min(table))])

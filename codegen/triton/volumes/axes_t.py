@@ -9,14 +9,25 @@ and ``along`` between them. What is not kept of a spectrum has no gradient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.volumes.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
+from scatc.codegen.triton.volumes.axes import (
+    TILE,
+    First,
+    Kept,
+    factors,
+    loaded,
+    polynomials,
+    tile,
+    wave_tables,
+)
 from scatc.codegen.triton.volumes.harmonic import slices
 from scatc.codegen.triton.volumes.solid import AXES, indented
-from scatc.codegen.triton.volumes.solid_t import derivatives, quotient, read_cotangents
+from scatc.codegen.triton.volumes.solid_t import derivatives, inverse, quotient, read_cotangents
+from scatc.codegen.triton.volumes.transform import axis_fft
 
 TURN = {
     "Z": "*i64",
@@ -50,12 +61,16 @@ FINISH = {"G": "*i64", "twiddles": "*i64", "size": "*fp32", "gradient": "*fp32",
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What `turn` is specialised to: lines, bins of the products along x, powers, and bins of the norm's gradient."""
+    """What `turn` is specialised to: lines, bins of the products along x, powers, and bins of the norm's gradient.
+
+    A filter that is `alone` is transformed once, for its transform is still there when its slope is known.
+    """
 
     lines: int
     kept: Kept
     powers: tuple[float, ...]
     below: Kept | None
+    alone: bool = False
 
     @property
     def blocks(self) -> int:
@@ -91,30 +106,50 @@ def turn(shape: Turn) -> str:
         f"line = (tl.program_id(0) % {shape.blocks}) * {TILE} + tl.arange(0, {TILE})[:, None]",
         f"p = tl.arange(0, {plane})[None, :]",
         f"start = Z + (row * {shape.lines} + line) * {shape.kept.count} + p",
+        "source = start",
+    )
+    if shape.alone:
+        found = _transforms(code, shape)
+        for k, (re, im) in enumerate(found):
+            code.write(f"a{k} = {re} * {re}", f"b{k} = {im} * {im}")
+        _slopes(code, shape, samples)
+        _back(code, shape, found)
+        return str(code)
+    code.write(
         f"following = rows.to(tl.int64) * {shape.lines * shape.kept.count}",
         *(f"{side}{k} = tl.zeros(({TILE}, {end}), tl.float32)" for side in "ab" for k in samples),
-        "source = start",
         "for f in range(filters):",
     )
-    lines = [None if place is None else f"source + {place}" for place in shape.kept.planes()]
     with indented(code):
-        for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
-            assert z is not None
-            code.write(f"a{k} += {z[0]} * {z[0]}", f"b{k} += {z[1]} * {z[1]}")
+        for k, (re, im) in enumerate(_transforms(code, shape)):
+            code.write(f"a{k} += {re} * {re}", f"b{k} += {im} * {im}")
         code.write("source += following")
     _slopes(code, shape, samples)
     code.write("source = start", "for f in range(filters):")
     with indented(code):
-        products: list[Plane] = []
-        for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
-            assert z is not None
-            products.append(code.pair(f"{z[0]} * a{k}", f"{z[1]} * b{k}"))
-        spectrum = register_fft(code, products, TILE, stages[::-1], -1, "twiddles")
-        for line, z in zip(lines, spectrum, strict=True):
-            if line is not None and z is not None:
-                code.write(f"tl.store({line}, both({z[0]}, {z[1]}))")
+        _back(code, shape, _transforms(code, shape))
         code.write("source += following")
     return str(code)
+
+
+def _places(shape: Turn) -> list[str | None]:
+    """Where the planes of the products along x are."""
+    return [None if place is None else f"source + {place}" for place in shape.kept.planes()]
+
+
+def _transforms(code: Code, shape: Turn) -> list[Complex]:
+    """Of one filter's product."""
+    found = register_fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
+    return [z for z in found if z is not None]
+
+
+def _back(code: Code, shape: Turn, found: Sequence[Complex]) -> None:
+    """Transforms times slopes, forward along x, in the place of what they are of."""
+    products = [code.pair(f"{re} * a{k}", f"{im} * b{k}") for k, (re, im) in enumerate(found)]
+    spectrum = axis_fft(code, products, TILE, radices(shape.kept.size)[::-1], -1, "twiddles", held=True)
+    for line, z in zip(_places(shape), spectrum, strict=True):
+        if line is not None and z is not None:
+            code.write(f"tl.store({line}, both({z[0]}, {z[1]}))")
 
 
 def _slopes(code: Code, shape: Turn, samples: range) -> None:
@@ -131,14 +166,16 @@ def _slopes(code: Code, shape: Turn, samples: range) -> None:
         below = register_fft(code, loaded(code, places), TILE, radices(size), 1, "twiddles")
     for k in samples:
         for part, side in enumerate("ab"):
-            code.write(f"u = tl.sqrt({side}{k})")
             found = below[k]
-            code.write(f"slope = {'tl.zeros_like(u)' if found is None else found[part]}")
+            code.write(
+                f"inverse = {inverse(f'{side}{k}')}",
+                f"slope = {'tl.zeros_like(inverse)' if found is None else found[part]}",
+            )
             if count:
-                code.write(f"scaled = u * {side}_ratio")
-                for q, value in enumerate(derivatives(code, "scaled", shape.powers)):
+                code.write(f"u = {side}{k} * inverse * {side}_ratio")
+                for q, value in enumerate(derivatives(code, "u", shape.powers)):
                     code.write(f"slope += {side}_weight{q}{value}")
-            code.write(f"{side}{k} = {quotient('slope', 'u')}")
+            code.write(f"{side}{k} = {quotient('slope', f'{side}{k}', 'inverse')}")
 
 
 def gather(shape: Gather) -> str:
@@ -168,7 +205,8 @@ def gather(shape: Gather) -> str:
         polynomials(code, harmonic, found)
         step = cz.size // stages[-1]
         samples = [f"source + ({k} + end) * {lines}" for k in range(0, cz.size, step)]
-        spectrum = register_fft(code, loaded(code, samples), TILE, stages[::-1], -1, "twiddles")
+        fft = axis_fft if first.filters == 1 else register_fft  # what is laid out anew behind may be so before
+        spectrum = fft(code, loaded(code, samples), TILE, stages[::-1], -1, "twiddles")
         for j in kept:
             z = spectrum[j]
             assert z is not None
@@ -202,7 +240,7 @@ def finish(shape: Finish) -> str:
         f"at = line * {size} + tl.arange(0, {size // stages[-1]})[None, :]",
     )
     lines = [None if place is None else f"source + {place}" for place in shape.kept.planes()]
-    for k, z in enumerate(register_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
+    for k, z in enumerate(axis_fft(code, loaded(code, lines), TILE, stages, 1, "twiddles")):
         assert z is not None
         start = k * (size // stages[-1])
         code.write(

@@ -77,7 +77,7 @@ class AxisByAxisT(ThereAndBack, AxisByAxis):
         _, ky, kx = box
         self.note(*(name for result in signal.results for name in result.nodes))
         below = self.box(signal)[2] if signal.spectrum else None
-        turn = Turn(nz * ny, kx, self.powers if signal.results else (), below)
+        turn = Turn(nz * ny, kx, self.powers if signal.results else (), below, alone=harmonic.filters == 1)
         z = f"{inverse}.view(torch.int64)"
         arguments = [z, self.twiddles(nx), *self.slope_arguments(signal, f, z), str(harmonic.filters)]
         self.step(turn, rows, turn.blocks, arguments, nx, parent.paths)

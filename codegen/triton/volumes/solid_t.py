@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from scatc.codegen.code import Code
+from scatc.codegen.code import Code, number
 from scatc.codegen.triton.volumes.harmonic import Harmonic
 from scatc.codegen.triton.volumes.solid import AXES, BLOCK, TINY, TOGETHER, filters, indented, product, raised
 
@@ -119,7 +119,7 @@ def slope(shape: Slope) -> str:
         more = "+" if f else ""
         code.write(f"a {more}= {re} * {re}", f"b {more}= {im} * {im}")
         parts.append((re, im))
-    code.write("a, b = tl.sqrt(a), tl.sqrt(b)")
+    code.write(*(f"{side}_inverse = {inverse(side)}" for side in "ab"))
     if shape.below:
         code.write(
             f"below = tl.load(G + (child * pairs + pair) * {shape.voxels} + i, mask=inside, other=0)",
@@ -128,19 +128,24 @@ def slope(shape: Slope) -> str:
     else:
         code.write("a_slope, b_slope = tl.zeros_like(a), tl.zeros_like(b)")
     for side in "ab" if count else "":
-        code.write(f"u = {side} * {side}_ratio")
+        code.write(f"u = {side} * {side}_inverse * {side}_ratio")
         for q, value in enumerate(derivatives(code, "u", shape.powers)):
             code.write(f"{side}_slope += {side}_weight{q}{value}")
-    code.write(*(f"{side}_slope = {quotient(f'{side}_slope', side)}" for side in "ab"))
+    code.write(*(f"{side}_slope = {quotient(f'{side}_slope', side, f'{side}_inverse')}" for side in "ab"))
     for f, (re, im) in enumerate(parts):
         target = f"Z + ({f} * rows + row) * {shape.voxels} + i"
         code.write(f"tl.store({target}, both({re} * a_slope, {im} * b_slope), mask=inside)")
     return str(code)
 
 
-def quotient(slope: str, u: str) -> str:
+def inverse(square: str) -> str:
+    """One by the norm: one instruction, where a root and a quotient are many."""
+    return f"tl.rsqrt(tl.maximum({square}, {TINY}))"
+
+
+def quotient(slope: str, square: str, inverse: str) -> str:
     """A slope by the norm: where that is 0, so are its derivative and those of its powers."""
-    return f"tl.where({u} > 0, {slope}, 0.0) / tl.where({u} > 0, {u}, 1.0)"
+    return f"tl.where({square} > {TINY}, {slope}, 0.0) * {inverse}"
 
 
 def derivatives(code: Code, u: str, powers: Sequence[float]) -> list[str]:
@@ -154,6 +159,6 @@ def derivatives(code: Code, u: str, powers: Sequence[float]) -> list[str]:
             found.append(f" * {value}")
         else:
             bounded = code.let("bounded", f"tl.maximum({u}, {TINY})")
-            (value,) = raised(code, bounded, [1 - exponent])
-            found.append(f" / {value}")
+            power = f"tl.exp2({number(exponent - 1)} * tl.log2({bounded}))"
+            found.append(f" * {code.let('root', f'tl.rsqrt({bounded})' if exponent == 0.5 else power)}")
     return found
