@@ -46,23 +46,24 @@ def unthin_work(rows: int, shape: Unthin) -> Work:
     )
 
 
-JOINED = 7
-UNTHINNED = 13
+JOINED = 4
+UNTHINNED = 14
 """Instructions for each complex number besides a transform, where blocks are added up, where a thinning is undone."""
 
 ALONG = 12
 """The same of the kernels of matrices: the phase, or a turn, and what is read and written."""
 
-TURNED = {16: 50, 32: 51, 64: 64, 128: 67, 256: 65, 512: 82, 1024: 91, 2048: 143}
+TURNED = {16: 44, 32: 59, 64: 63, 128: 65, 256: 70, 512: 78, 1024: 86, 2048: 103}
 """Of a thread for each complex number that goes there and back in registers: all but where its cotangent is from.
 
-Counted in machine code for `sm_90`, as `INSTRUCTIONS` were, where windows are as wide as signals are long.
+Counted in machine code for `sm_90`, as `INSTRUCTIONS` were, where windows are as wide as signals are long; of 2048
+half as wide, and of 1024, as of `WIDE`, while products and sums were still apart: both take some fewer now.
 """
 
-WIDE = {2048: 100}
+WIDE = {2048: 92}
 """The same of those in two stages with long lists, if their windows were as wide."""
 
-SPARED = 26
+SPARED = 16
 """Fewer for each bin that no window holds: nothing is read there, multiplied and written, and transforms know it."""
 
 
