@@ -37,7 +37,7 @@ class Resources:
         Bytes of shared memory of a program.
     warps : int
     instructions : int
-        In the text of the kernel (NVIDIA; else 0): of a kernel without loops, those that each warp issues.
+        In the text of the kernel (NVIDIA; else 0): without loops and branches, those that each warp issues.
     """
 
     kernel: str
