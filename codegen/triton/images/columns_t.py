@@ -14,6 +14,7 @@ from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.fused import FusedCode
 from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, outputs, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
+from scatc.codegen.triton.modulus import turned
 
 NUMBERS = ("n", "pairs")
 """The last arguments of a kernel."""
@@ -40,15 +41,12 @@ def body(columns: Columns) -> str:
     spread = _spread(code, columns)
     if "pack" in columns.sinks:
         code.write(f"packed = G + (2 * ((child * pairs + pair) * {split.length * width} + x) + second)[None, :]")
-    turned = []
+    cotangents = []
     for group in found:
-        given, waves = _cotangents(code, columns, group, spread), []
-        for (re, im), g in zip(group.planes, given, strict=True):
-            u = code.let("u", f"tl.sqrt({re} * {re} + {im} * {im})")
-            slope = code.let("slope", f"tl.where({u} > 0, {g}, 0.0) / tl.where({u} > 0, {u}, 1.0)")
-            waves.append(code.pair(f"{re} * {slope}", f"{im} * {slope}"))
-        turned.append(Group(group.start, group.stride, group.size, group.count, tuple(waves)))
-    back = mixed_fft_back(code, turned, split, columns.tile, -1, "twiddles", columns=True)
+        given = _cotangents(code, columns, group, spread)
+        waves = tuple(turned(code, wave, g) for wave, g in zip(group.planes, given, strict=True))
+        cotangents.append(Group(group.start, group.stride, group.size, group.count, waves))
+    back = mixed_fft_back(code, cotangents, split, columns.tile, -1, "twiddles", columns=True)
     if columns.paired:
         code.write(f"top += (second * {split.length * width})[None, :]")
         code.write("tl.debug_barrier()  # one image takes the place of what both were read from")

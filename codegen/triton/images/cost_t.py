@@ -35,7 +35,7 @@ def static_work(launch: Launch, held: Share | None) -> Work:
 def columns_work(paths: int, columns: Columns) -> Work:
     """What the kernel for columns there and back does for one image."""
     samples, split = columns.split.length * columns.width, columns.split
-    instructions = (57 + 2.1 * odd_factors(split.first) if split.second > 1 else 49) * samples
+    instructions = (44 + 2.5 * odd_factors(split.first) if split.second > 1 else 43) * samples
     moved, matrix = 2.0 * COMPLEX * samples, 0.0
     if columns.weights:
         instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)

@@ -30,7 +30,8 @@ def pad_index(length: int, node: Pad | None, axis: int) -> Array:
 def twiddles(split: Stages) -> Array:
     """``exp(2 pi i n p / length)`` of the stages of a transform, p by p, as 64-bit integers."""
     turns = np.outer(np.arange(split.second), np.arange(split.first)) / split.length
-    return np.exp(2j * np.pi * turns).astype(np.complex64).view(np.int64)
+    found: Array = np.exp(2j * np.pi * turns).astype(np.complex64).view(np.int64)
+    return found
 
 
 def repetitions(index: Array, length: int) -> Array:

@@ -12,7 +12,7 @@ from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines.matrix import Matrix, read, turned_by
-from scatc.codegen.triton.lines.wavelet_t import turned
+from scatc.codegen.triton.modulus import turned
 
 LEAST = 1 << 12
 """Shorter signals go there and back in registers."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code
 from scatc.codegen.triton.fft import register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
+from scatc.codegen.triton.modulus import turned
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {1024: 8, 2048: 4}
@@ -139,15 +140,6 @@ def body(shape: Turn) -> str:
             break  # no filter reads what is beyond its window
         code.write(f"tl.store(into + {q * there.plane}, both({plane[0]}, {plane[1]}), mask=there)")
     return str(code)
-
-
-def turned(code: Code, plane: Plane, g: str) -> Plane:
-    """The cotangent of a complex number from that of its modulus: 0 where it is 0."""
-    assert plane is not None, "a transform has no zeros that are known"
-    square = code.let("square", f"{plane[0]} * {plane[0]} + {plane[1]} * {plane[1]}")
-    there = f"{square} > 0"
-    slope = code.let("slope", f"tl.where({there}, {g}, 0.0) * tl.rsqrt(tl.where({there}, {square}, 1.0))")
-    return code.pair(f"{plane[0]} * {slope}", f"{plane[1]} * {slope}")
 
 
 def _memory(code: Code, shape: Turn) -> list[str]:
