@@ -57,11 +57,11 @@ TURNED = {16: 44, 32: 59, 64: 63, 128: 65, 256: 70, 512: 78, 1024: 86, 2048: 103
 """Of a thread for each complex number that goes there and back in registers: all but where its cotangent is from.
 
 Counted in machine code for `sm_90`, as `INSTRUCTIONS` were, where windows are as wide as signals are long; of 2048
-half as wide, and of 1024, as of `WIDE`, while products and sums were still apart: both take some fewer now.
+half as wide, and of 1024 while products and sums were still apart: it takes some fewer now.
 """
 
-WIDE = {2048: 92}
-"""The same of those in two stages with long lists, if their windows were as wide."""
+WIDE = {2048: 85}
+"""The same of those in two stages with long lists, if their windows were as wide: counted for a quarter."""
 
 SPARED = 16
 """Fewer for each bin that no window holds: nothing is read there, multiplied and written, and transforms know it."""
