@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -248,7 +249,7 @@ def test_a_list_of_planes_is_transformed(n: int, sign: int) -> None:
         values = {f"r{j}": x[j].real for j in range(n)} | {f"i{j}": x[j].imag for j in range(n)}
         code = Code()
         found = dft(code, planes, sign)
-        exec("\n".join(code.lines), {}, values)
+        exec("\n".join(code.lines), {"tl": SimpleNamespace(fma=lambda a, b, c: a * b + c)}, values)
         got = np.array([0 * x[0] if p is None else values[p[0]] + 1j * values[p[1]] for p in found])
         wanted = np.exp(sign * 2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n) @ x
         np.testing.assert_allclose(got, wanted, atol=1e-5)

@@ -29,7 +29,6 @@ def axis_fft(
     Planes that other transforms have left (`held`), not memory, would be laid out anew for each of the joins that put
     them into one tensor, if a read of as many numbers did not say how threads hold them.
     """
-    code.fused = True
     found = dft(code, planes, sign)
     if len(stages) == 1:
         return found
