@@ -87,7 +87,7 @@ class Code:
         """A, multiplied as `times` does if there is a factor."""
         return a if a is None or factor is None else self.times(a, factor, sign)
 
-    def butterfly(self, a: Plane, b: Plane, factor: Complex | None = None, sign: int = 1) -> tuple[Plane, Plane]:
+    def butterfly(self, a: Plane, b: Plane, factor: Complex | None, sign: int) -> tuple[Plane, Plane]:
         """A + b and a - b, where b may have to be multiplied first, as `times` does.
 
         Then products and sums are one instruction each, and the difference is 2 a less the sum: 6 for both results

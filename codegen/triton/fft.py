@@ -77,8 +77,6 @@ def register_fft(
     stages: Sequence[int],
     sign: int,
     twiddles: str,
-    *,
-    gathered: bool = False,
 ) -> list[Plane]:
     """The DFT of every row of `planes`, of length ``prod(stages)``.
 
@@ -89,21 +87,19 @@ def register_fft(
         Plane n holds the inputs ``n * rest + p``.
     rows : int
     stages : sequence of int
-        The radices, powers of two.
+        The radices, powers of two: `radices` or `wide_radices` of the length, or either backwards.
     sign : {1, -1}
         Of the exponent.
     twiddles : str
         Pointer to the table of ``exp(2 pi i k / length)``, complex numbers as 64-bit integers, and the blocks of
         `twiddle_blocks` behind them.
-    gathered : bool, optional
-        Whether to gather twiddles from all turns, instead of reading blocks: more instructions, but fewer registers.
 
     Returns
     -------
     list of planes, ``stages[-1]`` of them, each ``[rows, length // stages[-1]]``
         Plane q holds the outputs ``q * length // stages[-1] + p``.
     """
-    return register_ffts(code, [planes], rows, stages, sign, twiddles, gathered=gathered)[0]
+    return register_ffts(code, [planes], rows, stages, sign, twiddles)[0]
 
 
 def register_ffts(
@@ -113,12 +109,10 @@ def register_ffts(
     stages: Sequence[int],
     sign: int,
     twiddles: str,
-    *,
-    gathered: bool = False,
 ) -> list[list[Plane]]:
     """As `register_fft`, of several sets of planes stage by stage: twiddles are loaded once for all."""
     length = remaining = prod(stages)
-    done, blocks = 1, {} if gathered else twiddle_blocks(length)
+    done, blocks = 1, twiddle_blocks(length)
     current, factors = [list(planes) for planes in sets], list[Complex | None]()
     for stage, (radix, following) in enumerate(zip(stages, (*stages[1:], 1), strict=True)):
         code.write(f"# stage {stage}: {radix} of {remaining} points")
@@ -128,38 +122,27 @@ def register_ffts(
             return current
         axes = (following, rest // following, done, radix)
         current = [exchange(code, planes, rows, axes) for planes in current]
-        # of other stages than the usual, they are gathered from the turns
-        first = blocks.get((tuple(stages), stage))
-        factors = _twiddles(code, rows, axes, twiddles, first, length // remaining)
+        factors = _twiddles(code, rows, axes, f"{twiddles} + {blocks[tuple(stages), stage]}")
         done, remaining = done * radix, rest
     raise AssertionError("unreachable: the last stage returns")
 
 
-def _twiddles(
-    code: Code, rows: int, axes: tuple[int, int, int, int], twiddles: str, first: int | None, step: int
-) -> list[Complex | None]:
+def _twiddles(code: Code, rows: int, axes: tuple[int, int, int, int], block: str) -> list[Complex | None]:
     """What each plane of a stage is multiplied by: ``exp(2 pi i k n / remaining)``, k being the digit done last.
 
-    And n the digits that are still to come, of which the first is the place in the list. These lie in a block, or they
-    are gathered from turns, a step from each other.
+    And n the digits that are still to come, of which the first is the place in the list.
     """
     following, rest, done, radix = axes
     numbers = rest * radix * done
     digits = f"(tl.arange(0, {numbers}){f' // {done}' if done > 1 else ''})[None, :]"
     # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
-    digits = f"tl.broadcast_to({digits}, [{rows}, {numbers}])"
-    if first is None:
-        digits = code.let("digits", digits)
-        k = code.let("k", f"{digits} % {radix} * {step}")
-        turns = code.let("turns", f"{twiddles} + {digits} // {radix} * {k}")
-    else:
-        turns = code.let("turns", f"{twiddles} + {first} + {digits}")
+    turns = code.let("turns", f"{block} + tl.broadcast_to({digits}, [{rows}, {numbers}])")
     found: list[Complex | None] = []
     for n in range(following):
         if n == 0 and rest == 1:
             found.append(None)
             continue
-        w = code.let("w", f"tl.load({turns} + {n * rest * radix if first is not None else f'{n * rest} * {k}'})")
+        w = code.let("w", f"tl.load({turns} + {n * rest * radix})")
         found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")))
     return found
 

@@ -14,16 +14,7 @@ from dataclasses import dataclass
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.volumes.axes import (
-    TILE,
-    First,
-    Kept,
-    factors,
-    loaded,
-    polynomials,
-    tile,
-    wave_tables,
-)
+from scatc.codegen.triton.volumes.axes import TILE, First, Kept, factors, loaded, polynomials, tile, wave_tables
 from scatc.codegen.triton.volumes.harmonic import slices
 from scatc.codegen.triton.volumes.solid import AXES, indented
 from scatc.codegen.triton.volumes.solid_t import derivatives, inverse, quotient, read_cotangents
