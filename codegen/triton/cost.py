@@ -1,12 +1,13 @@
 """What launches cost on a GPU: bytes, arithmetic and launches for each, and the time that follows for a device.
 
 Times are predictions: the longer of moving bytes and issuing instructions, and the time of a launch. Instructions of
-kernels in registers were counted in machine code; what share of the issue rate is reached, and what the library's
-transforms reach, is assumed.
+kernels in registers were counted in machine code; what share of the issue rate is reached, how many warps that takes,
+and what the library's transforms reach, is assumed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log2
 
@@ -14,6 +15,7 @@ from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines.blocks import Cut
 from scatc.codegen.triton.lines.matrix import Matrix
 from scatc.codegen.triton.lines.wavelet import Shape
+from scatc.codegen.triton.tuned import Product
 
 COMPLEX, REAL = 8, 4
 """Bytes of a number."""
@@ -41,7 +43,7 @@ STORED = 3
 CUT = {16: 16, 32: 30, 64: 26, 128: 29, 256: 29, 512: 33, 1024: 34, 2048: 36, 4096: 47, 8192: 46}
 """Of a block that is cut: read, transformed, half of its bins stored; 2048 in two stages where others have three."""
 
-THINNED = 8
+THINNED = 2
 """More instructions for each complex number of a block that is thinned."""
 
 AVERAGED = {16: 17, 32: 16, 64: 18, 128: 10, 256: 12, 512: 13, 1024: 9, 2048: 22}
@@ -66,6 +68,7 @@ class Device:
         Bytes per second of memory, and of the L2 cache.
     cache_bytes : int
         Of the L2 cache that one kernel's data can use.
+    processors : int
     issue : float
         Instructions of threads per second, times the share that is assumed to be reached.
     flops, matrix_flops : float
@@ -79,6 +82,7 @@ class Device:
     bandwidth: float
     cache_bandwidth: float
     cache_bytes: int
+    processors: int
     issue: float
     flops: float
     matrix_flops: float
@@ -88,10 +92,13 @@ class Device:
 REACHED = 0.6
 """Share of the issue rate: assumed, until it is measured."""
 
+FULL = 8
+"""Warps of a processor that reach it, and all bandwidth: assumed, too. Fewer reach less, in proportion."""
+
 DEVICES = {
-    "H200": Device("H200", "sm_90", 4.3e12, 7e12, 30 << 20, 132 * 128 * 1.755e9 * REACHED, 67e12, 495e12),
-    "H100": Device("H100", "sm_90", 3.0e12, 7e12, 30 << 20, 132 * 128 * 1.755e9 * REACHED, 67e12, 495e12),
-    "A100": Device("A100", "sm_80", 1.8e12, 5e12, 20 << 20, 108 * 128 * 1.41e9 * REACHED, 19.5e12, 156e12),
+    "H200": Device("H200", "sm_90", 4.3e12, 7e12, 30 << 20, 132, 132 * 128 * 1.755e9 * REACHED, 67e12, 495e12),
+    "H100": Device("H100", "sm_90", 3.0e12, 7e12, 30 << 20, 132, 132 * 128 * 1.755e9 * REACHED, 67e12, 495e12),
+    "A100": Device("A100", "sm_80", 1.8e12, 5e12, 20 << 20, 108, 108 * 128 * 1.41e9 * REACHED, 19.5e12, 156e12),
 }
 """Bandwidths are what large copies reach, not what data sheets say."""
 
@@ -115,6 +122,8 @@ class Work:
     launches : int
     again : float
         Bytes that other programs read at about the same time: they come from the cache.
+    warps : callable or None
+        Warps of all programs for so many signals; None if they fill the device.
     """
 
     title: str
@@ -123,13 +132,15 @@ class Work:
     matrix: float = 0.0
     launches: int = 1
     again: float = 0.0
+    warps: Callable[[int], int] | None = None
 
     def seconds(self, device: Device, signals: int, live: float) -> float:
         """The predicted time for so many signals, `live` bytes of which are in use at a time."""
         bandwidth = device.cache_bandwidth if live <= device.cache_bytes else device.bandwidth
         busy = self.instructions / device.issue + self.matrix / (REACHED * device.matrix_flops)
         moving = max(self.bytes / bandwidth, (self.bytes + self.again) / device.cache_bandwidth)
-        return signals * max(moving, busy) + self.launches * device.launch
+        share = min(self.warps(signals) / (FULL * device.processors), 1.0) if self.warps else 1.0
+        return signals * max(moving, busy) / share + self.launches * device.launch
 
 
 def static_work(step: Launch | Transform) -> Work:
@@ -195,6 +206,23 @@ def product_instructions(kernel: str, outputs: int) -> float:
     return number + output * outputs
 
 
+def lowpass_work(paths: int, tiles: Product, length: int, *, packed: bool) -> Work:
+    """What averages of so many samples, of one number for two signals if packed, do for one signal."""
+    numbers = float(paths * tiles.programs * tiles.padded)
+    read = min(tiles.programs * tiles.padded, length) * (REAL if packed else COMPLEX)
+    instructions = numbers * product_instructions("lowpass", tiles.outputs)
+    moved = paths * (read + REAL * tiles.kept * tiles.parts)
+    return Work(f"lowpass {length}", moved, instructions, 6.0 * numbers * tiles.outputs)
+
+
+def average_work(paths: int, tiles: Product) -> Work:
+    """What averages from the bins of spectra do for one signal."""
+    numbers = float(paths * tiles.programs * tiles.padded)
+    moved = paths * (COMPLEX * tiles.padded + REAL * tiles.kept)
+    instructions = numbers * product_instructions("average", tiles.outputs)
+    return Work("average", float(moved), instructions, 12.0 * numbers * tiles.outputs)
+
+
 def _levels(launch: Launch, c: dict[str, int]) -> Work:
     return Work("levels", REAL * c["SAMPLES"], 15.0 * c["SAMPLES"])
 
@@ -213,23 +241,18 @@ def _pack(launch: Launch, c: dict[str, int]) -> Work:
 
 
 def _lowpass(launch: Launch, c: dict[str, int]) -> Work:
-    blocks = -(-c["KEPT"] // c["OUTPUTS"])
-    numbers = launch.paths * blocks * c["WINDOW"]
-    number = REAL if c["PACKED"] else COMPLEX
-    moved = launch.paths * (min(blocks * c["WINDOW"], c["LENGTH"]) * number + c["KEPT"] * REAL)
-    instructions = numbers * product_instructions("lowpass", c["OUTPUTS"])
-    return Work(f"lowpass {c['LENGTH']}", moved, instructions, 3 * 2.0 * numbers * c["OUTPUTS"])
+    assert isinstance(launch.shape, Product)
+    return lowpass_work(launch.paths, launch.shape, c["LENGTH"], packed=bool(c["PACKED"]))
 
 
 def _average(launch: Launch, c: dict[str, int]) -> Work:
-    blocks = -(-c["KEPT"] // c["OUTPUTS"])
-    numbers = launch.paths * blocks * c["BINS"]
-    return Work(
-        "average",
-        launch.paths * (c["BINS"] * COMPLEX + c["KEPT"] * REAL),
-        numbers * product_instructions("average", c["OUTPUTS"]),
-        12.0 * numbers * c["OUTPUTS"],
-    )
+    assert isinstance(launch.shape, Product)
+    return average_work(launch.paths, launch.shape)
+
+
+def _add_parts(launch: Launch, c: dict[str, int]) -> Work:
+    """Each output has two parts at least."""
+    return Work("add parts", 1.5 * REAL * launch.paths * c["KEPT"], 8.0 * launch.paths * c["KEPT"])
 
 
 def _total(launch: Launch, c: dict[str, int]) -> Work:
@@ -247,6 +270,7 @@ _STATIC = {
     "pack": _pack,
     "lowpass": _lowpass,
     "average": _average,
+    "add_parts": _add_parts,
     "total": _total,
     "moduli": _moduli,
 }

@@ -6,6 +6,7 @@ A subclass for each dimension (`lines/walk.py`, ...) walks the tree of signals a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ Only the first axis of a grid may be longer than 65535: it is that of whatever h
 """
 
 LEVEL_BLOCK = 4096
-"""Samples at a time of what finds the size of a signal: few programs, hence many for each."""
+"""Samples at a time of what finds the size of a signal: few programs, hence many for each, and many warps."""
 
 MOST_LIVE = 1 << 32
 """Bytes of buffers of one call, whatever the batch."""
@@ -176,7 +177,11 @@ class Emitter:
 
     def works(self) -> list[Work]:
         """What a call does for one signal, step by step."""
-        return [*self.before(), *(self.work(step) for step in self.steps)]
+        found = [*self.before()]
+        for step in self.steps:
+            one = self.work(step)
+            found.append(replace(one, warps=step.all_warps) if isinstance(step, Launch) else one)
+        return found
 
     @property
     def chunk(self) -> int:
@@ -216,7 +221,8 @@ class Emitter:
 
     def elementwise(self, kernel: str, numbers: int, block: int = BLOCK) -> Elementwise:
         """How an element-wise kernel is cut up that has rows of so many numbers."""
-        return self.taken(Elementwise(kernel, numbers, min(block, power(numbers))))
+        block = min(block, power(numbers))
+        return self.taken(Elementwise(kernel, numbers, block, 8 if block >= LEVEL_BLOCK else 4))
 
     def find_levels(self) -> None:
         """Launch what finds the mean and the size of each signal."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 from scatc.codegen.triton.tuned import Tunable
@@ -49,6 +52,11 @@ class Launch:
         constants = ", ".join(f"{name}={value}" for name, value in self.constants.items())
         return f"{self.kernel}({constants})"
 
+    def all_warps(self, signals: int) -> int:
+        """Warps of all programs, where there are so many signals."""
+        numbers = {"n": signals, "pairs": (signals + 1) // 2, "triton": _TRITON}
+        return self.warps * prod(eval(_compiled(axis), {}, numbers) for axis in self.grid)
+
     def lines(self) -> list[str]:
         """The statement that launches it."""
         constants = [f"{name}={value}" for name, value in self.constants.items()]
@@ -58,6 +66,15 @@ class Launch:
         if len(one) <= WIDTH:
             return [one]
         return [f"{self.kernel}[({grid})](", *(f"    {line}" for line in textwrap.wrap(arguments, WIDTH - 4)), ")"]
+
+
+_TRITON = SimpleNamespace(cdiv=lambda a, b: -(-a // b))
+"""Triton, as far as grids call it."""
+
+
+@lru_cache(maxsize=4096)
+def _compiled(axis: str) -> CodeType:
+    return compile(axis, "<grid>", "eval")
 
 
 @dataclass(frozen=True, slots=True)

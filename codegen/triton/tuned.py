@@ -190,6 +190,8 @@ class Product:
     around : bool
         Whether all of these may be read, which goes around the circle.
     warps : int
+    parts : int
+        How many programs share the terms.
     """
 
     kernel: str
@@ -202,6 +204,7 @@ class Product:
     most: int = 0
     around: bool = True
     warps: int = 4
+    parts: int = 1
 
     @property
     def window(self) -> int:
@@ -211,8 +214,9 @@ class Product:
 
     @property
     def padded(self) -> int:
-        """The same with zeros, so that blocks are whole."""
-        return -(-self.window // self.block) * self.block
+        """The same with zeros, so that parts are alike, and blocks whole."""
+        whole = self.parts * self.block
+        return -(-self.window // whole) * whole
 
     @property
     def columns(self) -> int:
@@ -225,9 +229,9 @@ class Product:
         return self.columns // self.outputs
 
     def candidates(self) -> list[Product]:
-        """Twice and half the rows with their warps, the warps, the outputs and the terms: one of these at a time."""
+        """Twice and half the parts, the rows with their warps, the warps, the outputs, the terms: one at a time."""
         found = [self]
-        for names in (("rows", "warps"), ("warps",), ("outputs",), ("block",)):
+        for names in (("parts",), ("rows", "warps"), ("warps",), ("outputs",), ("block",)):
             for twice in (True, False):
                 numbers = {name: 2 * n if twice else n // 2 for name in names for n in (getattr(self, name),)}
                 other = replace(self, **cast(Any, numbers))
@@ -239,8 +243,12 @@ class Product:
         least = min(self.outputs, self.rows, self.block) >= LEAST_DOT  # tensor cores want so many of each
         fits = self.outputs < 2 * max(self.kept, LEAST_DOT) and self.block < 2 * max(self.window, LEAST_DOT)
         small = max(self.outputs, self.rows // 2, self.block) <= MOST_SIDE and 1 <= self.warps <= 8
-        return least and fits and small and (self.around or self.window < self.most)
+        shared = self.parts == 1 or (self.kernel == PARTED and 1 < self.parts <= self.window // self.block)
+        return least and fits and small and shared and (self.around or self.window < self.most)
 
+
+PARTED = "lowpass"
+"""The kernel of which programs may share the terms."""
 
 LEAST_DOT = 16
 """Numbers along each side of a tensor core's product."""

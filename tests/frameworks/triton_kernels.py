@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +25,10 @@ from scatc.codegen.code import Code
 from scatc.codegen.dft import dft
 from scatc.codegen.signals import Signal
 from scatc.codegen.triton.fft import radices, register_fft
-from scatc.codegen.triton.lines import blocks, matrix
+from scatc.codegen.triton.lines import blocks, choices, matrix
 from scatc.codegen.triton.lines.choices import Follow, Line, Tiles, Way
 from scatc.codegen.triton.lines.ways import Choices
+from scatc.codegen.triton.tuned import Product
 from scatc.codegen.triton.volumes.transform import axis_fft
 from scatc.compiler import load
 from scatc.ir.spec import Spec
@@ -179,6 +181,25 @@ def test_signals_are_thinned_for_filters_that_are_too_long_for_blocks(
     x = np.zeros((2, 1500))
     x[0] = np.random.default_rng(0).standard_normal(1500)
     x[1, 1] = 1
+    agree(plan, x)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("name", ["many_averages", "third_order", "stride"])
+def test_averages_in_parts(name: str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs share the terms of averages, also of the input, whose mean is added; the batch is no whole tile."""
+
+    def some(tiles: Product, paths: int, length: int, signals: int) -> Product:
+        return replace(tiles, parts=parts)
+
+    monkeypatch.setattr(choices, "divided", some)
+    monkeypatch.setattr(Tiles, "averages_bins", lambda self, signal, result, bins: False)
+    monkeypatch.setattr(Tiles, "legal", lambda self, signal: [Way.STAGED])
+    plan = fresh(SPECS[name], target="cuda")
+    (found,) = plan._emitted.parts.values()
+    assert found.total == parts * len(found.row) and max(found.gain) == 1 > min(found.gain)
+    x = np.random.default_rng(parts).standard_normal((5, *SPECS[name].input_shape))
+    x[1], x[2] = 0, 3
     agree(plan, x)
 
 

@@ -47,7 +47,7 @@ SHAPES: dict[kernels.Shape, int] = {
     default(1024, 256, 120, ("pack",), crop=32, hop=192): 16,
     default(2048, 512, 240, ("pack",), crop=60, hop=392, tail=True): 32,
     default_cut(4096, 2048, around=False): 32,
-    default_thin(256, 1024): 16,
+    default_thin(256, 1024, 20): 16,
 }
 """A set that stands for all: leaves with averages, kernels that pack, of blocks, that cut and thin; and KiB of shared
 memory that each may take."""
@@ -183,7 +183,7 @@ RETURNS = {
     "blocks": (wavelet_t.written, wavelet_t.default(256, 64, 30, "memory", crop=10, hop=44, tail=True), WARPS[64], 8),
     "joined": (blocks_t.written, blocks_t.default_join(256, 128, around=False, fresh=True), WARPS[256], 8),
     "added": (blocks_t.written, blocks_t.default_join(256, 128, around=True), WARPS[256], 8),
-    "not thinned": (blocks_t.written, blocks_t.default_unthin(64, 256, add=True), WARPS[64], 8),
+    "not thinned": (blocks_t.written, blocks_t.default_unthin(64, 256, 8, add=True), WARPS[64], 8),
     "rows": (lambda shape, name: matrix_t.written(shape, name)[0], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
     "columns": (lambda shape, name: matrix_t.written(shape, name)[1], matrix.shape(8192, 4096, 1500), WARPS[64], 16),
 }
@@ -221,7 +221,7 @@ def test_unknown_architectures_are_refused() -> None:
 def test_other_candidates_of_tuning_keep_within_the_registers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample, of each kind: as many warps or twice, half the rows or twice."""
     lines = [LEAVES[128].candidates()[-1], default_cut(256, 256, around=True).candidates()[-1]]
-    lines.append(default_thin(128, 256).candidates()[1])
+    lines.append(default_thin(128, 256, 10).candidates()[1])
     for found in alone(lines, "sm_90", WORKERS):
         check(found, 64)
     for shape in (ROWS[40].candidates()[1], COLUMNS[40].candidates()[-1]):

@@ -25,7 +25,7 @@ LINES: list[Any] = [
     for sinks in ((("local",), ("pack",), ("total",)) if length <= wavelet.MOST_AVERAGED else (("pack",),))
 ]
 CUT: list[Any] = [default_cut(length, length, around=True) for length in blocks.LENGTHS]
-THIN: list[Any] = [default_thin(length, 1024) for length in (16, 64, 256, 512)]
+THIN: list[Any] = [default_thin(length, 1024, length // 16) for length in (16, 64, 256, 512)]
 TURNS: list[Any] = [
     wavelet_t.default(512, length, length // 2, source)
     for length in (16, 256, 1024, 2048)
@@ -75,7 +75,7 @@ ALL: list[Any] = [
     *GATHERED,
     *SUMS,
 ]
-FREE = {"rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
+FREE = {"parts", "rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
 """What candidates may differ in."""
 
 SHAPES: dict[Tunable, str] = {
@@ -145,7 +145,8 @@ def test_candidates_of_images_can_run(shape: Any) -> None:
 def test_candidates_of_products_hold_all_terms(shape: Product) -> None:
     for other in shape.candidates():
         assert min(other.outputs, other.rows, other.block) >= 16
-        assert other.padded % other.block == 0 <= other.padded - other.window < other.block
+        assert other.padded % (other.parts * other.block) == 0
+        assert 0 <= other.padded - other.window < other.parts * other.block
         assert other.columns == other.programs * other.outputs >= shape.kept
         assert other.window < other.most or other.around
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scatc.codegen.signals import Result, Signal
-from scatc.codegen.triton.cost import COMPLEX, USUAL, Work
+from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work
 from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
@@ -205,10 +205,12 @@ class ImageChoices:
         """Bytes that are in use at a time, at most, for one image of the batch."""
         numbers = prod(signal.shape) * signal.paths
         packed = COMPLEX // 2 * numbers
+        averages = max((r.kept[0] for r in signal.results if r.kind == "local"), default=0)
+        averages *= REAL * signal.shape[1] * signal.paths  # along columns
         if signal.parent is None:
-            during = 2 * packed
+            during = packed + max(packed, averages)
         elif self.way(signal) is Way.FUSED:
-            during = COMPLEX * numbers + (packed if signal.spectrum else 0)
+            during = COMPLEX * numbers + (packed if signal.spectrum else 0) + averages
         else:
             during = 2 * COMPLEX * numbers
         held = packed if signal.spectrum else 0

@@ -101,7 +101,15 @@ class Cut(OfBlocks):
 
 @dataclass(frozen=True, slots=True)
 class Thin(OfBlocks):
-    """What the kernel that thins is specialised to: `length` is that of a block when it is thin."""
+    """What the kernel that thins is specialised to: `length` is that of a block when it is thin.
+
+    Attributes
+    ----------
+    crop : int
+        Samples at either end that are another block's.
+    """
+
+    crop: int
 
 
 CUT = {
@@ -117,7 +125,7 @@ THIN = {
     "smooth": "*fp32",
     "twiddles": "*i64",
     "U": "*i64",
-    **dict.fromkeys(("line", "first", "crop", "hop", "blocks", "pairs"), "i32"),
+    **dict.fromkeys(("line", "first", "hop", "blocks", "pairs"), "i32"),
 }
 """Those of the kernel that thins."""
 
@@ -127,9 +135,9 @@ def default_cut(length: int, bins: int, *, around: bool) -> Cut:
     return Cut(length, bins, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]), around)
 
 
-def default_thin(length: int, bins: int) -> Thin:
+def default_thin(length: int, bins: int, crop: int) -> Thin:
     """The kernel to begin with."""
-    return Thin(length, bins, PACKED_ROWS[length], WARPS[length])
+    return Thin(length, bins, PACKED_ROWS[length], WARPS[length], crop)
 
 
 def cut(shape: Cut) -> str:
@@ -173,17 +181,20 @@ def cut(shape: Cut) -> str:
     return str(code)
 
 
-def if_inside(shape: OfBlocks, count: str = "blocks", block: str = "{}") -> tuple[str, ...]:
+def if_inside(
+    shape: OfBlocks, count: str = "blocks", block: str = "{}", length: str = "", also: str = ""
+) -> tuple[str, ...]:
     """Begins a statement that asks whether all blocks of a program lie within the line, as most do.
 
-    Each pair has `count` of them, and the k-th is block ``block.format(k)``.
+    Each pair has `count` of them, and the k-th is block ``block.format(k)``; of each, `length` samples are looked at.
+    What must be true, `also`, can be appended.
     """
     return (
         f"of_pair = tl.program_id(0) * {shape.rows} % {count}",
         f"least = tl.where(of_pair + {shape.rows} > {count}, 0, of_pair)",
         f"most = tl.minimum(of_pair + {shape.rows}, {count}) - 1",
-        f"end = first + {block.format('most')} * hop + {shape.length}",
-        f"if (first + {block.format('least')} * hop >= 0) & (end <= line):",
+        f"end = first + {block.format('most')} * hop + {length or shape.length}",
+        f"if (first + {block.format('least')} * hop >= 0) & (end <= line){also}:",
     )
 
 
@@ -217,14 +228,32 @@ def thin(shape: Thin) -> str:
     code.write(
         "# store",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
-        f"at = tl.arange(0, {last})[None, :]",
-        "begin = block * hop - crop",
-        "end = tl.where(row < pairs * blocks, tl.minimum(hop + crop, line - begin), 0)[:, None]",
-        "begin = (first + begin)[:, None]",
+        "begin = first + block * hop",
+        f"i = tl.arange(0, {last})[None, :]",
+        f"place = (begin - {shape.crop})[:, None] + i",
+        "here = samples + place",
+        "live = (row < pairs * blocks)[:, None]",
+        *if_inside(shape, length="hop", also=f" & ((tl.program_id(0) + 1) * {shape.rows} <= pairs * blocks)"),
     )
-    for q, plane in enumerate(planes):
+    kept = [(q * last, plane) for q, plane in enumerate(planes) if middle(shape, q * last, last) is not None]
+    for start, plane in kept:
         assert plane is not None
-        i = code.let("i", f"at + {q * last}")
-        inside = f"({i} >= crop) & ({i} < end)"
-        code.write(f"tl.store(samples + ((begin + {i}) & (line - 1)), both({plane[0]}, {plane[1]}), mask={inside})")
+        mask = middle(shape, start, last)
+        masked = f", mask={' & '.join(mask)}" if mask else ""
+        code.write(f"    tl.store(here + {start}, both({plane[0]}, {plane[1]}){masked})")
+    code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
+    for start, plane in kept:
+        assert plane is not None
+        mask = " & ".join(["live", *(middle(shape, start, last) or ()), f"(i < stop - {start})"])
+        there = f"samples + ((place + {start}) & (line - 1))"
+        code.write(f"    tl.store({there}, both({plane[0]}, {plane[1]}), mask={mask})")
     return str(code)
+
+
+def middle(shape: Thin, start: int, size: int) -> tuple[str, ...] | None:
+    """Which of the samples `start` + i of a block, i below `size`, are in its middle: masks of `i`; None if none is."""
+    stop = shape.length - shape.crop
+    if start + size <= shape.crop or start >= stop:
+        return None
+    below = (f"(i >= {shape.crop - start})",) if start < shape.crop else ()
+    return below + ((f"(i < {stop - start})",) if start + size > stop else ())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.lines.blocks import Blocks, OfBlocks, default_cut, default_thin, if_inside
+from scatc.codegen.triton.lines.blocks import Blocks, OfBlocks, Thin, default_cut, default_thin, if_inside, middle
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Join(OfBlocks):
 
 
 @dataclass(frozen=True, slots=True)
-class Unthin(OfBlocks):
-    """What the kernel that undoes a thinning is specialised to: `length` is that of a block when it is thin.
+class Unthin(Thin):
+    """What the kernel that undoes a thinning is specialised to.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ UNTHIN = {
     "smooth": "*fp32",
     "twiddles": "*i64",
     "X": "*i64",
-    **dict.fromkeys(("line", "first", "crop", "hop", "blocks", "pairs"), "i32"),
+    **dict.fromkeys(("line", "first", "hop", "blocks", "pairs"), "i32"),
 }
 """Those of the kernel that undoes a thinning."""
 
@@ -72,10 +72,10 @@ def default_join(length: int, bins: int, *, around: bool, fresh: bool = False) -
     return Join(length, bins, there.rows, there.warps, around, fresh)
 
 
-def default_unthin(length: int, bins: int, *, add: bool) -> Unthin:
+def default_unthin(length: int, bins: int, crop: int, *, add: bool) -> Unthin:
     """The kernel that goes back from what `default_thin` makes."""
-    there = default_thin(length, bins)
-    return Unthin(length, bins, there.rows, there.warps, add)
+    there = default_thin(length, bins, crop)
+    return Unthin(length, bins, there.rows, there.warps, crop, add)
 
 
 def turns(cut: Blocks, line: int, *, whole: bool) -> list[tuple[int, int, int]]:
@@ -189,15 +189,19 @@ def unthin(shape: Unthin) -> str:
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "live = (row < pairs * blocks)[:, None]",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
-        "begin = block * hop - crop",
-        "end = tl.minimum(hop + crop, line - begin)[:, None]",
-        "begin = (first + begin)[:, None]",
-        f"at = tl.arange(0, {rest})[None, :]",
+        "begin = first + block * hop",
+        f"i = tl.arange(0, {rest})[None, :]",
+        f"place = (begin - {shape.crop})[:, None] + i",
+        f"stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}",
     )
     planes: list[Plane] = []
-    for j in range(stages[0]):
-        i = code.let("i", f"at + {j * rest}")
-        z = code.let("z", f"tl.load(samples + ((begin + {i}) & (line - 1)), mask=({i} >= crop) & ({i} < end), other=0)")
+    for start in range(0, shape.length, rest):
+        mask = middle(shape, start, rest)
+        if mask is None:
+            planes.append(None)
+            continue
+        masked = " & ".join([*mask, f"(i < stop - {start})"])
+        z = code.let("z", f"tl.load(samples + ((place + {start}) & (line - 1)), mask={masked}, other=0)")
         planes.append(code.pair(f"low({z})", f"high({z})"))
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scatc.codegen.signals import Signal
+from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
 from scatc.codegen.triton.cost import USUAL
 from scatc.codegen.triton.emitter import Emitter
@@ -17,9 +17,10 @@ from scatc.codegen.triton.launch import Launch, kernel_name
 from scatc.codegen.triton.lines import blocks as cutting
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.blocks import Blocks, Cut, Thin
-from scatc.codegen.triton.lines.choices import Choice, Line
+from scatc.codegen.triton.lines.choices import MANY, Choice, Line
+from scatc.codegen.triton.lines.parts import BLOCK, Parts
 from scatc.codegen.triton.lines.together import Group, Together, choose
-from scatc.codegen.triton.lines.ways import MANY
+from scatc.codegen.triton.tuned import Warps
 
 
 class Pieces(Emitter):
@@ -30,6 +31,8 @@ class Pieces(Emitter):
     choices : Choices
     together : Together or None
         The leaves that are grouped.
+    parts : dict of int to Parts
+        Averages whose terms programs share, by the number of their output.
     cuts : dict of str to Cut or Thin
         What the kernels of blocks are specialised to, by name.
     """
@@ -40,6 +43,7 @@ class Pieces(Emitter):
         """What the walk gathers."""
         self.choices, self.together = choose(self.spec, self.options, self.root)
         self.cuts: dict[str, Cut | Thin] = {}
+        self.parts: dict[int, Parts] = {}
 
     def explain(self) -> str:
         """Which way each signal took, and what others would have taken."""
@@ -124,7 +128,7 @@ class Pieces(Emitter):
         cut, thinning = follow.cut, follow.thinning
         assert cut is not None and thinning is not None
         by = thinning.by
-        shape = self.taken(cutting.default_thin(cut.length >> by, cut.bins))
+        shape = self.taken(cutting.default_thin(cut.length >> by, cut.bins, cut.halo >> by))
         kernel = kernel_name(self.cuts, shape, f"thin_{shape.length}")
         k = np.arange(shape.length)
         bins = np.concatenate([k, k - shape.length]) / cut.length
@@ -134,7 +138,7 @@ class Pieces(Emitter):
         name, length = f"thin_{signal.name}", signal.length >> by
         self.write(f"{name} = torch.zeros(({signal.paths}, pairs, {length}), dtype=torch.complex64, device=x.device)")
         arguments = [f"{spectra}.view(torch.int64)", *self.named(smooth, f"twiddles_{shape.length}")]
-        numbers = (length, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
+        numbers = (length, cut.first >> by, cut.hop >> by, cut.count)
         arguments += [f"{name}.view(torch.int64)", *map(str, numbers), "pairs"]
         grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(signal.paths))
         self.launch(Launch(kernel, cutting.THIN, grid, arguments, {}, shape.warps, signal.paths * cut.count, shape))
@@ -179,17 +183,44 @@ class Pieces(Emitter):
         self.table(names[1], w)
         return self.named(*names)
 
-    # Leaves of several parents.
+    # What several parents have in common.
 
     def _walk(self) -> tuple[str, list[tuple[str, str]], str]:
-        """As every program's; leaves that are grouped come last."""
+        """As every program's; leaves that are grouped come last, and parts of averages."""
         trunk, branches, end = super()._walk()
-        if self.together:
-            self.lines = []
-            for group in self.together.groups:
-                self._group(group)
-            branches.append(("leaves", "\n".join(self.lines)))
+        self.lines = []
+        for group, parts in self.parts.items():
+            self.write(f"parts{group} = torch.empty(({parts.total}, n, {parts.kept}), device=x.device)")
+        trunk, self.lines = "\n".join([*self.lines, trunk]), []
+        for leaves in self.together.groups if self.together else ():
+            self._group(leaves)
+        for group, parts in self.parts.items():
+            self._add_up(group, parts)
+        if self.lines:
+            branches.append(("rest", "\n".join(self.lines)))
         return trunk, branches, end
+
+    def _parted(self, signal: Signal, result: Result, count: int) -> tuple[str, str]:
+        """Where parts of averages go, as arguments: the places of the first of each path, and the array."""
+        rows = [self.program.places[path][1] for path in result.paths]
+        parts = self.parts.setdefault(result.group, Parts(result.kept[0]))
+        name = f"{signal.nodes[0] if signal.nodes else signal.name}_{result.kind}_part"
+        self.table(name, parts.enter(rows, count, 0.0 if signal.parent else 1.0))
+        return self.named(name)[0], f"parts{result.group}"
+
+    def _add_up(self, group: int, parts: Parts) -> None:
+        """All averages that are in parts."""
+        names = []
+        for name, table in parts.tables().items():
+            names.append(f"parts{group}_{name}")
+            self.table(names[-1], table)
+        grid = (f"triton.cdiv(n * {parts.kept}, {BLOCK})", str(len(parts.row)))
+        sizes = {"PATHS": len(self.program.outputs[group][1]), "KEPT": parts.kept, "BLOCK": BLOCK}
+        arguments = [f"parts{group}", *self.named(*names), "mean", "scale", f"outs[{group}]", "n"]
+        shape = self.taken(Warps("add_parts", parts.kept))
+        self.static_launch("add_parts", parts.total, grid, arguments, sizes, shape)
+
+    # Leaves of several parents.
 
     def _group(self, group: Group[wavelet.Shape]) -> None:
         """Leaves of several parents."""

@@ -42,7 +42,7 @@ class PiecesT(Lines):
             self.coefficients[signal.name], signal.results = signal.results, []
         self.returns, self.grouped = choose(self.spec, self.options, self.root, self.coefficients)
         self.choices, self.together = self.returns, None
-        self.cuts, self.matrices = {}, {}
+        self.cuts, self.matrices, self.parts = {}, {}, {}
         self.turns: dict[str, wavelet_t.Turn] = {}
         self.joins: dict[str, Join | Unthin] = {}
         self.returning: dict[matrix.Matrix, str] = {}
@@ -56,13 +56,13 @@ class PiecesT(Lines):
         cut, thinning = follow.cut, follow.thinning
         assert cut is not None and thinning is not None
         by, target = thinning.by, name or f"gB_{signal.name}"
-        shape = self.taken(blocks_t.default_unthin(cut.length >> by, cut.bins, add=bool(into)))
+        shape = self.taken(blocks_t.default_unthin(cut.length >> by, cut.bins, cut.halo >> by, add=bool(into)))
         if not into:
             sizes = f"({signal.paths}, pairs, {cut.count}, {cut.bins})"
             self.write(f"{target} = torch.empty({sizes}, dtype=torch.complex64, device=x.device)")
         self.table(f"twiddles_{shape.length}", tables.twiddles(shape.length))
         arguments = [f"{source}.view(torch.int64)", *self.named(f"smooth_{signal.name}", f"twiddles_{shape.length}")]
-        numbers = (signal.length >> by, cut.first >> by, cut.halo >> by, cut.hop >> by, cut.count)
+        numbers = (signal.length >> by, cut.first >> by, cut.hop >> by, cut.count)
         arguments += [f"{target}.view(torch.int64)", *map(str, numbers), "pairs"]
         grid = (f"triton.cdiv({cut.count} * pairs, {shape.rows})", str(signal.paths))
         kernel = kernel_name(self.joins, shape, f"unthin_{shape.length}")

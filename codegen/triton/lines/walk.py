@@ -12,7 +12,7 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import COMPLEX, Work, cut_work, matrix_work, thin_work, wavelet_work
+from scatc.codegen.triton.cost import COMPLEX, REAL, Work, cut_work, matrix_work, thin_work, wavelet_work
 from scatc.codegen.triton.kernels import Written, in_registers, of_blocks, of_matrix
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import matrix, wavelet
@@ -67,13 +67,15 @@ class Lines(Pieces):
     def live_bytes(self) -> int:
         """Bytes that are in use at a time, at most, for one signal of the batch."""
         spectra = COMPLEX // 2 * self.together.bins if self.together else 0
-        return self.choices.live_bytes(self.root) + spectra
+        parts = sum(REAL * one.total * one.kept for one in self.parts.values())
+        return self.choices.live_bytes(self.root) + spectra + parts
 
     def passed(self) -> str:
         """What the trunk hands to branches: the input's spectrum, and its samples if any are made of blocks of them."""
         follow = self._choice(self.root).follow
         names = [self.spectrum(self.root)] if follow.spectrum else []
         names += ["X1"] if self.together else []
+        names += [f"parts{group}" for group in self.parts]
         return ", ".join([*names, "U0"] if any(below.cut for below in follow.children.values()) else names)
 
     def trunk(self) -> str:
@@ -350,20 +352,18 @@ class Lines(Pieces):
         if f"{name}_high" not in self.tables:  # it is large, and of signals of a level the same
             first, tolerance = result.first[0], self.options.tolerance
             self.split(name, tables.toeplitz(self.spec, signal.level, result.by, first, outputs, padded, tolerance))
-        arguments = [
-            source,
-            *self.named(f"{name}_high", f"{name}_low"),
-            "mean",
-            "scale",
-            self.rows(signal.nodes[0] if signal.nodes else signal.name, result),
-        ]
-        paths = len(self.program.outputs[result.group][1])
-        grid = (str(shape.programs), str(signal.paths), f"triton.cdiv(n, {shape.rows})")
+        phi = self.named(f"{name}_high", f"{name}_low")
+        paths, into = len(self.program.outputs[result.group][1]), f"outs[{result.group}]"
+        if shape.parts > 1:
+            row, into = self._parted(signal, result, shape.parts)
+        else:
+            row = self.rows(signal.nodes[0] if signal.nodes else signal.name, result)
+        grid = (str(shape.programs * shape.parts), str(signal.paths), f"triton.cdiv(n, {shape.rows})")
         self.static_launch(
             "lowpass",
             signal.paths,
             grid,
-            [*arguments, f"outs[{result.group}]", "n", "pairs"],
+            [source, *phi, "mean", "scale", row, into, "n", "pairs"],
             {"PATHS": paths} | constants,
             shape,
         )

@@ -18,7 +18,9 @@ from scatc.codegen.triton.cost import (
     REAL,
     USUAL,
     Work,
+    average_work,
     cut_work,
+    lowpass_work,
     matrix_work,
     static_work,
     thin_work,
@@ -27,13 +29,10 @@ from scatc.codegen.triton.cost import (
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks, matrix, wavelet
 from scatc.codegen.triton.lines.blocks import Blocks
-from scatc.codegen.triton.lines.choices import Choice, Follow, Line, Spectrum, Tiles, Way, held_bins
+from scatc.codegen.triton.lines.choices import MANY, Choice, Follow, Line, Spectrum, Tiles, Way, held_bins
 from scatc.codegen.triton.lines.spans import Span, Thinning, reach, spans, thinning
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
-
-MANY = 64
-"""Signals of a call that choices are made for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +237,9 @@ class Choices(Tiles):
             if result.kind == "raw":
                 continue
             if self.from_bins(signal, result, follow):
-                constants = self.average(signal, result, self.bins(signal, result))
-                works.append(static_work(Launch("average", {}, (), [], constants, paths=signal.paths)))
+                works.append(average_work(signal.paths, self.bins(signal, result)))
             else:
-                constants = self.lowpass(signal, result, line, self.window(signal, result), packed=True)
-                works.append(static_work(Launch("lowpass", {}, (), [], constants, paths=signal.paths)))
+                works.append(lowpass_work(signal.paths, self.window(signal, result), line.length, packed=True))
         return works
 
     def from_bins(self, signal: Signal, result: Result, follow: Follow) -> bool:
@@ -394,8 +391,7 @@ class Choices(Tiles):
         works = []
         for result in signal.results:
             if result.kind == "local" and not signal.spectrum:
-                constants = self.lowpass(signal, result, line, self.window(signal, result), packed=packed)
-                works.append(static_work(Launch("lowpass", {}, (), [], constants, paths=signal.paths)))
+                works.append(lowpass_work(signal.paths, self.window(signal, result), line.length, packed=packed))
             elif not packed and (result.kind == "raw" or not signal.spectrum):
                 constants = {"LENGTH": signal.length, "KEPT": result.kept[0] if result.kind == "raw" else 1}
                 kernel = "moduli" if result.kind == "raw" else "total"
@@ -429,7 +425,7 @@ class Choices(Tiles):
         held = REAL * signal.paths * sum(cut.count * cut.bins for cut in cuts)
         if follow.spectrum is not None:
             held += REAL * (1 if follow.spectrum.own else 2) * follow.spectrum.bins * signal.paths
-        if signal.parent is None or any(below.cut for below in follow.children.values()):
-            held += packed
+        if signal.parent is None and any(below.cut for below in follow.children.values()):
+            held += packed  # of the input, blocks are cut where they are read
         below = max((self.live_bytes(child) for child in signal.children), default=0)
         return max(during, packed + held if signal.children else 0, held + below)

@@ -18,10 +18,10 @@ from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks_t, cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
 from scatc.codegen.triton.lines.blocks import Blocks
-from scatc.codegen.triton.lines.choices import MOST_FUSED, Choice, Follow, Line, Way
+from scatc.codegen.triton.lines.choices import MANY, MOST_FUSED, Choice, Follow, Line, Way
 from scatc.codegen.triton.lines.spans import Span, spans
 from scatc.codegen.triton.lines.sums_t import Sum
-from scatc.codegen.triton.lines.ways import MANY, Choices, Facts
+from scatc.codegen.triton.lines.ways import Choices, Facts
 from scatc.codegen.triton.tuned import LEAST_DOT, Product
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
@@ -288,7 +288,7 @@ class Returns(Choices):
         return [(cut, i == 0 and not known) for i, cut in enumerate(dict.fromkeys(cuts))]
 
     def _unthin_work(self, signal: Signal, cut: Blocks, by: int, *, add: bool) -> Work:
-        shape = blocks_t.default_unthin(cut.length >> by, cut.bins, add=add)
+        shape = blocks_t.default_unthin(cut.length >> by, cut.bins, cut.halo >> by, add=add)
         return cost_t.unthin_work(signal.paths * cut.count, shape)
 
     def _of_blocks(self, child: Signal, cut: Blocks, whole: bool) -> Choice:
