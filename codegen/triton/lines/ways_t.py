@@ -379,29 +379,35 @@ class Returns(Choices):
 
     # Memory.
 
-    def live_bytes(self, signal: Signal) -> int:
-        """Bytes in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last."""
+    def live_bytes(self, signal: Signal, *, shared: bool = False) -> int:
+        """Bytes in use at a time, at most, for one signal of the batch: what a branch holds, the deepest last.
+
+        Without its product with filters, if that lies in an array which signals share.
+        """
         choice, follow = self.signals[signal.name], self.signals[signal.name].follow
         packed, during = REAL * choice.line.length * signal.paths, 0
         if isinstance(choice, Return):
-            during = self._product(signal) * (2 if choice.back is Back.STAGED else 1)
+            during = self._product(signal) * ((0 if shared else 1) + (choice.back is Back.STAGED))
             during += 0 if choice.back is Back.REGISTERS and self.source(signal) else packed
             if not signal.children:
                 return during
         cuts = {below.cut for below in follow.children.values() if below.cut} | ({follow.cut} if follow.cut else set())
-        held = packed + 2 * REAL * signal.paths * sum(cut.count * cut.bins for cut in cuts)
+        cotangents = held = REAL * signal.paths * sum(cut.count * cut.bins for cut in cuts)
         if follow.spectrum is not None:
             own = 1 if follow.spectrum.own else 2
             held += REAL * signal.paths * (own * follow.spectrum.bins + follow.spectrum.length)
-        if signal.parent is None and cuts:
-            held += packed
+        if signal.parent is None:  # all others' samples are gone when they are cut
+            held += (2 if cuts else 1) * packed
         if isinstance(choice, Return) and choice.kept:
             held += self._product(signal)
         below = 0
-        for one in self.sums(signal, follow):
-            shared = sum(self._product(child) for child in one.children) if len(one.children) > 1 else 0
-            below = max([below, *(shared + self.live_bytes(child) for child in one.children)])
-        return max(during, packed + held, held + below)
+        for i, one in enumerate(self.sums(signal, follow)):
+            several = len(one.children) > 1
+            products = sum(self._product(child) for child in one.children) if several else 0
+            inside = max(self.live_bytes(child, shared=several) for child in one.children)
+            # cotangents of blocks begin with the first sum, when what led to it is gone
+            below = max(below, products + (inside + cotangents if i else max(inside, cotangents)))
+        return max(during, packed + held + cotangents, held + below)
 
     def _product(self, signal: Signal) -> int:
         """Bytes of the spectra of a signal's cotangent."""
