@@ -229,13 +229,17 @@ class Product:
         return self.columns // self.outputs
 
     def candidates(self) -> list[Product]:
-        """Twice and half the parts, the rows with their warps, the warps, the outputs, the terms: one at a time."""
+        """Twice and half the parts, the rows with their warps, the warps, the outputs, the terms: one at a time.
+
+        Where there are parts, there are in all: a kernel adds them up.
+        """
         found = [self]
-        for names in (("parts",), ("rows", "warps"), ("warps",), ("outputs",), ("block",)):
+        more = (("parts",),) if self.parts > 1 else ()
+        for names in (*more, ("rows", "warps"), ("warps",), ("outputs",), ("block",)):
             for twice in (True, False):
                 numbers = {name: 2 * n if twice else n // 2 for name in names for n in (getattr(self, name),)}
                 other = replace(self, **cast(Any, numbers))
-                if other._legal():
+                if other._legal() and (other.parts > 1) == (self.parts > 1):
                     found.append(other)
         return found[:MOST]
 
@@ -243,12 +247,9 @@ class Product:
         least = min(self.outputs, self.rows, self.block) >= LEAST_DOT  # tensor cores want so many of each
         fits = self.outputs < 2 * max(self.kept, LEAST_DOT) and self.block < 2 * max(self.window, LEAST_DOT)
         small = max(self.outputs, self.rows // 2, self.block) <= MOST_SIDE and 1 <= self.warps <= 8
-        shared = self.parts == 1 or (self.kernel == PARTED and 1 < self.parts <= self.window // self.block)
+        shared = 1 <= self.parts <= max(self.window // self.block, 1)
         return least and fits and small and shared and (self.around or self.window < self.most)
 
-
-PARTED = "lowpass"
-"""The kernel of which programs may share the terms."""
 
 LEAST_DOT = 16
 """Numbers along each side of a tensor core's product."""

@@ -54,6 +54,7 @@ VOLUMES: list[Any] = [Begin(128 * 128, KEPT), Along(KEPT, KEPT, 128, forward=Tru
 PRODUCTS: list[Any] = [
     Product("lowpass", 4627, 256, 16, 16, 32, step=256, most=131072),
     Product("lowpass", 4627, 4, 16, 16, 32, step=256, most=8500, around=False),
+    Product("lowpass", 65536, 8, 16, 32, 32, step=8192, most=65536, warps=2, parts=16),
     Product("average", 1, 1, 16, 16, 16),
     Product("lowpass_rows", 264, 64, 64, 64, 32),
     Product("spread", 256, 8192, 64, 16, 16),
