@@ -46,7 +46,7 @@ CUT = {16: 16, 32: 30, 64: 26, 128: 29, 256: 29, 512: 33, 1024: 34, 2048: 36, 40
 THINNED = 2
 """More instructions for each complex number of a block that is thinned."""
 
-AVERAGED = {16: 17, 32: 16, 64: 18, 128: 10, 256: 12, 512: 13, 1024: 9, 2048: 22}
+AVERAGED = {16: 17, 32: 16, 64: 18, 128: 10, 256: 12, 512: 13, 1024: 9}
 """More instructions for each number that is averaged where it lies."""
 
 PRODUCT = {

@@ -27,6 +27,9 @@ LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
 WIDE_WARPS = {2048: 4}
 """Warps of a program that cuts where lists are long: as many as leave no thread without a number of its own."""
 
+FEW_WARPS = 4
+"""Of others, where blocks can be shared among more programs: a processor should hold several."""
+
 OVERLAP = 4
 """A block is at least so many times as long as its filters reach to either side."""
 
@@ -132,12 +135,18 @@ THIN = {
 
 def default_cut(length: int, bins: int, *, around: bool) -> Cut:
     """The kernel to begin with."""
-    return Cut(length, bins, PACKED_ROWS[length], WIDE_WARPS.get(length, WARPS[length]), around)
+    return Cut(length, bins, *_rows_and_warps(length, WIDE_WARPS.get(length, WARPS[length])), around)
 
 
 def default_thin(length: int, bins: int, crop: int) -> Thin:
     """The kernel to begin with."""
-    return Thin(length, bins, PACKED_ROWS[length], WARPS[length], crop)
+    return Thin(length, bins, *_rows_and_warps(length, WARPS[length]), crop)
+
+
+def _rows_and_warps(length: int, warps: int) -> tuple[int, int]:
+    rows = PACKED_ROWS[length]
+    fewer = max(min(rows, warps // FEW_WARPS), 1)
+    return rows // fewer, warps // fewer
 
 
 def cut(shape: Cut) -> str:

@@ -31,18 +31,22 @@ PACKED_ROWS = ROWS | {2048: 4}
 AVERAGING_WARPS = {1024: 8}
 """Warps where moduli are averaged: with 16, a thread may have but 128 registers, and takes a sixth more."""
 
-PAIRS = {16: 32, 32: 32, 64: 16, 128: 8, 256: 8, 512: 8, 1024: 8, 2048: 2, 4096: 1, 8192: 1}
-PAIR_WARPS = {16: 1, 32: 2, 64: 2, 128: 2, 256: 4, 512: 4, 1024: 8, 2048: 8, 4096: 8, 8192: 8}
+PAIRS = {16: 32, 32: 32, 64: 16, 128: 8, 256: 8, 512: 8, 1024: 4, 2048: 2, 4096: 1, 8192: 1}
+PAIR_WARPS = {16: 1, 32: 2, 64: 2, 128: 2, 256: 4, 512: 4, 1024: 4, 2048: 8, 4096: 8, 8192: 8}
 """Rows, which are pairs then, and warps where moduli are packed and nothing else.
 
-A plane must have a number for each thread: where it has fewer, several threads do the same.
+A plane must have a number for each thread: where it has fewer, several threads do the same. A processor should hold
+several programs, so that some compute while others wait for memory: four warps where that makes no difference else.
 """
 
 LEAST, MOST = min(ROWS), max(ROWS)
 """The lengths that fit the registers."""
 
-MOST_AVERAGED = 2048
-"""Longest signal that is averaged where it lies: of longer ones a program has too few rows for a matrix product."""
+MOST_AVERAGED = 1024
+"""Longest signal that is averaged where it lies: of longer ones a program has too few rows for a matrix product.
+
+With eight rows of 2048 samples a thread takes all 255 registers, and spills some.
+"""
 
 LEAST_DOT = 16
 """Numbers along each side of a tensor core's product."""
