@@ -6,13 +6,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from numpy.typing import NDArray
 
 from scatc.compiler import compile as compile_plan
 from scatc.ir.errors import SpecError
 from scatc.ir.paths import PathRow, all_paths, path_table
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
+
+_T = TypeVar("_T")
 
 # What users call some fields of `Spec`: errors speak of these.
 _ARGUMENTS = {"order": "max_order"}
@@ -28,6 +32,22 @@ class Backend:
     """
 
     name: str
+
+
+class filter_attribute(cached_property[_T]):
+    """An attribute of filters, made when first read. It cannot be set: calls would not obey."""
+
+    def __set__(self, owner: object, value: object) -> NoReturn:
+        raise AttributeError(
+            f"{self.attrname} of {type(owner).__name__} cannot be set: the filters are constants, made of the "
+            "constructor's arguments"
+        )
+
+
+def read_only(response: NDArray[Any]) -> NDArray[Any]:
+    """An array of a `filter_attribute`, which raises if it is changed: calls would not obey that either."""
+    response.flags.writeable = False
+    return response
 
 
 class ScatteringBase:  # no ABC: its metaclass would clash with those of some frameworks

@@ -7,13 +7,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 
-from scatc.dropin.base import ScatteringBase, stack_level
+from scatc.dropin.base import ScatteringBase, filter_attribute, read_only, stack_level
 from scatc.ir.filters import Bank, banks
 from scatc.ir.filters.morlet1d import frequencies
 from scatc.ir.paths import all_paths, path_table
@@ -166,20 +165,20 @@ class ScatteringBase1D(ScatteringBase):
         # both orders, whatever `max_order` is at the moment
         return banks(Spec(**self._fields | {"order": max(2, self.max_order)}))
 
-    @cached_property
+    @filter_attribute
     def phi_f(self) -> dict[str, Any]:
         """The low-pass filter: 'j', 'xi', 'sigma', 'N' and 'levels' (its response at each subsampling)."""
         found = self._banks
-        deepest = max(info.j for info in found["psi2"].info)
+        deepest = max(info.j for order in ("psi1", "psi2") for info in found[order].info)
         return _filters(found["phi"], [max(deepest, 1 + self.log2_T)])[0] | {"N": self._N_padded}
 
-    @cached_property
+    @filter_attribute
     def psi1_f(self) -> list[dict[str, Any]]:
         """The first-order wavelets, each with 'j', 'xi', 'sigma' and 'levels' (its response)."""
         bank = self._banks["psi1"]
         return _filters(bank, [1] * len(bank))
 
-    @cached_property
+    @filter_attribute
     def psi2_f(self) -> list[dict[str, Any]]:
         """The second-order wavelets, each with 'j', 'xi', 'sigma' and 'levels' (its response at each subsampling)."""
         found = self._banks
@@ -254,7 +253,7 @@ def _filters(bank: Bank, levels: list[int]) -> list[dict[str, Any]]:
     """Filters as dictionaries, with their responses at so many levels of subsampling each (one at least)."""
     return [
         {
-            "levels": [bank.response(index, level)[0] for level in range(max(1, count))],
+            "levels": [read_only(bank.response(index, level)[0]) for level in range(max(1, count))],
             "xi": info.xi,
             "sigma": info.sigma,
             "j": info.j,

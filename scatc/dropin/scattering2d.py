@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
-from scatc.dropin.base import ScatteringBase
+from scatc.dropin.base import ScatteringBase, filter_attribute, read_only
 from scatc.ir.errors import SpecError
 from scatc.ir.filters import banks
 from scatc.ir.geometry import extension_index
@@ -59,20 +58,20 @@ class ScatteringBase2D(ScatteringBase):
     def _N_padded(self) -> int:
         return self._valid.padded_shape[1]
 
-    @cached_property
+    @filter_attribute
     def phi(self) -> dict[str, Any]:
         """The low-pass filter: 'j' and 'levels', its response after each subsampling."""
         bank = banks(self._valid)["phi"]
-        return {"levels": [bank.response(0, level)[0] for level in range(self.J)], "j": self.J}
+        return {"levels": [read_only(bank.response(0, level)[0]) for level in range(self.J)], "j": self.J}
 
-    @cached_property
+    @filter_attribute
     def psi(self) -> list[dict[str, Any]]:
         """The wavelets, angles fastest: each with 'j', 'theta' and 'levels', its response after each subsampling."""
         bank = banks(self._valid)["psi"]
         deepest = max(self.J - 1, 1)
         return [
             {
-                "levels": [bank.response(n, level)[0] for level in range(min(info.j + 1, deepest))],
+                "levels": [read_only(bank.response(n, level)[0]) for level in range(min(info.j + 1, deepest))],
                 "j": info.j,
                 "theta": info.theta,
             }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.dropin.base import ScatteringBase
+from scatc.dropin.base import ScatteringBase, filter_attribute, read_only
 from scatc.ir.filters import SolidHarmonicBank
 from scatc.ir.paths import all_paths
 
@@ -86,21 +85,21 @@ class ScatteringBase3D(ScatteringBase):
     def integral_powers(self, value: Any) -> None:
         self._change(integral_powers=value)
 
-    @cached_property
+    @filter_attribute
     def filters(self) -> list[NDArray[np.complex64]]:
         """The wavelets of each degree l: responses of shape ``(J + 1, 2 l + 1, M, N, O)``."""
         bank = SolidHarmonicBank(self.shape, self.J, self.L, self.sigma_0)
         scales = self.J + 1
         return [
-            np.stack([bank.response(l * scales + j).astype(np.complex64) for j in range(scales)])
+            read_only(np.stack([bank.response(l * scales + j).astype(np.complex64) for j in range(scales)]))
             for l in range(self.L + 1)
         ]
 
-    @cached_property
+    @filter_attribute
     def gaussian_filters(self) -> NDArray[np.complex64]:
         """The Gaussians of scales 0 to J + 1: responses of shape ``(J + 2, M, N, O)``."""
         bank = SolidHarmonicBank(self.shape, self.J + 1, 0, self.sigma_0)  # degree 0 is the Gaussian itself
-        return np.stack([bank.response(j)[0].astype(np.complex64) for j in range(self.J + 2)])
+        return read_only(np.stack([bank.response(j)[0].astype(np.complex64) for j in range(self.J + 2)]))
 
     def array_shape(self) -> tuple[int, ...]:
         """Shape of the output for one volume: pairs of scales, degrees, powers."""

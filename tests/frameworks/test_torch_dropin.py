@@ -239,6 +239,8 @@ def test_attributes() -> None:
     assert (S.Q, S.T, S.J, S.max_order, S.shape) == ((4, 1), 8, 3, 2, (N,))
     assert all({"j", "xi", "sigma", "levels"} <= set(f) for f in (*S.psi1_f, *S.psi2_f))
     image = Scattering2D(2, (16, 17))
+    with pytest.raises(AttributeError, match="psi of Scattering2D cannot be set"):
+        image.psi = torch.zeros(3)
     assert (image._M_padded, image._N_padded, image.J, image.L) == (24, 24, 2, 8)
     padded = Scattering2D(2, (16, 17), pre_pad=True)
     torch.testing.assert_close(padded(image.pad(IMAGE).contiguous()), image(IMAGE), rtol=1e-5, atol=1e-6)

@@ -269,6 +269,17 @@ def test_filters() -> None:
             np.testing.assert_allclose(coarse, fine.reshape(2, -1).sum(axis=0), atol=1e-12)
     assert S.phi_f["j"] == 3
     assert S.psi1_f is S.psi1_f
+    for name in ("phi_f", "psi1_f", "psi2_f"):
+        with pytest.raises(AttributeError, match=f"{name} of Scattering1D cannot be set"):
+            setattr(S, name, None)
+    with pytest.raises(ValueError, match="read-only"):
+        S.psi1_f[0]["levels"][0] *= 2
+
+
+def test_levels_of_the_low_pass_reach_the_coarsest_wavelet_of_either_order() -> None:
+    S = Scattering1D(5, 300, 2, T=5)
+    assert (max(psi["j"] for psi in S.psi1_f), max(psi["j"] for psi in S.psi2_f)) == (4, 3)
+    assert [level.size for level in S.phi_f["levels"]] == [512, 256, 128, 64]
 
 
 def test_copies_work_alone_and_carry_no_plans() -> None:

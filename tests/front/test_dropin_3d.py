@@ -73,7 +73,7 @@ def test_other_attributes() -> None:
     np.testing.assert_allclose(S.gaussian_filters[:2], S.filters[0][:, 0])
     np.testing.assert_allclose(S.gaussian_filters[1, 0, 1, 0], np.exp(-0.5 * (3.0 * 2 * np.pi / 8) ** 2), rtol=1e-6)
     assert not HarmonicScattering3D(1, SHAPE, rotation_covariant=False).rotation_covariant
-    for name in ("J", "L", "shape", "sigma_0", "rotation_covariant"):
+    for name in ("J", "L", "shape", "sigma_0", "rotation_covariant", "filters", "gaussian_filters"):
         with pytest.raises(AttributeError):
             setattr(S, name, 1)
 
