@@ -95,7 +95,7 @@ class Scattering1D(_JaxFrontend, ScatteringBase1D):
 
     Parameters
     ----------
-    J, shape, Q, T, stride, max_order, oversampling, out_type
+    J, shape, Q, T, stride, max_order, oversampling, out_type, average
         As for `scatc.numpy.Scattering1D`.
     backend : str or object, optional
         'jax', or an object whose `name` begins so. It changes nothing.
@@ -121,8 +121,10 @@ class Scattering1D(_JaxFrontend, ScatteringBase1D):
         oversampling: int | None = 0,
         out_type: str = "array",
         backend: object = "jax",
+        *,
+        average: bool | None = None,
     ) -> None:
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
 
 
 class Scattering2D(_JaxFrontend, ScatteringBase2D):

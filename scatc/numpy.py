@@ -101,6 +101,8 @@ class Scattering1D(_NumPyFrontend, ScatteringBase1D):
         coefficients, 'list' has one dictionary per path.
     backend : str or object, optional
         'numpy', or an object whose `name` begins so. It changes nothing.
+    average : bool, optional
+        Deprecated, of Kymatio 0.3; False is ``T=0``.
 
     Raises
     ------
@@ -123,8 +125,10 @@ class Scattering1D(_NumPyFrontend, ScatteringBase1D):
         oversampling: int | None = 0,
         out_type: str = "array",
         backend: object = "numpy",
+        *,
+        average: bool | None = None,
     ) -> None:
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
 
 
 class Scattering2D(_NumPyFrontend, ScatteringBase2D):

@@ -100,7 +100,7 @@ class Scattering1D(_TensorFlowFrontend, ScatteringBase1D):
 
     Parameters
     ----------
-    J, shape, Q, T, stride, max_order, oversampling, out_type
+    J, shape, Q, T, stride, max_order, oversampling, out_type, average
         As for `scatc.numpy.Scattering1D`.
     backend : str or object, optional
         'tensorflow', or an object whose `name` begins so. It changes nothing.
@@ -129,9 +129,11 @@ class Scattering1D(_TensorFlowFrontend, ScatteringBase1D):
         out_type: str = "array",
         backend: object = "tensorflow",
         name: str | None = "Scattering1D",
+        *,
+        average: bool | None = None,
     ) -> None:
         tf.Module.__init__(self, name=name)
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
 
 
 class Scattering2D(_TensorFlowFrontend, ScatteringBase2D):

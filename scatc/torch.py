@@ -172,7 +172,7 @@ class Scattering1D(_TorchFrontend, ScatteringBase1D):
 
     Parameters
     ----------
-    J, shape, Q, T, stride, max_order, oversampling, out_type
+    J, shape, Q, T, stride, max_order, oversampling, out_type, average
         As for `scatc.numpy.Scattering1D`.
     backend : str or object, optional
         'torch', or an object whose `name` begins so. It changes nothing.
@@ -198,9 +198,11 @@ class Scattering1D(_TorchFrontend, ScatteringBase1D):
         oversampling: int | None = 0,
         out_type: str = "array",
         backend: object = "torch",
+        *,
+        average: bool | None = None,
     ) -> None:
         nn.Module.__init__(self)
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
         self._finish()
 
 

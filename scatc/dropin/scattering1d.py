@@ -41,9 +41,11 @@ class ScatteringBase1D(ScatteringBase):
         oversampling: Any,
         out_type: str,
         backend: object,
+        average: Any = None,
     ) -> None:
         self.out_type = out_type
         shape = _signal_length(shape)
+        T = _with_average(T, average)
         _check_T(T, shape[0])
         self._Q = _quality_factors(Q)
         _check_depth(self._Q, max_order)
@@ -271,6 +273,21 @@ def _signal_length(shape: Any) -> tuple[int]:
         return (operator.index(shape),)
     except TypeError:
         raise ValueError(f"shape must be an integer or a 1-tuple. Got: {shape}") from None
+
+
+def _with_average(T: Any, average: Any) -> Any:
+    """T, after the deprecated argument that once said whether to average at all."""
+    if average is None:
+        return T
+    warnings.warn(
+        "average is deprecated: pass T=0 instead of average=False, and nothing instead of average=True",
+        DeprecationWarning,
+        stacklevel=stack_level(),
+    )
+    zero = isinstance(T, int | float | np.number) and T == 0
+    if zero if average else not (zero or T is None):
+        raise ValueError(f"average={average} and T={T} are incompatible")
+    return T if average else 0
 
 
 def _check_T(T: Any, N: int) -> None:

@@ -131,6 +131,25 @@ class TestArguments:
         assert relative_error(S(X)[..., ::4], Scattering1D(4, N, T=8)(X)) < 0.01
         assert Scattering1D(4, N, T=4, stride=np.int64(16))(X).shape[-1] == N // 16
 
+    @pytest.mark.parametrize(
+        ("T", "average", "as_T"),
+        [(None, False, 0), (0, False, 0), (None, True, None), (8, True, 8), ("global", 1, "global")],
+    )
+    def test_average_is_a_deprecated_T(self, T: Any, average: Any, as_T: Any) -> None:
+        with pytest.warns(DeprecationWarning, match="average") as caught:
+            S = Scattering1D(4, N, T=T, out_type="dict", average=average)
+        assert caught[0].filename == __file__
+        wanted = Scattering1D(4, N, T=as_T, out_type="dict")
+        assert (S.spec, S.average) == (wanted.spec, wanted.average)
+        for path, coef in wanted(X).items():
+            np.testing.assert_array_equal(S(X)[path], coef)
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    @pytest.mark.parametrize(("T", "average"), [(0, True), (np.int64(0), True), (8, False), ("global", False)])
+    def test_average_and_T_that_contradict_each_other(self, T: Any, average: bool) -> None:
+        with pytest.raises(ValueError, match=f"average={average} and T={T} are incompatible"):
+            Scattering1D(4, N, T=T, average=average)
+
     def test_oversampling_is_a_deprecated_stride(self) -> None:
         with pytest.warns(DeprecationWarning, match="oversampling") as caught:
             S = Scattering1D(4, N, oversampling=1)
@@ -241,6 +260,16 @@ class TestLayout:
     def test_unaveraged_shape_is_no_array(self) -> None:
         with pytest.raises(ValueError, match="T=0"):
             Scattering1D(4, N, T=0).array_shape()
+
+
+def test_numbers_of_kymatio_0_3_differ_by_powers_of_two() -> None:
+    S, n = Scattering1D(4, N, T=4), np.arange(N)
+    meta = S.meta()
+    octaves = np.nansum(np.minimum(meta["j"], S.log2_T), axis=1)
+    old = S(np.cos(0.3 * n) + (n % 50 == 0))[:, 3] * 2.0**-octaves
+    measured = {(): -0.13414500056865963, (3,): 0.25350335311770333, (4,): 0.004738658572725485,
+                (0, 4): 0.004170368808802033, (3, 4): 0.0008905364393954698}  # fmt: skip
+    assert relative_error(old[[meta["key"].index(key) for key in measured]], list(measured.values())) < 1e-12
 
 
 def test_geometry_attributes() -> None:
