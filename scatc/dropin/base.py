@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NoReturn, TypeVar
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scatc.compiler import compile as compile_plan
 from scatc.ir.errors import SpecError
+from scatc.ir.filters import Bank
 from scatc.ir.paths import PathRow, all_paths, path_table
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
@@ -185,6 +186,21 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
     def _layout(self, result: Any) -> Any:
         """Bring what a plan returned to the layout that was asked for."""
         raise NotImplementedError
+
+    @property
+    def _banks(self) -> Mapping[str, Bank]:
+        """The filters that attributes show, by name."""
+        raise NotImplementedError
+
+    def _levels(self) -> dict[str, list[int]]:
+        """At how many levels of subsampling Kymatio keeps each filter, by bank."""
+        raise NotImplementedError
+
+    def _responses(self) -> Iterator[NDArray[Any]]:
+        """All that Kymatio keeps of its filters, in its order."""
+        for name, counts in self._levels().items():
+            bank = self._banks[name]
+            yield from (bank.response(n, level)[0] for n, count in enumerate(counts) for level in range(count))
 
     def _by_path(self, result: Any) -> Iterator[tuple[PathRow, Any]]:
         """Each path with its coefficients, in output order, out of what a plan returned."""

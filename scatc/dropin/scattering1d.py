@@ -167,25 +167,42 @@ class ScatteringBase1D(ScatteringBase):
         # both orders, whatever `max_order` is at the moment
         return banks(Spec(**self._fields | {"order": max(2, self.max_order)}))
 
+    def _levels(self) -> dict[str, list[int]]:
+        first, second = ([info.j for info in self._banks[name].info] for name in ("psi1", "psi2"))
+        coarsest = 1 + self.log2_T
+        return {
+            "phi": [max(*first, *second, coarsest)],
+            "psi1": [1] * len(first),
+            "psi2": [max(1, min(max(first), j, coarsest)) for j in second],
+        }
+
+    def _filters(self, name: str) -> list[dict[str, Any]]:
+        """The filters of a bank as dictionaries, with their responses at every level."""
+        bank = self._banks[name]
+        return [
+            {
+                "levels": [read_only(bank.response(index, level)[0]) for level in range(count)],
+                "xi": info.xi,
+                "sigma": info.sigma,
+                "j": info.j,
+            }
+            for index, (info, count) in enumerate(zip(bank.info, self._levels()[name], strict=True))
+        ]
+
     @filter_attribute
     def phi_f(self) -> dict[str, Any]:
         """The low-pass filter: 'j', 'xi', 'sigma', 'N' and 'levels' (its response at each subsampling)."""
-        found = self._banks
-        deepest = max(info.j for order in ("psi1", "psi2") for info in found[order].info)
-        return _filters(found["phi"], [max(deepest, 1 + self.log2_T)])[0] | {"N": self._N_padded}
+        return self._filters("phi")[0] | {"N": self._N_padded}
 
     @filter_attribute
     def psi1_f(self) -> list[dict[str, Any]]:
         """The first-order wavelets, each with 'j', 'xi', 'sigma' and 'levels' (its response)."""
-        bank = self._banks["psi1"]
-        return _filters(bank, [1] * len(bank))
+        return self._filters("psi1")
 
     @filter_attribute
     def psi2_f(self) -> list[dict[str, Any]]:
         """The second-order wavelets, each with 'j', 'xi', 'sigma' and 'levels' (its response at each subsampling)."""
-        found = self._banks
-        deepest = max(info.j for info in found["psi1"].info)
-        return _filters(found["psi2"], [min(deepest, info.j, 1 + self.log2_T) for info in found["psi2"].info])
+        return self._filters("psi2")
 
     def meta(self) -> dict[str, Any]:
         """What each row of the output is.
@@ -249,19 +266,6 @@ class ScatteringBase1D(ScatteringBase):
         if self.out_type == "dict":
             return {row.path: coef for row, coef in self._by_path(result)}
         return [{"coef": coef, "j": row.j, "n": row.path, "order": row.order} for row, coef in self._by_path(result)]
-
-
-def _filters(bank: Bank, levels: list[int]) -> list[dict[str, Any]]:
-    """Filters as dictionaries, with their responses at so many levels of subsampling each (one at least)."""
-    return [
-        {
-            "levels": [read_only(bank.response(index, level)[0]) for level in range(max(1, count))],
-            "xi": info.xi,
-            "sigma": info.sigma,
-            "j": info.j,
-        }
-        for index, (info, count) in enumerate(zip(bank.info, levels, strict=True))
-    ]
 
 
 def _signal_length(shape: Any) -> tuple[int]:
