@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.runtime.jax import has_float64
 
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
@@ -82,8 +82,7 @@ class _JaxFrontend(ScatteringBase):
 def _precision(x: object) -> Literal["float32", "float64"]:
     """The precision in which an input is transformed."""
     if not isinstance(x, jax.Array | np.ndarray):
-        found = "None" if x is None else type(x).__name__
-        raise TypeError(f"The input should be a JAX or NumPy array, got {found}.")
+        raise not_an_array(x, "a JAX or NumPy array")
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     if not (floating or x.dtype.kind in "iub"):
         raise TypeError(f"The input should be real. Got an array of {x.dtype}.")

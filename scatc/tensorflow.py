@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.ir.geometry import extension_index
 from scatc.runtime.tensorflow import as_tensor, unconverted, with_batch_of
 
@@ -76,8 +76,7 @@ class _TensorFlowFrontend(ScatteringBase, tf.Module):  # type: ignore[misc]
 def _real(x: Any) -> Any:
     """The input as a tensor of real numbers."""
     if not (tf.is_tensor(x) or hasattr(x, "__tf_tensor__") or hasattr(x, "__array__")):
-        found = "None" if x is None else type(x).__name__
-        raise TypeError(f"The input should be a tensor, a variable or an array, got {found}.")
+        raise not_an_array(x, "a tensor, a variable or an array")
     try:
         tensor = as_tensor(x)
     except TypeError:

@@ -215,3 +215,10 @@ def stack_level() -> int:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("scatc."):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def not_an_array(x: object, wanted: str) -> TypeError:
+    """The error for an input that is no array of the framework, with what would make it one."""
+    found = "None" if x is None else type(x).__name__
+    hint = ": pass np.asarray(x)" if isinstance(x, list | tuple) or hasattr(x, "__array__") else ""
+    return TypeError(f"The input should be {wanted}, got {found}{hint}.")
