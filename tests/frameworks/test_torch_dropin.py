@@ -52,6 +52,10 @@ def test_the_same_as_on_numpy(name: str, kwargs: dict[str, Any], x: Any, either:
     for batch in ((), (1,), (2,), (2, 2), (2, 2, 2), (0,), (3, 0)):
         z = torch.zeros(*batch, *S.shape)
         assert S(z).shape == (*batch, *wanted.shape[1:])
+    x = x.clone()
+    x[0].view(-1)[1] = np.nan
+    assert S(x)[0, 1:].isnan().all()
+    assert relative_error(S(x)[1:], wanted[1:]) < 1e-6
 
 
 @pytest.mark.parametrize("name", CLASSES)
