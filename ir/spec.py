@@ -440,10 +440,10 @@ def _text(value: object) -> str | None:
 
 
 def _items(value: object) -> tuple[Any, ...] | None:
-    """Return the items of a tuple, a list or an array of one axis."""
+    """Return the items of a tuple, a list, a range or an array of one axis."""
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return tuple(value)
-    return tuple(value) if isinstance(value, tuple | list) else None
+    return tuple(value) if isinstance(value, tuple | list | range) else None
 
 
 def _log2(number: int | float) -> int:

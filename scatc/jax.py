@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.runtime.jax import has_float64
 
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
@@ -82,8 +82,7 @@ class _JaxFrontend(ScatteringBase):
 def _precision(x: object) -> Literal["float32", "float64"]:
     """The precision in which an input is transformed."""
     if not isinstance(x, jax.Array | np.ndarray):
-        found = "None" if x is None else type(x).__name__
-        raise TypeError(f"The input should be a JAX or NumPy array, got {found}.")
+        raise not_an_array(x, "a JAX or NumPy array")
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     if not (floating or x.dtype.kind in "iub"):
         raise TypeError(f"The input should be real. Got an array of {x.dtype}.")
@@ -95,7 +94,7 @@ class Scattering1D(_JaxFrontend, ScatteringBase1D):
 
     Parameters
     ----------
-    J, shape, Q, T, stride, max_order, oversampling, out_type
+    J, shape, Q, T, stride, max_order, oversampling, out_type, average
         As for `scatc.numpy.Scattering1D`.
     backend : str or object, optional
         'jax', or an object whose `name` begins so. It changes nothing.
@@ -121,8 +120,10 @@ class Scattering1D(_JaxFrontend, ScatteringBase1D):
         oversampling: int | None = 0,
         out_type: str = "array",
         backend: object = "jax",
+        *,
+        average: bool | None = None,
     ) -> None:
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
 
 
 class Scattering2D(_JaxFrontend, ScatteringBase2D):

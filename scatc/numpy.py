@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.compiler import compile_for_arrays
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
 
@@ -67,7 +67,7 @@ class _NumPyFrontend(ScatteringBase):
 def _precision(x: object) -> Literal["float32", "float64"]:
     """The precision in which an input is transformed."""
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"The input should be a NumPy array, got {'None' if x is None else type(x).__name__}.")
+        raise not_an_array(x, "a NumPy array")
     if x.dtype.kind not in "fiub":
         raise TypeError(f"The input should be real. Got an array of {x.dtype}.")
     return "float32" if np.result_type(x.dtype, np.float32) == np.float32 else "float64"
@@ -101,6 +101,8 @@ class Scattering1D(_NumPyFrontend, ScatteringBase1D):
         coefficients, 'list' has one dictionary per path.
     backend : str or object, optional
         'numpy', or an object whose `name` begins so. It changes nothing.
+    average : bool, optional
+        Deprecated, of Kymatio 0.3; False is ``T=0``.
 
     Raises
     ------
@@ -123,8 +125,10 @@ class Scattering1D(_NumPyFrontend, ScatteringBase1D):
         oversampling: int | None = 0,
         out_type: str = "array",
         backend: object = "numpy",
+        *,
+        average: bool | None = None,
     ) -> None:
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
 
 
 class Scattering2D(_NumPyFrontend, ScatteringBase2D):

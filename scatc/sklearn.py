@@ -277,7 +277,7 @@ class Scattering1D(_Transformer):
         Log2 of the largest scale. None: the largest that leaves four samples of each path; at least 1.
     shape : int or tuple of one int, optional
         Length of a signal; rows may then hold several. None: a row is one signal.
-    Q, T, stride, max_order, oversampling, out_type, backend
+    Q, T, stride, max_order, oversampling, out_type, backend, average
         See `scatc.numpy.Scattering1D`.
 
     Attributes
@@ -307,6 +307,8 @@ class Scattering1D(_Transformer):
         oversampling: Any = 0,
         out_type: Any = "array",
         backend: Any = "numpy",
+        *,
+        average: Any = None,
     ) -> None:
         self.J = J
         self.shape = shape
@@ -317,6 +319,7 @@ class Scattering1D(_Transformer):
         self.oversampling = oversampling
         self.out_type = out_type
         self.backend = backend
+        self.average = average
         self._check_early()
 
 

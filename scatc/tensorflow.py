@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.ir.geometry import extension_index
 from scatc.runtime.tensorflow import as_tensor, unconverted, with_batch_of
 
@@ -76,8 +76,7 @@ class _TensorFlowFrontend(ScatteringBase, tf.Module):  # type: ignore[misc]
 def _real(x: Any) -> Any:
     """The input as a tensor of real numbers."""
     if not (tf.is_tensor(x) or hasattr(x, "__tf_tensor__") or hasattr(x, "__array__")):
-        found = "None" if x is None else type(x).__name__
-        raise TypeError(f"The input should be a tensor, a variable or an array, got {found}.")
+        raise not_an_array(x, "a tensor, a variable or an array")
     try:
         tensor = as_tensor(x)
     except TypeError:
@@ -100,7 +99,7 @@ class Scattering1D(_TensorFlowFrontend, ScatteringBase1D):
 
     Parameters
     ----------
-    J, shape, Q, T, stride, max_order, oversampling, out_type
+    J, shape, Q, T, stride, max_order, oversampling, out_type, average
         As for `scatc.numpy.Scattering1D`.
     backend : str or object, optional
         'tensorflow', or an object whose `name` begins so. It changes nothing.
@@ -129,9 +128,11 @@ class Scattering1D(_TensorFlowFrontend, ScatteringBase1D):
         out_type: str = "array",
         backend: object = "tensorflow",
         name: str | None = "Scattering1D",
+        *,
+        average: bool | None = None,
     ) -> None:
         tf.Module.__init__(self, name=name)
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
 
 
 class Scattering2D(_TensorFlowFrontend, ScatteringBase2D):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, SupportsFloat, SupportsIndex
 
@@ -17,6 +18,10 @@ from scatc.runtime import torch_ops
 from scatc.runtime.plan import Plan
 
 __all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
+
+
+# What Kymatio's modules call the filters that they store.
+_STORED = re.compile(r"tensor(\d+|_gaussian_filter)")
 
 
 class _TorchFrontend(nn.Module, ScatteringBase):
@@ -76,6 +81,40 @@ class _TorchFrontend(nn.Module, ScatteringBase):
         if self.tables is not before:  # what was moved may be left out, and what was converted is made anew, exactly
             self._prepare()
         return self
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Pass over what Kymatio's module stored, if it is the filters that this one has, too."""
+        more: list[str] = []
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, more, error_msgs)
+        names = [key for key in more if _STORED.fullmatch(key.removeprefix(prefix))]
+        names.sort(key=lambda key: (len(key), key))
+        known = set(names) if names and self._has([state_dict[name] for name in names]) else set()
+        unexpected_keys.extend(key for key in more if key not in known)
+
+    def _has(self, stored: list[Any]) -> bool:
+        """Whether tensors are the filters of this transform, all of them and in their order."""
+        if not all(
+            isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.is_meta for tensor in stored
+        ):
+            return False
+        rest = iter(stored)
+        for response in self._responses():
+            found, wanted = next(rest, None), response.view(response.real.dtype).ravel()
+            if found is None or found.numel() != wanted.size:
+                return False
+            error = np.max(np.abs(found.detach().double().cpu().numpy().ravel() - wanted))
+            if not error <= max(1e-5, 4 * torch.finfo(found.dtype).eps) * np.max(np.abs(wanted)):
+                return False
+        return next(rest, None) is None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         nn.Module.__setstate__(self, state)
@@ -172,7 +211,7 @@ class Scattering1D(_TorchFrontend, ScatteringBase1D):
 
     Parameters
     ----------
-    J, shape, Q, T, stride, max_order, oversampling, out_type
+    J, shape, Q, T, stride, max_order, oversampling, out_type, average
         As for `scatc.numpy.Scattering1D`.
     backend : str or object, optional
         'torch', or an object whose `name` begins so. It changes nothing.
@@ -198,9 +237,11 @@ class Scattering1D(_TorchFrontend, ScatteringBase1D):
         oversampling: int | None = 0,
         out_type: str = "array",
         backend: object = "torch",
+        *,
+        average: bool | None = None,
     ) -> None:
         nn.Module.__init__(self)
-        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend)
+        ScatteringBase1D.__init__(self, J, shape, Q, T, stride, max_order, oversampling, out_type, backend, average)
         self._finish()
 
 

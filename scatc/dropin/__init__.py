@@ -5,9 +5,9 @@ A frontend (numpy, torch, ...) derives from these, names itself, and says how an
 
 from __future__ import annotations
 
-from scatc.dropin.base import Backend, ScatteringBase
+from scatc.dropin.base import Backend, ScatteringBase, not_an_array
 from scatc.dropin.scattering1d import ScatteringBase1D
 from scatc.dropin.scattering2d import ScatteringBase2D
 from scatc.dropin.scattering3d import ScatteringBase3D
 
-__all__ = ["Backend", "ScatteringBase", "ScatteringBase1D", "ScatteringBase2D", "ScatteringBase3D"]
+__all__ = ["Backend", "ScatteringBase", "ScatteringBase1D", "ScatteringBase2D", "ScatteringBase3D", "not_an_array"]

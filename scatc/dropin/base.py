@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from numpy.typing import NDArray
 
 from scatc.compiler import compile as compile_plan
 from scatc.ir.errors import SpecError
+from scatc.ir.filters import Bank
 from scatc.ir.paths import PathRow, all_paths, path_table
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
+
+_T = TypeVar("_T")
 
 # What users call some fields of `Spec`: errors speak of these.
 _ARGUMENTS = {"order": "max_order"}
@@ -28,6 +33,22 @@ class Backend:
     """
 
     name: str
+
+
+class filter_attribute(cached_property[_T]):
+    """An attribute of filters, made when first read. It cannot be set: calls would not obey."""
+
+    def __set__(self, owner: object, value: object) -> NoReturn:
+        raise AttributeError(
+            f"{self.attrname} of {type(owner).__name__} cannot be set: the filters are constants, made of the "
+            "constructor's arguments"
+        )
+
+
+def read_only(response: NDArray[Any]) -> NDArray[Any]:
+    """An array of a `filter_attribute`, which raises if it is changed: calls would not obey that either."""
+    response.flags.writeable = False
+    return response
 
 
 class ScatteringBase:  # no ABC: its metaclass would clash with those of some frameworks
@@ -166,6 +187,21 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
         """Bring what a plan returned to the layout that was asked for."""
         raise NotImplementedError
 
+    @property
+    def _banks(self) -> Mapping[str, Bank]:
+        """The filters that attributes show, by name."""
+        raise NotImplementedError
+
+    def _levels(self) -> dict[str, list[int]]:
+        """At how many levels of subsampling Kymatio keeps each filter, by bank."""
+        raise NotImplementedError
+
+    def _responses(self) -> Iterator[NDArray[Any]]:
+        """All that Kymatio keeps of its filters, in its order."""
+        for name, counts in self._levels().items():
+            bank = self._banks[name]
+            yield from (bank.response(n, level)[0] for n, count in enumerate(counts) for level in range(count))
+
     def _by_path(self, result: Any) -> Iterator[tuple[PathRow, Any]]:
         """Each path with its coefficients, in output order, out of what a plan returned."""
         samples = (slice(None),) * self.spec.dim
@@ -179,3 +215,10 @@ def stack_level() -> int:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("scatc."):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def not_an_array(x: object, wanted: str) -> TypeError:
+    """The error for an input that is no array of the framework, with what would make it one."""
+    found = "None" if x is None else type(x).__name__
+    hint = ": pass np.asarray(x)" if isinstance(x, list | tuple) or hasattr(x, "__array__") else ""
+    return TypeError(f"The input should be {wanted}, got {found}{hint}.")

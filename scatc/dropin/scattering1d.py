@@ -7,13 +7,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 
-from scatc.dropin.base import ScatteringBase, stack_level
+from scatc.dropin.base import ScatteringBase, filter_attribute, read_only, stack_level
 from scatc.ir.filters import Bank, banks
 from scatc.ir.filters.morlet1d import frequencies
 from scatc.ir.paths import all_paths, path_table
@@ -42,9 +41,11 @@ class ScatteringBase1D(ScatteringBase):
         oversampling: Any,
         out_type: str,
         backend: object,
+        average: Any = None,
     ) -> None:
         self.out_type = out_type
         shape = _signal_length(shape)
+        T = _with_average(T, average)
         _check_T(T, shape[0])
         self._Q = _quality_factors(Q)
         _check_depth(self._Q, max_order)
@@ -166,25 +167,42 @@ class ScatteringBase1D(ScatteringBase):
         # both orders, whatever `max_order` is at the moment
         return banks(Spec(**self._fields | {"order": max(2, self.max_order)}))
 
-    @cached_property
+    def _levels(self) -> dict[str, list[int]]:
+        first, second = ([info.j for info in self._banks[name].info] for name in ("psi1", "psi2"))
+        coarsest = 1 + self.log2_T
+        return {
+            "phi": [max(*first, *second, coarsest)],
+            "psi1": [1] * len(first),
+            "psi2": [max(1, min(max(first), j, coarsest)) for j in second],
+        }
+
+    def _filters(self, name: str) -> list[dict[str, Any]]:
+        """The filters of a bank as dictionaries, with their responses at every level."""
+        bank = self._banks[name]
+        return [
+            {
+                "levels": [read_only(bank.response(index, level)[0]) for level in range(count)],
+                "xi": info.xi,
+                "sigma": info.sigma,
+                "j": info.j,
+            }
+            for index, (info, count) in enumerate(zip(bank.info, self._levels()[name], strict=True))
+        ]
+
+    @filter_attribute
     def phi_f(self) -> dict[str, Any]:
         """The low-pass filter: 'j', 'xi', 'sigma', 'N' and 'levels' (its response at each subsampling)."""
-        found = self._banks
-        deepest = max(info.j for info in found["psi2"].info)
-        return _filters(found["phi"], [max(deepest, 1 + self.log2_T)])[0] | {"N": self._N_padded}
+        return self._filters("phi")[0] | {"N": self._N_padded}
 
-    @cached_property
+    @filter_attribute
     def psi1_f(self) -> list[dict[str, Any]]:
         """The first-order wavelets, each with 'j', 'xi', 'sigma' and 'levels' (its response)."""
-        bank = self._banks["psi1"]
-        return _filters(bank, [1] * len(bank))
+        return self._filters("psi1")
 
-    @cached_property
+    @filter_attribute
     def psi2_f(self) -> list[dict[str, Any]]:
         """The second-order wavelets, each with 'j', 'xi', 'sigma' and 'levels' (its response at each subsampling)."""
-        found = self._banks
-        deepest = max(info.j for info in found["psi1"].info)
-        return _filters(found["psi2"], [min(deepest, info.j, 1 + self.log2_T) for info in found["psi2"].info])
+        return self._filters("psi2")
 
     def meta(self) -> dict[str, Any]:
         """What each row of the output is.
@@ -250,19 +268,6 @@ class ScatteringBase1D(ScatteringBase):
         return [{"coef": coef, "j": row.j, "n": row.path, "order": row.order} for row, coef in self._by_path(result)]
 
 
-def _filters(bank: Bank, levels: list[int]) -> list[dict[str, Any]]:
-    """Filters as dictionaries, with their responses at so many levels of subsampling each (one at least)."""
-    return [
-        {
-            "levels": [bank.response(index, level)[0] for level in range(max(1, count))],
-            "xi": info.xi,
-            "sigma": info.sigma,
-            "j": info.j,
-        }
-        for index, (info, count) in enumerate(zip(bank.info, levels, strict=True))
-    ]
-
-
 def _signal_length(shape: Any) -> tuple[int]:
     if isinstance(shape, tuple):
         if len(shape) != 1:
@@ -272,6 +277,21 @@ def _signal_length(shape: Any) -> tuple[int]:
         return (operator.index(shape),)
     except TypeError:
         raise ValueError(f"shape must be an integer or a 1-tuple. Got: {shape}") from None
+
+
+def _with_average(T: Any, average: Any) -> Any:
+    """T, after the deprecated argument that once said whether to average at all."""
+    if average is None:
+        return T
+    warnings.warn(
+        "average is deprecated: pass T=0 instead of average=False, and nothing instead of average=True",
+        DeprecationWarning,
+        stacklevel=stack_level(),
+    )
+    zero = isinstance(T, int | float | np.number) and T == 0
+    if zero if average else not (zero or T is None):
+        raise ValueError(f"average={average} and T={T} are incompatible")
+    return T if average else 0
 
 
 def _check_T(T: Any, N: int) -> None:

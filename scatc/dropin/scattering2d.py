@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
-from scatc.dropin.base import ScatteringBase
+from scatc.dropin.base import ScatteringBase, filter_attribute, read_only
 from scatc.ir.errors import SpecError
-from scatc.ir.filters import banks
+from scatc.ir.filters import Bank, banks
 from scatc.ir.geometry import extension_index
 
 
@@ -59,24 +59,31 @@ class ScatteringBase2D(ScatteringBase):
     def _N_padded(self) -> int:
         return self._valid.padded_shape[1]
 
-    @cached_property
+    @property
+    def _banks(self) -> Mapping[str, Bank]:
+        return banks(self._valid)
+
+    def _levels(self) -> dict[str, list[int]]:
+        deepest = max(self.J - 1, 1)
+        return {"phi": [self.J], "psi": [min(info.j + 1, deepest) for info in self._banks["psi"].info]}
+
+    @filter_attribute
     def phi(self) -> dict[str, Any]:
         """The low-pass filter: 'j' and 'levels', its response after each subsampling."""
-        bank = banks(self._valid)["phi"]
-        return {"levels": [bank.response(0, level)[0] for level in range(self.J)], "j": self.J}
+        bank = self._banks["phi"]
+        return {"levels": [read_only(bank.response(0, level)[0]) for level in range(self.J)], "j": self.J}
 
-    @cached_property
+    @filter_attribute
     def psi(self) -> list[dict[str, Any]]:
         """The wavelets, angles fastest: each with 'j', 'theta' and 'levels', its response after each subsampling."""
-        bank = banks(self._valid)["psi"]
-        deepest = max(self.J - 1, 1)
+        bank = self._banks["psi"]
         return [
             {
-                "levels": [bank.response(n, level)[0] for level in range(min(info.j + 1, deepest))],
+                "levels": [read_only(bank.response(n, level)[0]) for level in range(count)],
                 "j": info.j,
                 "theta": info.theta,
             }
-            for n, info in enumerate(bank.info)
+            for n, (info, count) in enumerate(zip(bank.info, self._levels()["psi"], strict=True))
         ]
 
     def pad(self, x: Any) -> Any:

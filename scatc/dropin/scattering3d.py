@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.dropin.base import ScatteringBase
+from scatc.dropin.base import ScatteringBase, filter_attribute, read_only
 from scatc.ir.filters import SolidHarmonicBank
 from scatc.ir.paths import all_paths
 
@@ -86,21 +86,28 @@ class ScatteringBase3D(ScatteringBase):
     def integral_powers(self, value: Any) -> None:
         self._change(integral_powers=value)
 
-    @cached_property
+    @filter_attribute
     def filters(self) -> list[NDArray[np.complex64]]:
         """The wavelets of each degree l: responses of shape ``(J + 1, 2 l + 1, M, N, O)``."""
-        bank = SolidHarmonicBank(self.shape, self.J, self.L, self.sigma_0)
-        scales = self.J + 1
-        return [
-            np.stack([bank.response(l * scales + j).astype(np.complex64) for j in range(scales)])
-            for l in range(self.L + 1)
-        ]
+        return [read_only(response) for response in self._degrees()]
 
-    @cached_property
+    @filter_attribute
     def gaussian_filters(self) -> NDArray[np.complex64]:
         """The Gaussians of scales 0 to J + 1: responses of shape ``(J + 2, M, N, O)``."""
+        return read_only(self._gaussians())
+
+    def _degrees(self) -> Iterator[NDArray[np.complex64]]:
+        bank, scales = SolidHarmonicBank(self.shape, self.J, self.L, self.sigma_0), self.J + 1
+        for l in range(self.L + 1):
+            yield np.stack([bank.response(l * scales + j).astype(np.complex64) for j in range(scales)])
+
+    def _gaussians(self) -> NDArray[np.complex64]:
         bank = SolidHarmonicBank(self.shape, self.J + 1, 0, self.sigma_0)  # degree 0 is the Gaussian itself
         return np.stack([bank.response(j)[0].astype(np.complex64) for j in range(self.J + 2)])
+
+    def _responses(self) -> Iterator[NDArray[Any]]:
+        yield from self._degrees()
+        yield self._gaussians()
 
     def array_shape(self) -> tuple[int, ...]:
         """Shape of the output for one volume: pairs of scales, degrees, powers."""

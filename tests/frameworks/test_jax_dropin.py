@@ -49,6 +49,10 @@ def test_the_same_as_on_numpy(name: str, kwargs: dict[str, Any], x: Any) -> None
         assert relative_error(y, wanted) < 1e-6
     assert S(x[0]).shape == wanted.shape[1:]
     assert S(x[None]).shape == (1, *wanted.shape)
+    x = x.copy()
+    x[0].flat[1] = np.nan
+    assert np.isnan(S(x)[0, 1:]).all()
+    assert relative_error(S(x)[1:], wanted[1:]) < 1e-6
 
 
 @pytest.mark.parametrize("name", CLASSES)

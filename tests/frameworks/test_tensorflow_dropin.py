@@ -41,6 +41,10 @@ def test_the_same_as_on_numpy(name: str, kwargs: dict[str, Any], x: Any) -> None
     assert tuple(S(x[0]).shape) == wanted.shape[1:]
     assert tuple(S(x[None, :, None]).shape) == (1, len(x), 1, *wanted.shape[1:])
     assert tuple(S(x[:0]).shape) == (0, *wanted.shape[1:])
+    x = x.copy()
+    x[0].flat[1] = np.nan
+    assert np.isnan(S(x)[0, 1:]).all()
+    assert relative_error(S(x)[1:], wanted[1:]) < 1e-6
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -58,8 +62,8 @@ def test_cpu_tensors_of_torch() -> None:
 def test_signatures(name: str, kwargs: dict[str, Any], x: Any) -> None:
     ours, theirs = (inspect.signature(cls).parameters for cls in (CLASSES[name], getattr(on_numpy, name)))
     order = [*theirs, "name"]
-    if name == "Scattering2D":  # Kymatio's order
-        order[-2:] = ["name", "out_type"]
+    if name != "HarmonicScattering3D":  # Kymatio's order in 2D; `average` is taken by keyword alone
+        order[-2:] = ["name", order[-2]]
     assert list(ours) == order
     for argument in ours.values():
         more = {"backend": "tensorflow", "name": name}

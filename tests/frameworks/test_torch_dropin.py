@@ -52,6 +52,10 @@ def test_the_same_as_on_numpy(name: str, kwargs: dict[str, Any], x: Any, either:
     for batch in ((), (1,), (2,), (2, 2), (2, 2, 2), (0,), (3, 0)):
         z = torch.zeros(*batch, *S.shape)
         assert S(z).shape == (*batch, *wanted.shape[1:])
+    x = x.clone()
+    x[0].view(-1)[1] = np.nan
+    assert S(x)[0, 1:].isnan().all()
+    assert relative_error(S(x)[1:], wanted[1:]) < 1e-6
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -147,6 +151,46 @@ def test_state_is_light(name: str, kwargs: dict[str, Any], x: Any, either: str) 
         )
 
 
+def stored_by_kymatio(S: Any) -> dict[str, Any]:
+    """What the `state_dict` of Kymatio's module holds: every filter, level by level."""
+    if isinstance(S, HarmonicScattering3D):
+        named = {f"tensor{l}": degree for l, degree in enumerate(S.filters)}
+        arrays = named | {"tensor_gaussian_filter": S.gaussian_filters}
+        return {name: torch.view_as_real(torch.tensor(array)) for name, array in arrays.items()}
+    filters = (S.phi_f, *S.psi1_f, *S.psi2_f) if isinstance(S, Scattering1D) else (S.phi, *S.psi)
+    levels = [level for one in filters for level in one["levels"]]
+    return {f"tensor{n}": torch.tensor(level).float().unsqueeze(-1) for n, level in enumerate(levels)}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_checkpoints_of_kymatio_load_if_their_filters_are_these(name: str) -> None:
+    kwargs = {"Scattering1D": (4, N, (4, 2)), "Scattering2D": (3, (16, 20), 2), "HarmonicScattering3D": (1, (4, 6, 8))}
+
+    def make(J: int, *rest: Any) -> Any:
+        return torch.nn.Sequential(CLASSES[name](J, *rest), torch.nn.Linear(2, 1))
+
+    model = make(*kwargs[name])
+    head = {f"1.{key}": torch.ones_like(value) for key, value in model[1].state_dict().items()}
+    stored = {f"0.{key}": value for key, value in stored_by_kymatio(model[0]).items()}
+    assert len(stored) > 3
+    for form in (stored, dict(sorted(stored.items())), {key: value.half() for key, value in stored.items()}):
+        model[1].reset_parameters()
+        model.load_state_dict(form | head)
+        assert torch.all(model[1].bias == 1)
+    last = list(stored)[-1]
+    others = [
+        stored | {last: 1.01 * stored[last]},
+        {key: stored[key] for key in list(stored)[:-1]},
+        stored | {"0.tensor99": head["1.bias"]},
+    ]
+    for form in others:
+        with pytest.raises(RuntimeError, match=r"Unexpected key\(s\).*0.tensor0"):
+            model.load_state_dict(form | head)
+    J, *rest = kwargs[name]
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\).*0.tensor0"):
+        make(J - 1, *rest).load_state_dict(stored | head)
+
+
 def test_the_buffers_serve_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     """On other devices: what `.to` moves is what is read, and what is set later refills it."""
     monkeypatch.setattr(devices, "kind_of", lambda device: "torch")
@@ -239,6 +283,8 @@ def test_attributes() -> None:
     assert (S.Q, S.T, S.J, S.max_order, S.shape) == ((4, 1), 8, 3, 2, (N,))
     assert all({"j", "xi", "sigma", "levels"} <= set(f) for f in (*S.psi1_f, *S.psi2_f))
     image = Scattering2D(2, (16, 17))
+    with pytest.raises(AttributeError, match="psi of Scattering2D cannot be set"):
+        image.psi = torch.zeros(3)
     assert (image._M_padded, image._N_padded, image.J, image.L) == (24, 24, 2, 8)
     padded = Scattering2D(2, (16, 17), pre_pad=True)
     torch.testing.assert_close(padded(image.pad(IMAGE).contiguous()), image(IMAGE), rtol=1e-5, atol=1e-6)

@@ -131,6 +131,25 @@ class TestArguments:
         assert relative_error(S(X)[..., ::4], Scattering1D(4, N, T=8)(X)) < 0.01
         assert Scattering1D(4, N, T=4, stride=np.int64(16))(X).shape[-1] == N // 16
 
+    @pytest.mark.parametrize(
+        ("T", "average", "as_T"),
+        [(None, False, 0), (0, False, 0), (None, True, None), (8, True, 8), ("global", 1, "global")],
+    )
+    def test_average_is_a_deprecated_T(self, T: Any, average: Any, as_T: Any) -> None:
+        with pytest.warns(DeprecationWarning, match="average") as caught:
+            S = Scattering1D(4, N, T=T, out_type="dict", average=average)
+        assert caught[0].filename == __file__
+        wanted = Scattering1D(4, N, T=as_T, out_type="dict")
+        assert (S.spec, S.average) == (wanted.spec, wanted.average)
+        for path, coef in wanted(X).items():
+            np.testing.assert_array_equal(S(X)[path], coef)
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    @pytest.mark.parametrize(("T", "average"), [(0, True), (np.int64(0), True), (8, False), ("global", False)])
+    def test_average_and_T_that_contradict_each_other(self, T: Any, average: bool) -> None:
+        with pytest.raises(ValueError, match=f"average={average} and T={T} are incompatible"):
+            Scattering1D(4, N, T=T, average=average)
+
     def test_oversampling_is_a_deprecated_stride(self) -> None:
         with pytest.warns(DeprecationWarning, match="oversampling") as caught:
             S = Scattering1D(4, N, oversampling=1)
@@ -243,6 +262,16 @@ class TestLayout:
             Scattering1D(4, N, T=0).array_shape()
 
 
+def test_numbers_of_kymatio_0_3_differ_by_powers_of_two() -> None:
+    S, n = Scattering1D(4, N, T=4), np.arange(N)
+    meta = S.meta()
+    octaves = np.nansum(np.minimum(meta["j"], S.log2_T), axis=1)
+    old = S(np.cos(0.3 * n) + (n % 50 == 0))[:, 3] * 2.0**-octaves
+    measured = {(): -0.13414500056865963, (3,): 0.25350335311770333, (4,): 0.004738658572725485,
+                (0, 4): 0.004170368808802033, (3, 4): 0.0008905364393954698}  # fmt: skip
+    assert relative_error(old[[meta["key"].index(key) for key in measured]], list(measured.values())) < 1e-12
+
+
 def test_geometry_attributes() -> None:
     S = Scattering1D(3, 300)
     assert S.pad_left + 300 + S.pad_right == S.phi_f["N"] == S.phi_f["levels"][0].size
@@ -269,6 +298,17 @@ def test_filters() -> None:
             np.testing.assert_allclose(coarse, fine.reshape(2, -1).sum(axis=0), atol=1e-12)
     assert S.phi_f["j"] == 3
     assert S.psi1_f is S.psi1_f
+    for name in ("phi_f", "psi1_f", "psi2_f"):
+        with pytest.raises(AttributeError, match=f"{name} of Scattering1D cannot be set"):
+            setattr(S, name, None)
+    with pytest.raises(ValueError, match="read-only"):
+        S.psi1_f[0]["levels"][0] *= 2
+
+
+def test_levels_of_the_low_pass_reach_the_coarsest_wavelet_of_either_order() -> None:
+    S = Scattering1D(5, 300, 2, T=5)
+    assert (max(psi["j"] for psi in S.psi1_f), max(psi["j"] for psi in S.psi2_f)) == (4, 3)
+    assert [level.size for level in S.phi_f["levels"]] == [512, 256, 128, 64]
 
 
 def test_copies_work_alone_and_carry_no_plans() -> None:
@@ -383,8 +423,8 @@ def test_errors_of_the_call(arguments: dict[str, Any], fragment: str) -> None:
         (X[:, 1:], RuntimeError, "not compatible for multiplication"),
         (X + 0j, TypeError, "The input should be real."),
         (X.astype(object), TypeError, "The input should be real."),
-        (X.tolist(), TypeError, "The input should be a NumPy array, got list"),
-        ("x", TypeError, "The input should be a NumPy array, got str"),
+        (X.tolist(), TypeError, "The input should be a NumPy array, got list: pass np.asarray"),
+        ("x", TypeError, "The input should be a NumPy array, got str."),
         (None, TypeError, "input should be"),
     ],
     ids=str,

@@ -104,9 +104,12 @@ def test_attributes() -> None:
     for level, response in enumerate(S.phi["levels"]):
         assert response.shape == (S._M_padded >> level, S._N_padded >> level)
     assert S.unpad(np.ones((2, 4, 5))).shape == (2, 2, 3)
-    for name in ("J", "L", "shape", "pre_pad"):
+    for name in ("J", "L", "shape", "pre_pad", "phi", "psi"):
         with pytest.raises(AttributeError):
             setattr(S, name, 1)
+    for response in (S.psi[0]["levels"][0], S.phi["levels"][1]):
+        with pytest.raises(ValueError, match="read-only"):
+            response[0, 0] = 1
 
 
 def test_copies() -> None:

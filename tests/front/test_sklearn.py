@@ -96,7 +96,7 @@ def test_parameters_are_those_of_the_constructor() -> None:
     S = Scattering1D(3, (64,), 8, T=None)
     assert S.get_params() == {
         "J": 3, "shape": (64,), "Q": 8, "T": None, "stride": None, "max_order": 2, "oversampling": 0,
-        "out_type": "array", "backend": "numpy",
+        "out_type": "array", "backend": "numpy", "average": None,
     }  # fmt: skip
     assert clone(S).get_params() == S.get_params()
     assert repr(S) == "Scattering1D(J=3, Q=8, shape=(64,))"
