@@ -210,6 +210,35 @@ def test_leaves_of_several_parents_together() -> None:
         agree(plan, np.random.default_rng(0).standard_normal((3, *spec.input_shape)))
 
 
+ODD = {
+    "lines": SPECS["fused"],
+    "none": SPECS["none"],
+    "images": Spec(dim=2, shape=(12, 10), J=1, L=1),
+    "volumes": Spec(dim=3, shape=(16, 16, 16), J=0, L=0, integral_powers=(1, 2)),  # roots of rounding errors are large
+}
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_signals_that_are_not_finite_or_silent_leave_their_partners_alone(name: str) -> None:
+    spec = ODD[name]
+    plan = fresh(spec, target="cuda")
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((4, *spec.input_shape)))
+    odd = x.clone()
+    odd[1].view(-1)[3], odd[1].view(-1)[5], odd[2] = -math.inf, math.nan, 0
+    with torch.no_grad():
+        cotangent, found = plan(x), plan(odd)
+    gradients = plan.vjp(x, cotangent), plan.vjp(odd, cotangent)
+    for one, other in (*pairs_of(as_numpy(cotangent), as_numpy(found)), tuple(g.numpy() for g in gradients)):
+        room = 1e-5 * np.abs(one).max()
+        np.testing.assert_allclose(other[[0, 3]], one[[0, 3]], rtol=0, atol=room)
+        assert not np.isfinite(other[1]).all()
+        assert name != "volumes" or np.abs(other[2]).max() <= room
+
+
+def pairs_of(a: Any, b: Any) -> list[tuple[Any, Any]]:
+    return [(a[key], b[key]) for key in a] if isinstance(a, dict) else [(a, b)]
+
+
 def test_signals_of_any_size_are_brought_to_the_same() -> None:
     """The mean, and a power of two near the deviation, of signals that are loud, faint, constant and zero."""
     plan = fresh(SPECS["fused"], target="cuda")

@@ -481,8 +481,8 @@ def begin(shape: Begin) -> str:
     )
     planes: list[Plane] = []
     for j in range(0, size, plane):
-        a = code.let("a", f"tl.load(x + first * {voxels} + {j} + at) / a_peak * a_inverse")
-        b = code.let("b", f"tl.load(x + second * {voxels} + {j} + at) / b_peak * b_inverse")
+        a = code.let("a", f"sized(tl.load(x + first * {voxels} + {j} + at), a_peak) * a_inverse")
+        b = code.let("b", f"sized(tl.load(x + second * {voxels} + {j} + at), b_peak) * b_inverse")
         planes.append((a, b))
     found = axis_fft(code, planes, shape.tile, stages, -1, "twiddles")
     code.write(f"target = X + (row * {shape.lines} + line) * {shape.after.count} + tl.arange(0, {end})[None, :]")
