@@ -297,7 +297,7 @@ def peaks_of(array: Array) -> Array:
 
 def powers_of_two(peaks: Array) -> Array:
     """The next lower ones."""
-    return np.asarray(np.exp2(np.floor(np.log2(peaks))))
+    return np.asarray(np.ldexp(1.0, np.frexp(peaks)[1] - 1))  # by logarithms the largest number's would be infinity
 
 
 def _column(scales: Array, ndim: int) -> Array:
