@@ -213,9 +213,9 @@ class NumpyPlan(Plan):
         signals = self._signals(x)
         outs, saved = self._empty(code.program, len(signals))
         if len(signals) and any(out.size for out in outs):
-            # squares, which the norm over m takes, must stay within the numbers' range, and so must the quotients that
-            # the gradient makes of what is stored
-            scales = _scales(signals) if saved or self.spec.average == "integral" else None
+            # spectra, and squares that the norm over m takes, must stay within the numbers' range, and so must the
+            # quotients that the gradient makes of what is stored
+            scales = _scales(signals)
             code(self._divided(signals, scales), [*outs, *saved])
             self._multiply(outs, scales)
         return outs, saved

@@ -88,7 +88,7 @@ def test_any_spec(data: st.DataObject) -> None:
     assert_agrees(plan, x, as_arrays(plan(x)))
 
 
-@pytest.mark.parametrize("factor", [1e25, 1e-25])
+@pytest.mark.parametrize("factor", [1e36, 1e-25])
 @pytest.mark.parametrize(
     "spec",
     [SPEC, Spec(dim=2, shape=(9, 8), J=2, L=2), Spec(dim=3, shape=(6, 5, 4), J=1, L=1, integral_powers=(0.5, 1))],

@@ -173,9 +173,9 @@ def test_what_is_not_finite_stays_in_its_signal(plan: Plan, value: float, worker
 
 
 @ALL
-@pytest.mark.parametrize("exponent", [30, -30])
+@pytest.mark.parametrize("exponent", [36, -30])
 def test_huge_and_tiny_numbers(plan: Plan, exponent: int) -> None:
-    """A power of two scales every coefficient exactly, as long as float32 can hold what comes up on the way."""
+    """A power of two scales every coefficient, as long as float32 can hold it."""
     if plan.spec.dim == 3:
         exponent //= 3  # squares are summed, and integrated
     two = 2.0 ** round(exponent / np.log10(2))
