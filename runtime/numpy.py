@@ -17,6 +17,7 @@ from scatc.ir.schedule import Program
 from scatc.runtime.code import Code, Differentiable, GradientCode, Runnable
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
+from scatc.runtime.workers import checked_workers
 
 Array = NDArray[Any]
 
@@ -51,7 +52,7 @@ class NumpyPlan(Plan):
 
     def with_workers(self, workers: int) -> NumpyPlan:
         """The same plan for another number of workers; it shares its tables with this one."""
-        compiled = self._compiled
+        workers, compiled = checked_workers(workers), self._compiled
         program, options = replace(compiled.program, workers=workers), replace(compiled.options, workers=workers)
         return type(self)(replace(compiled, program=program, options=options, given_tables=compiled.tables))
 
@@ -149,7 +150,7 @@ class NumpyPlan(Plan):
         Raises
         ------
         TypeError
-            If x or g is complex or not numeric.
+            If x or g is complex or not numeric, or `saved` is no list.
         ValueError
             If x or g is not of the right shape, or `saved` is of another batch or plan.
         CompileError
@@ -158,6 +159,8 @@ class NumpyPlan(Plan):
         array = self._checked("x", x)
         batch = self.check_shape(array.shape)
         groups = self._grouped(g, batch)
+        if not isinstance(saved, Sequence):
+            raise TypeError(f"saved is {type(saved).__name__}: it must be the list that plan.forward returned with y")
         if len(saved):
             wanted = [(math.prod(batch), *slot) for slot in self._saved_gradient.program.slots]
             if (shapes := [np.shape(kept) for kept in saved]) != wanted:

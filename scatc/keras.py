@@ -67,13 +67,14 @@ class _ScatteringLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def _made_for(self, input_shape: Shape) -> Any:
         """The transform, for inputs of a shape."""
-        sides = tuple(input_shape[-self._dim :])
+        input_shape = tuple(input_shape or ())
+        sides = input_shape[-self._dim :]
         if len(sides) < self._dim or None in sides:
             axes = "axis" if self._dim == 1 else f"{self._dim} axes"
             example = (64,) * self._dim
             raise ValueError(
                 f"{type(self).__name__} needs to know the last {axes} of its input, the shape of a signal. Got an "
-                f"input of shape {tuple(input_shape)}: make one such as keras.Input(shape={example})"
+                f"input of shape {input_shape}: make one such as keras.Input(shape={example})"
             )
         transform = self._numpy(**dict(self._arguments), shape=self._shape_of(sides))
         if transform.spec.average == "none":

@@ -6,7 +6,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, ClassVar
+
+import numpy as np
 
 from scatc.compiler import compile as compile_plan
 from scatc.ir.errors import SpecError
@@ -171,6 +174,20 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
         samples = (slice(None),) * self.spec.dim
         for row in path_table(self.spec):
             yield row, result[row.path] if isinstance(result, dict) else result[(..., row.row, *samples)]
+
+
+def truth(field: str, value: object) -> bool:
+    """A flag, however it is written: True or False, 0 or 1, a number of NumPy's or an array of none but one.
+
+    Raises
+    ------
+    SpecError
+        For anything else: a text such as "False" would count as true.
+    """
+    plain = value.item() if isinstance(value, np.generic | np.ndarray) and not value.ndim else value
+    if not isinstance(plain, Integral) or plain not in (0, 1):
+        raise SpecError(field, value, "True or False")
+    return bool(plain)
 
 
 def stack_level() -> int:

@@ -228,7 +228,7 @@ class ScatteringBase1D(ScatteringBase):
         return tuple(counts[order] for order in range(self.max_order + 1))
 
     def _check_call(self) -> None:
-        if self.out_type not in ("array", "dict", "list"):
+        if not isinstance(self.out_type, str) or self.out_type not in ("array", "dict", "list"):
             raise ValueError(f"out_type must be one of 'array', 'dict', or 'list'. Got: {self.out_type}")
         if self.average is False and self.out_type == "array":
             raise ValueError("Cannot convert to out_type='array' with T=0. Please set out_type to 'dict' or 'list'.")
@@ -275,7 +275,7 @@ def _signal_length(shape: Any) -> tuple[int]:
 
 
 def _check_T(T: Any, N: int) -> None:
-    if T is None or isinstance(T, str):
+    if T is None or isinstance(T, str | complex | np.complexfloating):
         return
     try:
         support = float(T)
