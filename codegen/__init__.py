@@ -98,7 +98,8 @@ def find_target(name: str) -> Target:
     TargetError
         If there is none; the message lists those there are.
     """
-    target = _known(name) if isinstance(name, str) else None
+    given: Any = name
+    target = _known(given) if isinstance(given, str) else None
     if target is None:
         raise TargetError(f"target={name!r} is not possible: target must be one of {', '.join(map(repr, targets()))}")
     return target

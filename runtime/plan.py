@@ -150,7 +150,8 @@ class Plan:
         ValueError
             If it is not a finite number above 0.
         """
-        if not isinstance(sampling_rate, Real) or not 0 < sampling_rate < math.inf:
+        rate: Any = sampling_rate
+        if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
             raise ValueError(f"sampling_rate={sampling_rate!r} is not possible: it must be a finite number above 0")
         rows = [row for row in path_table(self.spec, float(sampling_rate)) if row.path in self._program.places]
         return tuple(rows)

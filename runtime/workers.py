@@ -39,9 +39,9 @@ def checked_workers(value: Any) -> int:
     CompileError
         If it is not a whole number of at least 1, or too large.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < 1:
         raise CompileError(f"workers={value!r} is not possible: workers must be a whole number of at least 1, or None")
-    if value > MOST_WORKERS:
+    if int(value) > MOST_WORKERS:
         raise CompileError(f"workers={value} is not possible: workers must be at most {MOST_WORKERS}")
     return int(value)
 

@@ -83,7 +83,7 @@ def compile(
     emitter = find_target(target)
     if not emitter.scheduled:
         _refuse(target, memory_limit=memory_limit, workers=workers)
-    if save is not None and not (isinstance(save, str) and save in emitter.saves):
+    if save is not None and not _is_one_of(save, emitter.saves):
         allowed = ", ".join(map(repr, emitter.saves))
         raise CompileError(f"save={save!r} is not possible with target={target!r}: save must be {allowed} or None")
     if not isinstance(cache, bool | np.bool_):
@@ -198,3 +198,7 @@ def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
 
 def _has_items(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) != 0
+
+
+def _is_one_of(value: Any, allowed: tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value in allowed

@@ -108,7 +108,7 @@ def gaussian_density(
             "they must be of shapes (..., points, 3) and (..., points)"
         )
     shape = _lengths(shape)
-    if not all(isinstance(length, Real) and 0 < length < math.inf for length in (sigma, spacing)):
+    if not (_is_length(sigma) and _is_length(spacing)):
         raise ValueError(f"sigma={sigma!r} and spacing={spacing!r} must both be finite and above 0")
     # A Gaussian is the product of one along each axis, so the whole sum is one matrix product over the points.
     x, y, z = (_along(at[..., axis], length, float(sigma), float(spacing)) for axis, length in enumerate(shape))
@@ -134,6 +134,10 @@ def _lengths(shape: Any) -> tuple[int, ...]:
     if len(lengths) != 3 or min(lengths) < 1:
         raise ValueError(f"shape={shape!r} is not possible: it must be three lengths of at least 1")
     return lengths
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def _along(centres: NDArray[np.float64], length: int, sigma: float, spacing: float) -> NDArray[Any]:

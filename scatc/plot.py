@@ -236,7 +236,7 @@ def disk(
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Wedge
 
-    L = 1 + max(max(row.theta) for row in rows) if angles is None else angles
+    L: Any = 1 + max(max(row.theta) for row in rows) if angles is None else angles
     if not isinstance(L, int | np.integer) or L < 1:
         raise ValueError(f"angles={angles!r} is not possible: it must be the spec's L, or None")
     ring = {j: k for k, j in enumerate(sorted({row.j[0] for row in rows}))}
@@ -421,9 +421,7 @@ def _contours(psi: Bank, ax: Axes, style: Mapping[str, Any]) -> Sequence[Artist]
     return drawn
 
 
-def _of_order(
-    coefficients: Coefficients, meta: Sequence[PathRow], order: int, samples: int = 0
-) -> tuple[list[PathRow], Array]:
+def _of_order(coefficients: Coefficients, meta: Any, order: int, samples: int = 0) -> tuple[list[PathRow], Array]:
     """The rows of one order and their coefficients, with `samples` sample axes (0: the means over all there are)."""
     from scatc.ir.paths import PathRow
 
@@ -450,8 +448,8 @@ def _of_order(
     return rows, _stretched(values)
 
 
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, Real) or not 0 < value < math.inf:
+def _check_positive(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise ValueError(f"{name}={value!r} is not possible: it must be a finite number above 0")
 
 

@@ -176,6 +176,11 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
             yield row, result[row.path] if isinstance(result, dict) else result[(..., row.row, *samples)]
 
 
+def one_of(value: Any, *allowed: str) -> bool:
+    """Whether it is one of some texts: of an array, `in` would ask each number."""
+    return isinstance(value, str) and value in allowed
+
+
 def truth(field: str, value: object) -> bool:
     """A flag, however it is written: True or False, 0 or 1, a number of NumPy's or an array of none but one.
 

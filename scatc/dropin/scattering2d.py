@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from scatc.dropin.base import ScatteringBase, truth
+from scatc.dropin.base import ScatteringBase, one_of, truth
 from scatc.ir.errors import SpecError
 from scatc.ir.filters import banks
 from scatc.ir.geometry import extension_index
@@ -102,7 +102,7 @@ class ScatteringBase2D(ScatteringBase):
         return x[..., 1:-1, 1:-1]
 
     def _check_call(self) -> None:
-        if not isinstance(self.out_type, str) or self.out_type not in ("array", "list"):
+        if not one_of(self.out_type, "array", "list"):
             raise RuntimeError(f"The out_type must be one of 'array' or 'list'. Got: {self.out_type}")
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.dropin.base import ScatteringBase, truth
+from scatc.dropin.base import ScatteringBase, one_of, truth
 from scatc.ir.filters import SolidHarmonicBank
 from scatc.ir.paths import all_paths
 
@@ -109,7 +109,7 @@ class ScatteringBase3D(ScatteringBase):
         return len(all_paths(self._valid)) // degrees, degrees, len(self._valid.integral_powers)
 
     def _check_call(self) -> None:
-        if not isinstance(self.method, str) or self.method != "integral":
+        if not one_of(self.method, "integral"):
             raise ValueError(f"method must be in ['integral']. Got: {self.method}")
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
