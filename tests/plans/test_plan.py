@@ -232,6 +232,8 @@ def tamper(change: Callable[[dict[str, str]], object]) -> Entry:
         lambda texts: texts.update(header=texts["header"].replace('"numpy"', '"nothing"')),
         lambda texts: texts.update(header=texts["header"].replace('"batch"', '"batches"')),
         lambda texts: texts.update(header=texts["header"].replace('"machine"', '"machines"')),
+        lambda texts: texts.update(header=texts["header"].replace('"float32"', '"float-32"')),
+        lambda texts: texts.update(header=re.sub(r'"fft_rate": [0-9.e+]+', '"fft_rate": 0', texts["header"])),
         lambda texts: texts.update(graph="\n".join(texts["graph"].splitlines()[:3])),
         lambda texts: texts.update(graph=texts["graph"].splitlines()[0]),
     ],
