@@ -96,7 +96,7 @@ def _check_options(options: Options) -> None:
     if options.dtype not in TOLERANCE:
         raise ValueError(f"dtype must be one of {', '.join(TOLERANCE)}, not {options.dtype!r}")
     machine = options.machine
-    rates = (machine.fft_rate, machine.matmul_rate, machine.bandwidth, machine.cache_bytes)
+    rates: tuple[Any, ...] = (machine.fft_rate, machine.matmul_rate, machine.bandwidth, machine.cache_bytes)
     if any(not isinstance(rate, int | float) or not 0 < rate < math.inf for rate in rates):
         raise ValueError(f"rates and sizes of a machine must be finite and above 0, not {rates}")
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from scatc.dropin.needs import needs
+
+with needs("keras"):
+    import keras
 
 from scatc import numpy as on_numpy
 from scatc.compiler import compile as compile_plan
