@@ -90,7 +90,6 @@ def _target(folder: str) -> Target | None:
     return getattr(importlib.import_module(f"{__name__}.{folder}"), "TARGET", None)
 
 
-@lru_cache
 def find_target(name: str) -> Target:
     """The target of a name.
 
@@ -99,7 +98,13 @@ def find_target(name: str) -> Target:
     TargetError
         If there is none; the message lists those there are.
     """
-    target = _target(name) if name in _folders() else None
+    given: Any = name
+    target = _known(given) if isinstance(given, str) else None
     if target is None:
         raise TargetError(f"target={name!r} is not possible: target must be one of {', '.join(map(repr, targets()))}")
     return target
+
+
+@lru_cache
+def _known(name: str) -> Target | None:
+    return _target(name) if name in _folders() else None

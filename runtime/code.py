@@ -120,7 +120,7 @@ class Code:
 
         try:
             with blas.single_thread(), np.errstate(all="ignore"):
-                if len(chunks) >= workers:
+                if len(chunks) >= workers or not module.BRANCHES:
                     run_chunks(whole, chunks, workers)
                 else:
                     for chunk in chunks:

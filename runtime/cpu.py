@@ -20,6 +20,7 @@ from scatc.runtime.native import NativeCode
 from scatc.runtime.native_gradient import NativeGradient
 from scatc.runtime.numpy import LARGEST_PEAK, NumpyPlan, peaks_of, powers_of_two
 from scatc.runtime.plan import Compiled
+from scatc.runtime.workers import checked_workers
 
 Array = NDArray[Any]
 
@@ -50,7 +51,8 @@ class CpuPlan(NumpyPlan):
     def with_workers(self, workers: int) -> CpuPlan:
         """The same plan for another number of workers; it runs the same library."""
         # options stay: they name the plan for numpy, which need not be compiled for each number of workers
-        return CpuPlan(replace(self._compiled, program=replace(self._program, workers=workers)))
+        program = replace(self._program, workers=checked_workers(workers))
+        return CpuPlan(replace(self._compiled, program=program))
 
     @cached_property
     def _numpy(self) -> NumpyPlan:

@@ -17,6 +17,7 @@ from scatc.ir.schedule import Program
 from scatc.runtime.code import Code, Differentiable, GradientCode, Runnable
 from scatc.runtime.derived import gradient, keeping, save_mode
 from scatc.runtime.plan import Compiled, Plan
+from scatc.runtime.workers import checked_workers
 
 Array = NDArray[Any]
 
@@ -51,7 +52,7 @@ class NumpyPlan(Plan):
 
     def with_workers(self, workers: int) -> NumpyPlan:
         """The same plan for another number of workers; it shares its tables with this one."""
-        compiled = self._compiled
+        workers, compiled = checked_workers(workers), self._compiled
         program, options = replace(compiled.program, workers=workers), replace(compiled.options, workers=workers)
         return type(self)(replace(compiled, program=program, options=options, given_tables=compiled.tables))
 
@@ -149,7 +150,7 @@ class NumpyPlan(Plan):
         Raises
         ------
         TypeError
-            If x or g is complex or not numeric.
+            If x or g is complex or not numeric, or `saved` is no list.
         ValueError
             If x or g is not of the right shape, or `saved` is of another batch or plan.
         CompileError
@@ -158,6 +159,8 @@ class NumpyPlan(Plan):
         array = self._checked("x", x)
         batch = self.check_shape(array.shape)
         groups = self._grouped(g, batch)
+        if not isinstance(saved, Sequence):
+            raise TypeError(f"saved is {type(saved).__name__}: it must be the list that plan.forward returned with y")
         if len(saved):
             wanted = [(math.prod(batch), *slot) for slot in self._saved_gradient.program.slots]
             if (shapes := [np.shape(kept) for kept in saved]) != wanted:
@@ -213,9 +216,9 @@ class NumpyPlan(Plan):
         signals = self._signals(x)
         outs, saved = self._empty(code.program, len(signals))
         if len(signals) and any(out.size for out in outs):
-            # squares, which the norm over m takes, must stay within the numbers' range, and so must the quotients that
-            # the gradient makes of what is stored
-            scales = _scales(signals) if saved or self.spec.average == "integral" else None
+            # spectra, and squares that the norm over m takes, must stay within the numbers' range, and so must the
+            # quotients that the gradient makes of what is stored
+            scales = _scales(signals)
             code(self._divided(signals, scales), [*outs, *saved])
             self._multiply(outs, scales)
         return outs, saved
@@ -297,7 +300,7 @@ def peaks_of(array: Array) -> Array:
 
 def powers_of_two(peaks: Array) -> Array:
     """The next lower ones."""
-    return np.asarray(np.exp2(np.floor(np.log2(peaks))))
+    return np.asarray(np.ldexp(1.0, np.frexp(peaks)[1] - 1))  # by logarithms the largest number's would be infinity
 
 
 def _column(scales: Array, ndim: int) -> Array:

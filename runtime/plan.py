@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any, Protocol
@@ -142,8 +144,16 @@ class Plan:
         ----------
         sampling_rate : float, optional
             Samples per second (or per unit of length): frequencies are then in Hz.
+
+        Raises
+        ------
+        ValueError
+            If it is not a finite number above 0.
         """
-        rows = [row for row in path_table(self.spec, sampling_rate) if row.path in self._program.places]
+        rate: Any = sampling_rate
+        if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
+            raise ValueError(f"sampling_rate={sampling_rate!r} is not possible: it must be a finite number above 0")
+        rows = [row for row in path_table(self.spec, float(sampling_rate)) if row.path in self._program.places]
         return tuple(rows)
 
     def check_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

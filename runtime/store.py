@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from scatc.ir.cost import Machine
 from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.graph import Graph
 from scatc.ir.nodes import Fold
-from scatc.ir.options import Options
+from scatc.ir.options import TOLERANCE, Options
 from scatc.ir.schedule import arrange
 from scatc.ir.text import parse_graph, print_graph
 from scatc.ir.verify import verify
@@ -90,6 +91,16 @@ def _check_sizes(graph: Graph, header: dict[str, Any]) -> None:
         raise ValueError("chunks must name each fold, with no more filters than it has")
 
 
+def _check_options(options: Options) -> None:
+    """What later divides, or names a type, must be what it is taken for."""
+    if options.dtype not in TOLERANCE:
+        raise ValueError(f"dtype must be one of {', '.join(TOLERANCE)}, not {options.dtype!r}")
+    machine = options.machine
+    rates: tuple[Any, ...] = (machine.fft_rate, machine.matmul_rate, machine.bandwidth, machine.cache_bytes)
+    if any(not isinstance(rate, int | float) or not 0 < rate < math.inf for rate in rates):
+        raise ValueError(f"rates and sizes of a machine must be finite and above 0, not {rates}")
+
+
 @paused()
 def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Compiled:
     """The compiled plan of an entry.
@@ -114,6 +125,7 @@ def from_entry(entry: Entry, version: str, record: Record, *, own: bool) -> Comp
         kept = header["options"]
         select = None if kept["select"] is None else frozenset(map(tuple, kept["select"]))
         options = Options(**kept | {"select": select, "machine": Machine(**kept["machine"])})
+        _check_options(options)
         graph = parse_graph(entry.texts["graph"])
         verify(graph, "program")
         _check_sizes(graph, header)

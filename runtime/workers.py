@@ -5,10 +5,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextvars
 import functools
+import numbers
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from scatc.ir.errors import CompileError
 
 T = TypeVar("T")
 
@@ -26,6 +29,21 @@ def _pool() -> concurrent.futures.ThreadPoolExecutor:
 if hasattr(os, "register_at_fork"):
     # A forked child has the parent's pool object but none of its threads.
     os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def checked_workers(value: Any) -> int:
+    """A number of threads that was asked for.
+
+    Raises
+    ------
+    CompileError
+        If it is not a whole number of at least 1, or too large.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < 1:
+        raise CompileError(f"workers={value!r} is not possible: workers must be a whole number of at least 1, or None")
+    if int(value) > MOST_WORKERS:
+        raise CompileError(f"workers={value} is not possible: workers must be at most {MOST_WORKERS}")
+    return int(value)
 
 
 def default_workers() -> int:

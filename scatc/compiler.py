@@ -21,7 +21,7 @@ from scatc.runtime.driver import build, find_plan, installed_version
 from scatc.runtime.plan import Plan, Record, make_plan
 from scatc.runtime.store import from_entry, read_entry
 from scatc.runtime.trials import tuned
-from scatc.runtime.workers import MOST_WORKERS, default_workers
+from scatc.runtime.workers import checked_workers, default_workers
 
 Select = Callable[[PathRow], bool] | Iterable[Path]
 
@@ -83,14 +83,16 @@ def compile(
     emitter = find_target(target)
     if not emitter.scheduled:
         _refuse(target, memory_limit=memory_limit, workers=workers)
-    if save is not None and save not in emitter.saves:
+    if save is not None and not _is_one_of(save, emitter.saves):
         allowed = ", ".join(map(repr, emitter.saves))
         raise CompileError(f"save={save!r} is not possible with target={target!r}: save must be {allowed} or None")
+    if not isinstance(cache, bool | np.bool_):
+        raise CompileError(f"cache={cache!r} is not possible: cache must be True or False")
     options = Options(
         dtype=_dtype(dtype),
         select=_selection(spec, select),
         memory_limit=_positive("memory_limit", memory_limit),
-        workers=_workers(workers) or default_workers(),
+        workers=default_workers() if workers is None else checked_workers(workers),
         machine=emitter.machine(fft.provider()),
         save=save,
     )
@@ -172,13 +174,6 @@ def _positive(name: str, value: Any) -> int | None:
     return int(value)
 
 
-def _workers(value: Any) -> int | None:
-    workers = _positive("workers", value)
-    if workers is not None and workers > MOST_WORKERS:
-        raise CompileError(f"workers={workers} is not possible: workers must be at most {MOST_WORKERS}")
-    return workers
-
-
 def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
     if select is None:
         return None
@@ -188,8 +183,8 @@ def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
     else:
         there = {row.path for row in table}
         chosen = set()
-        for path in select if isinstance(select, Iterable) and not isinstance(select, str) else [select]:
-            indices = tuple(path) if isinstance(path, Iterable) and not isinstance(path, str) else (None,)
+        for path in select if _has_items(select) else [select]:
+            indices = tuple(path) if _has_items(path) else (None,)
             whole = all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in indices)
             if not whole or indices not in there:
                 raise CompileError(
@@ -199,3 +194,11 @@ def _selection(spec: Spec, select: Any) -> frozenset[Path] | None:
     if not chosen:
         raise CompileError("select: no path is left; at least one must be selected")
     return frozenset(chosen)
+
+
+def _has_items(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) != 0
+
+
+def _is_one_of(value: Any, allowed: tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value in allowed

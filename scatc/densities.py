@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -94,25 +96,48 @@ def gaussian_density(
 
     Raises
     ------
+    TypeError
+        If positions or charges are not real numbers.
     ValueError
         If shapes do not fit each other, or lengths are not positive.
     """
-    at, weights = np.asarray(positions, dtype=np.float64), np.asarray(charges, dtype=np.float64)
+    at, weights = _numbers("positions", positions), _numbers("charges", charges)
     if at.ndim < 2 or at.shape[-1] != 3 or weights.shape != at.shape[:-1]:
         raise ValueError(
             f"positions of shape {at.shape} and charges of shape {weights.shape} do not fit: "
             "they must be of shapes (..., points, 3) and (..., points)"
         )
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"shape={shape!r} is not possible: it must be three lengths of at least 1")
-    if not (math.isfinite(sigma) and sigma > 0 and math.isfinite(spacing) and spacing > 0):
+    shape = _lengths(shape)
+    if not (_is_length(sigma) and _is_length(spacing)):
         raise ValueError(f"sigma={sigma!r} and spacing={spacing!r} must both be finite and above 0")
     # A Gaussian is the product of one along each axis, so the whole sum is one matrix product over the points.
-    x, y, z = (_along(at[..., axis], length, sigma, spacing) for axis, length in enumerate(shape))
+    x, y, z = (_along(at[..., axis], length, float(sigma), float(spacing)) for axis, length in enumerate(shape))
     xy = (weights[..., None] * x)[..., :, None] * y[..., None, :]
     flat = np.swapaxes(xy.reshape(*weights.shape, shape[0] * shape[1]), -1, -2)
     density: NDArray[np.float64] = np.matmul(flat, z).reshape(*weights.shape[:-1], *shape)
     return density
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, got {array.dtype} from {type(values).__name__}")
+    return array.astype(np.float64)
+
+
+def _lengths(shape: Any) -> tuple[int, ...]:
+    """Three lengths, as integers of Python."""
+    try:
+        lengths = tuple(operator.index(length) for length in shape)
+    except TypeError:
+        lengths = ()
+    if len(lengths) != 3 or min(lengths) < 1:
+        raise ValueError(f"shape={shape!r} is not possible: it must be three lengths of at least 1")
+    return lengths
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def _along(centres: NDArray[np.float64], length: int, sigma: float, spacing: float) -> NDArray[Any]:

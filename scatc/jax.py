@@ -6,10 +6,14 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Literal, SupportsFloat, SupportsIndex
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+from scatc.dropin.needs import needs
+
+with needs("jax"):
+    import jax
+    import jax.numpy as jnp
 
 from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.runtime.jax import has_float64

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from scatc.dropin.needs import needs
+
+with needs("keras"):
+    import keras
 
 from scatc import numpy as on_numpy
 from scatc.compiler import compile as compile_plan
@@ -67,13 +71,14 @@ class _ScatteringLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def _made_for(self, input_shape: Shape) -> Any:
         """The transform, for inputs of a shape."""
-        sides = tuple(input_shape[-self._dim :])
+        input_shape = tuple(input_shape or ())
+        sides = input_shape[-self._dim :]
         if len(sides) < self._dim or None in sides:
             axes = "axis" if self._dim == 1 else f"{self._dim} axes"
             example = (64,) * self._dim
             raise ValueError(
                 f"{type(self).__name__} needs to know the last {axes} of its input, the shape of a signal. Got an "
-                f"input of shape {tuple(input_shape)}: make one such as keras.Input(shape={example})"
+                f"input of shape {input_shape}: make one such as keras.Input(shape={example})"
             )
         transform = self._numpy(**dict(self._arguments), shape=self._shape_of(sides))
         if transform.spec.average == "none":

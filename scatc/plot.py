@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,7 @@ def scalogram(
     ValueError
         If there is no path of order 1, or `meta` is not that of `coefficients`.
     """
+    _check_positive("step", step)
     rows, values = _of_order(coefficients, meta, 1, samples=1)
     by_frequency = np.argsort([row.xi[0] for row in rows])
     frequencies = np.array([rows[i].xi[0] for i in by_frequency])
@@ -234,7 +236,9 @@ def disk(
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Wedge
 
-    L = angles or 1 + max(max(row.theta) for row in rows)
+    L: Any = 1 + max(max(row.theta) for row in rows) if angles is None else angles
+    if not isinstance(L, int | np.integer) or L < 1:
+        raise ValueError(f"angles={angles!r} is not possible: it must be the spec's L, or None")
     ring = {j: k for k, j in enumerate(sorted({row.j[0] for row in rows}))}
     coarsest = max(row.j[-1] for row in rows)
     sectors = []
@@ -297,7 +301,10 @@ def solid(
     ValueError
         If there is no path of this order, or `meta` is not that of `coefficients`.
     """
-    rows, values = _of_order(np.asarray(coefficients)[:, power], meta, order)
+    array = np.asarray(coefficients)
+    if array.ndim != 2 or power not in range(array.shape[1]):
+        raise ValueError(f"coefficients of shape {array.shape}, (paths, powers) of one volume, have no power {power!r}")
+    rows, values = _of_order(array[:, power], meta, order)
     scales, degrees = sorted({row.j for row in rows}), sorted({row.l for row in rows if row.l is not None})
     ax = _axes(ax)
     lines = []
@@ -349,7 +356,11 @@ def filter_bank(
         If the transform has no wavelets of this order.
     """
     from scatc.ir.filters import banks
+    from scatc.ir.spec import Spec
 
+    if not isinstance(spec, Spec):
+        raise TypeError(f"spec is {type(spec).__name__}: it must be a scatc.Spec, such as plan.spec")
+    _check_positive("sampling_rate", sampling_rate)
     found = banks(spec)
     name = f"psi{order}" if spec.dim == 1 else "psi"
     if name not in found or not 1 <= order <= spec.order:
@@ -410,15 +421,19 @@ def _contours(psi: Bank, ax: Axes, style: Mapping[str, Any]) -> Sequence[Artist]
     return drawn
 
 
-def _of_order(
-    coefficients: Coefficients, meta: Sequence[PathRow], order: int, samples: int = 0
-) -> tuple[list[PathRow], Array]:
+def _of_order(coefficients: Coefficients, meta: Any, order: int, samples: int = 0) -> tuple[list[PathRow], Array]:
     """The rows of one order and their coefficients, with `samples` sample axes (0: the means over all there are)."""
+    from scatc.ir.paths import PathRow
+
+    if not isinstance(meta, Sequence) or not all(isinstance(row, PathRow) for row in meta):
+        raise TypeError(f"meta is {type(meta).__name__}: it must be the table of paths that plan.meta() returns")
     rows = [row for row in meta if row.order == order]
     if isinstance(coefficients, Mapping):
         count, found = len(coefficients), [coefficients.get(row.path, math.nan) for row in rows]
     else:
-        array = np.asarray(coefficients, dtype=np.float64)
+        array = np.asarray(coefficients)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"coefficients must be real numbers, got {array.dtype} from {type(coefficients).__name__}")
         count = len(array) if array.ndim else 0
         found = [array[place] for place, row in enumerate(meta) if row.order == order] if count == len(meta) else []
     if count != len(meta):
@@ -431,6 +446,11 @@ def _of_order(
     if values[0].ndim != samples:
         raise ValueError(f"a path has {values[0].ndim} axes of samples, and not {samples}: give one of a batch")
     return rows, _stretched(values)
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name}={value!r} is not possible: it must be a finite number above 0")
 
 
 def _stretched(values: Sequence[Array]) -> Array:

@@ -11,9 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from scatc.dropin.needs import needs
+
+with needs("sklearn"):
+    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.utils import Tags
+    from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from scatc import numpy as on_numpy
 from scatc.dropin import ScatteringBase

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
+
+from scatc.dropin.needs import needs
+
+with needs("tensorflow"):
+    import tensorflow as tf
 
 from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
 from scatc.ir.geometry import extension_index

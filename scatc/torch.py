@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+
+from scatc.dropin.needs import needs
+
+with needs("torch"):
+    import torch
+    from torch import Tensor, nn
 
 from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
 from scatc.ir.paths import Path, PathRow, path_table

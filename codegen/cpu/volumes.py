@@ -165,6 +165,8 @@ def _last_is_negligible(a: Array, b: Array, columns: int, tolerance: float) -> b
 
     As supports are, it is that of all waves of a filter. Some planes are looked at: their numbers change slowly.
     """
+    if columns == 1:  # of filters that are zero everywhere, what is last is first
+        return False
     mass = np.zeros((len(b), b.shape[-1]))
     for part in range(b.shape[3]):
         for k in range(0, a.shape[-1], MASS_STEP):

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from scatc.compiler import compile as compile_plan
@@ -207,6 +209,25 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
         samples = (slice(None),) * self.spec.dim
         for row in path_table(self.spec):
             yield row, result[row.path] if isinstance(result, dict) else result[(..., row.row, *samples)]
+
+
+def one_of(value: Any, *allowed: str) -> bool:
+    """Whether it is one of some texts: of an array, `in` would ask each number."""
+    return isinstance(value, str) and value in allowed
+
+
+def truth(field: str, value: object) -> bool:
+    """A flag, however it is written: True or False, 0 or 1, a number of NumPy's or an array of none but one.
+
+    Raises
+    ------
+    SpecError
+        For anything else: a text such as "False" would count as true.
+    """
+    plain = value.item() if isinstance(value, np.generic | np.ndarray) and not value.ndim else value
+    if not isinstance(plain, Integral) or plain not in (0, 1):
+        raise SpecError(field, value, "True or False")
+    return bool(plain)
 
 
 def stack_level() -> int:

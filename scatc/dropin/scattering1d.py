@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scatc.dropin.base import ScatteringBase, filter_attribute, read_only, stack_level
+from scatc.dropin.base import ScatteringBase, filter_attribute, one_of, read_only, stack_level
 from scatc.ir.filters import Bank, banks
 from scatc.ir.filters.morlet1d import frequencies
 from scatc.ir.paths import all_paths, path_table
@@ -246,7 +246,7 @@ class ScatteringBase1D(ScatteringBase):
         return tuple(counts[order] for order in range(self.max_order + 1))
 
     def _check_call(self) -> None:
-        if self.out_type not in ("array", "dict", "list"):
+        if not one_of(self.out_type, "array", "dict", "list"):
             raise ValueError(f"out_type must be one of 'array', 'dict', or 'list'. Got: {self.out_type}")
         if self.average is False and self.out_type == "array":
             raise ValueError("Cannot convert to out_type='array' with T=0. Please set out_type to 'dict' or 'list'.")
@@ -295,7 +295,7 @@ def _with_average(T: Any, average: Any) -> Any:
 
 
 def _check_T(T: Any, N: int) -> None:
-    if T is None or isinstance(T, str):
+    if T is None or isinstance(T, str | complex | np.complexfloating):
         return
     try:
         support = float(T)

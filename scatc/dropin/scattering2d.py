@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scatc.dropin.base import ScatteringBase, filter_attribute, read_only
+from scatc.dropin.base import ScatteringBase, filter_attribute, one_of, read_only, truth
 from scatc.ir.errors import SpecError
 from scatc.ir.filters import Bank, banks
 from scatc.ir.geometry import extension_index
@@ -21,7 +21,7 @@ class ScatteringBase2D(ScatteringBase):
     ) -> None:
         self.out_type = out_type
         try:
-            self._build(backend, dim=2, J=J, shape=shape, L=L, order=max_order, pre_pad=bool(pre_pad))
+            self._build(backend, dim=2, J=J, shape=shape, L=L, order=max_order, pre_pad=truth("pre_pad", pre_pad))
         except SpecError as error:
             if error.field == "J" and isinstance(error.nearest, int) and error.value > error.nearest:  # type: ignore[operator]
                 raise RuntimeError(
@@ -109,7 +109,7 @@ class ScatteringBase2D(ScatteringBase):
         return x[..., 1:-1, 1:-1]
 
     def _check_call(self) -> None:
-        if self.out_type not in ("array", "list"):
+        if not one_of(self.out_type, "array", "list"):
             raise RuntimeError(f"The out_type must be one of 'array' or 'list'. Got: {self.out_type}")
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:

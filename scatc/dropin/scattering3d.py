@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scatc.dropin.base import ScatteringBase, filter_attribute, read_only
+from scatc.dropin.base import ScatteringBase, filter_attribute, one_of, read_only, truth
 from scatc.ir.filters import SolidHarmonicBank
 from scatc.ir.paths import all_paths
 
@@ -41,7 +41,7 @@ class ScatteringBase3D(ScatteringBase):
             L=L,
             sigma_0=sigma_0,
             order=max_order,
-            rotation_covariant=bool(rotation_covariant),
+            rotation_covariant=truth("rotation_covariant", rotation_covariant),
             integral_powers=integral_powers,
         )
 
@@ -116,7 +116,7 @@ class ScatteringBase3D(ScatteringBase):
         return len(all_paths(self._valid)) // degrees, degrees, len(self._valid.integral_powers)
 
     def _check_call(self) -> None:
-        if self.method != "integral":
+        if not one_of(self.method, "integral"):
             raise ValueError(f"method must be in ['integral']. Got: {self.method}")
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:

@@ -105,6 +105,16 @@ def test_loud_and_faint_signals(spec: Spec, factor: float) -> None:
         assert (np.abs(one - other).max(1) <= 1e-5 * np.abs(other).max(1)).all()
 
 
+def test_a_volume_with_nan_has_no_coefficients() -> None:
+    """Powers are cut out at 0 for their derivatives' sake; NaN is not 0."""
+    spec = Spec(dim=3, shape=(4, 4, 4), J=0, L=1, integral_powers=(0.5, 1, 3))
+    x = signals_of(spec, "noise").astype(np.float32)
+    x[0, 1, 2, 3] = np.nan
+    y = as_arrays(plan_of(spec)(x))
+    assert np.isnan(y[0]).all()
+    assert np.isfinite(y[1]).all()
+
+
 @BATCHES
 @pytest.mark.parametrize("spec", [SPEC, Spec(dim=1, shape=64, J=3, T=0), Spec(dim=3, shape=(4, 4, 4), J=1, L=1)])
 def test_any_batch(spec: Spec, batch: tuple[int, ...]) -> None:

@@ -59,6 +59,9 @@ def test_points_of_charge_zero_and_empty_batches_are_fine() -> None:
         ({"sigma": 0.0}, "above 0"),
         ({"sigma": float("nan")}, "finite"),
         ({"spacing": -1.0}, "above 0"),
+        ({"spacing": "1"}, "above 0"),
+        ({"shape": 8}, "three lengths"),
+        ({"shape": (8, 8, 8.0)}, "three lengths"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:

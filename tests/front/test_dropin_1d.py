@@ -364,6 +364,7 @@ def test_public_names() -> None:
         ),
         ({"T": 0.5}, ValueError, r"T must be ==0 or >=1 \(got 0.5\)"),
         ({"T": -1}, ValueError, "T must be ==0 or >=1"),
+        ({"T": np.complex64(16)}, ValueError, "T must be None, 'global', 0 or a number"),
         ({"T": float("nan")}, ValueError, "T must be ==0 or >=1"),
         ({"T": "gobal"}, ValueError, "the nearest that works is 'global'"),
         ({"T": [4]}, ValueError, "T must be None"),

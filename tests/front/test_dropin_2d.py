@@ -138,6 +138,7 @@ def test_positions() -> None:
         ({"shape": (16,)}, ValueError, "shape must be 2 integers"),
         ({"L": 0}, ValueError, "L must be an integer"),
         ({"max_order": "2"}, ValueError, "max_order must be an integer"),
+        ({"pre_pad": "False"}, ValueError, "pre_pad='False' is not possible: pre_pad must be True or False"),
     ],
 )
 def test_errors_of_the_constructor(arguments: dict[str, Any], error: type[Exception], fragment: str) -> None:
@@ -156,6 +157,7 @@ def test_errors_of_the_constructor(arguments: dict[str, Any], error: type[Except
         ({}, np.array(1.0), RuntimeError, "at least two"),
         ({}, X[:, 1:], RuntimeError, r"NumPy array must be of spatial size \(16,20\)"),
         ({"pre_pad": True}, X, RuntimeError, r"Padded array must be of spatial size \(24,28\)"),
+        ({"out_type": np.array(["array", "list"])}, X, RuntimeError, "The out_type must be one of 'array' or 'list'."),
         ({"out_type": "dict"}, X, RuntimeError, "The out_type must be one of 'array' or 'list'."),
     ],
     ids=str,

@@ -102,6 +102,7 @@ def test_copies_and_positions() -> None:
         ({"L": 1.5}, ValueError, "L must be an integer"),
         ({"sigma_0": 0}, ValueError, "sigma_0 must be"),
         ({"integral_powers": 1.0}, ValueError, "integral_powers must be"),
+        ({"rotation_covariant": "no"}, ValueError, "rotation_covariant must be True or False"),
     ],
 )
 def test_errors_of_the_constructor(arguments: dict[str, Any], error: type[Exception], fragment: str) -> None:

@@ -13,6 +13,7 @@ from support import FRAMEWORKS, relative_error
 import scatc
 from scatc import entry
 from scatc import numpy as on_numpy
+from scatc.dropin.needs import needs
 
 CASES = [
     ("Scattering1D", (2, 10)),
@@ -90,6 +91,20 @@ def test_a_missing_framework(monkeypatch: pytest.MonkeyPatch, frontend: str, mis
         entry.Scattering1D(2, 10, frontend=frontend.capitalize())
     framework = missing.partition(".")[0]
     assert str(caught.value) == f"frontend='{frontend}' needs {framework}, which is not installed: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("frontend", "missing", "package"),
+    [("torch", "torch", "torch"), ("sklearn", "sklearn.base", "sklearn"), ("keras", "jax.numpy", "jax")],
+)
+def test_a_module_whose_framework_is_missing(frontend: str, missing: str, package: str) -> None:
+    named = f"^scatc.{frontend} needs {missing.partition('.')[0]}, which is not installed: "
+    with (
+        pytest.raises(ModuleNotFoundError, match=named + rf"pip install 'scatc\[{package}\]'$") as caught,
+        needs(frontend),
+    ):
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+    assert caught.value.name == missing
 
 
 def test_a_module_of_ours_that_is_missing_is_no_framework(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,6 +233,16 @@ def test_what_does_not_fit_is_refused(ax: Axes) -> None:
         plot.scalogram(np.zeros((1, 4)), meta[:1], ax=ax)
     with pytest.raises(ValueError, match="order 1 or 2"):
         plot.disk(np.zeros((len(meta), 4)), meta, order=3, ax=ax)
+    with pytest.raises(TypeError, match=r"it must be the table of paths that plan.meta\(\) returns"):
+        plot.scalogram(np.zeros((2, 4)), ("S0", "S1"), ax=ax)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="coefficients must be real numbers, got complex128 from ndarray"):
+        plot.scalogram(np.zeros((len(meta), 4), complex), meta, ax=ax)
+    with pytest.raises(ValueError, match="step=0 is not possible"):
+        plot.scalogram(np.zeros((len(meta), 4)), meta, step=0, ax=ax)
+    with pytest.raises(ValueError, match=r"coefficients of shape \(4,\), .* have no power 0"):
+        plot.solid(np.zeros(4), meta, ax=ax)
+    with pytest.raises(TypeError, match=r"it must be a scatc.Spec, such as plan.spec"):
+        plot.filter_bank(meta, ax=ax)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="orders 1 to 2"):
         plot.filter_bank(SOUND, order=3, ax=ax)
 

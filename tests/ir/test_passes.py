@@ -209,7 +209,11 @@ NOTHING: dict[str, list[Spec]] = {
     "lower_leaves": [Spec(dim=1, shape=32, J=2, T=0), Spec(dim=3, shape=(4, 4, 4), J=0, L=1)],
     "batch_siblings": [Spec(dim=1, shape=32, J=2, order=0, T="global")],
     "narrow_spectra": [Spec(dim=1, shape=32, J=2, T="global", order=0), Spec(dim=1, shape=8, J=2, order=1, T=0)],
-    "centre_spectra": [Spec(dim=1, shape=8, J=1, order=0, T=0), Spec(dim=3, shape=(4, 4, 4), J=0, L=1)],
+    "centre_spectra": [
+        Spec(dim=1, shape=8, J=1, order=0, T=0),
+        Spec(dim=3, shape=(4, 4, 4), J=0, L=1),
+        Spec(dim=3, shape=(1, 8, 1), J=0, L=1),
+    ],
 }
 
 

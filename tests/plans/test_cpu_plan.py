@@ -98,6 +98,17 @@ def test_images_whose_halves_are_no_whole_vectors(shape: tuple[int, int], dtype:
     assert_agrees(plan_of(spec, dtype=dtype), noise(spec).astype(dtype))
 
 
+@pytest.mark.parametrize("shape", [(1, 28, 6), (5, 4, 1)], ids=str)
+@EVERY_DTYPE
+def test_filters_that_are_zero_everywhere(shape: tuple[int, ...], dtype: str) -> None:
+    """Of an axis of one sample, wide solid harmonics are Gaussians far from their middle."""
+    plan = plan_of(Spec(dim=3, shape=shape, J=4, L=1, order=1), dtype=dtype)
+    x = signal("noise", shape).astype(dtype)
+    assert_agrees(plan, x, y := plan(x))
+    assert not y[plan.paths.index((4,))].any()
+    assert_gradient(plan, x, g := cotangents_like(y), plan.vjp(x, g))
+
+
 @GOLDEN
 @EVERY_DTYPE
 def test_golden_signals(case: GoldenCase, dtype: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import copy
 import linecache
+import math
 import multiprocessing
 import os
 import pickle
@@ -28,6 +29,7 @@ from scatc.ir.paths import all_paths, path_table
 from scatc.ir.spec import Spec
 from scatc.runtime.cache import Entry
 from scatc.runtime.entry import write_entry
+from scatc.runtime.numpy import NumpyPlan
 from scatc.runtime.plan import Plan
 
 # ---- what it tells --------------------------------------------------------------------------------------------------
@@ -230,6 +232,8 @@ def tamper(change: Callable[[dict[str, str]], object]) -> Entry:
         lambda texts: texts.update(header=texts["header"].replace('"numpy"', '"nothing"')),
         lambda texts: texts.update(header=texts["header"].replace('"batch"', '"batches"')),
         lambda texts: texts.update(header=texts["header"].replace('"machine"', '"machines"')),
+        lambda texts: texts.update(header=texts["header"].replace('"float32"', '"float-32"')),
+        lambda texts: texts.update(header=re.sub(r'"fft_rate": [0-9.e+]+', '"fft_rate": 0', texts["header"])),
         lambda texts: texts.update(graph="\n".join(texts["graph"].splitlines()[:3])),
         lambda texts: texts.update(graph=texts["graph"].splitlines()[0]),
     ],
@@ -320,6 +324,9 @@ def test_spawned_processes() -> None:
         ({"select": lambda row: False}, CompileError, "select: no path is left; at least one must be selected"),
         ({"select": [(0,), (99,)]}, CompileError,
          f"select: there is no path (99,); plan.meta() lists the {len(all_paths(SPEC))} paths there are"),
+        ({"select": np.array(3)}, CompileError, "select: there is no path array(3); plan.meta() lists the"),
+        ({"save": np.array(["all"])}, CompileError, "save=array(['all'], dtype='<U3') is not possible"),
+        ({"target": ["numpy"]}, TargetError, "target=['numpy'] is not possible: target must be one of 'cpu', 'cuda'"),
         ({"target": "numpie"}, TargetError, "target='numpie' is not possible: target must be one of 'cpu', 'cuda'"),
     ],
 )  # fmt: skip
@@ -327,6 +334,21 @@ def test_options_that_are_refused(options: dict[str, Any], error: type[Exception
     for cache in (True, False):
         with pytest.raises(error, match=f"^{re.escape(text)}"):
             compile_plan(SPEC, **options, cache=cache)
+
+
+def test_arguments_of_methods_are_checked() -> None:
+    with pytest.raises(CompileError, match=r"^cache='no' is not possible: cache must be True or False$"):
+        compile_plan(SPEC, cache="no")  # type: ignore[arg-type]
+    plan = fresh(SPEC)
+    assert isinstance(plan, NumpyPlan)
+    for workers in (0, -1, 1.5, "2", True, 2**70):
+        with pytest.raises(CompileError, match=f"^workers={workers!r} is not possible"):
+            plan.with_workers(workers)  # type: ignore[arg-type]
+    for rate in (0, -1.0, math.nan, math.inf, 1j, "44100", None):
+        with pytest.raises(ValueError, match=f"^sampling_rate={rate!r} is not possible: it must be a finite number"):
+            plan.meta(rate)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^saved is NoneType: it must be the list that plan.forward returned"):
+        plan.vjp(noise(SPEC), plan(noise(SPEC)), None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from compiled import Array, assert_agrees, by_path, expected, fresh, order_norms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native import ARRAY_TARGETS
 from strategies import selections, signal, signals, specs
 
 from scatc.codegen import find_target
@@ -50,6 +51,15 @@ def noise(data: st.DataObject, plan: Plan, kinds: tuple[str, ...] = ("noise", "i
 def test_any_small_spec(dim: int, data: st.DataObject) -> None:
     plan = fresh(data.draw(specs(dims=(dim,))), dtype=data.draw(DTYPES))
     assert_agrees(plan, noise(data, plan))
+
+
+@pytest.mark.parametrize("shape", [(1, 24, 1), (6, 1, 1), (1, 8, 9)])
+@pytest.mark.parametrize("target", ARRAY_TARGETS)
+def test_volumes_with_axes_of_one_sample(shape: tuple[int, ...], target: str) -> None:
+    """Coefficients are faint: such an axis has no frequency near the middle of Gaussians. None may be neglected."""
+    plan = fresh(Spec(dim=3, shape=shape, J=1, L=2, order=1), target=target, dtype="float64")
+    x = signal("noise", shape)
+    np.testing.assert_allclose(plan(x), [expected(plan, x)[path] for path in plan.paths], rtol=1e-11)
 
 
 @given(data=st.data())

@@ -284,7 +284,7 @@ def test_arguments_are_only_read(spec: Spec, save: str) -> None:
 # ---- however the work is cut up -------------------------------------------------------------------------------------
 
 
-@FEW
+@pytest.mark.parametrize("name", ["1d", "1d_none", "2d", "2d_order_0", "3d"])
 @pytest.mark.usefixtures("shares_all")
 @pytest.mark.parametrize(("workers", "cache_bytes"), [(1, 1), (2, 1 << 20), (3, 1 << 12), (4, 1)])
 def test_workers_and_chunks_agree(name: str, workers: int, cache_bytes: int) -> None:
