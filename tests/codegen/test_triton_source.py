@@ -205,6 +205,7 @@ def check_tidy(emitter: Emitter) -> None:
     unused = set(functions) - {launch.kernel for launch in launches} - {f"{launch.kernel}_part" for launch in launches}
     assert {n for n in unused if not n.startswith("branch_")} <= {
         "run",
+        "sized",
         "sizes",
         "below",
         "trunk",
