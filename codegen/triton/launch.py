@@ -55,7 +55,8 @@ class Launch:
     def all_warps(self, signals: int) -> int:
         """Warps of all programs, where there are so many signals."""
         numbers = {"n": signals, "pairs": (signals + 1) // 2, "triton": _TRITON}
-        return self.warps * prod(eval(_compiled(axis), {}, numbers) for axis in self.grid)
+        programs: list[int] = [eval(_compiled(axis), {}, numbers) for axis in self.grid]
+        return self.warps * prod(programs)
 
     def lines(self) -> list[str]:
         """The statement that launches it."""

@@ -253,9 +253,9 @@ def thin(shape: Thin) -> str:
     code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
     for start, plane in kept:
         assert plane is not None
-        mask = " & ".join(["live", *(middle(shape, start, last) or ()), f"(i < stop - {start})"])
+        masked = " & ".join(["live", *(middle(shape, start, last) or ()), f"(i < stop - {start})"])
         there = f"samples + ((place + {start}) & (line - 1))"
-        code.write(f"    tl.store({there}, both({plane[0]}, {plane[1]}), mask={mask})")
+        code.write(f"    tl.store({there}, both({plane[0]}, {plane[1]}), mask={masked})")
     return str(code)
 
 
