@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,14 @@ from numpy.typing import NDArray
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton import tables
-from scatc.codegen.triton.cost import USUAL, average_work
 from scatc.codegen.triton.lines import matrix, wavelet
 from scatc.codegen.triton.lines.blocks import Blocks
-from scatc.codegen.triton.lines.parts import divided
+from scatc.codegen.triton.lines.parts import in_parts, in_tiles
 from scatc.codegen.triton.lines.spans import Thinning
 from scatc.codegen.triton.tuned import Product
 from scatc.ir.filters import banks
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
-
-MANY = 64
-"""Signals of a call that choices are made for."""
 
 MOST_FUSED = 32
 """Averages that a kernel in registers takes by itself: beyond, its matrix is read more often than the signals."""
@@ -201,7 +197,7 @@ class Tiles:
         _, terms = tables.window(self.spec, signal.level, result.by, 1, self.options.tolerance)
         step, most = 1 << result.by, signal.length
         tiles = Product("lowpass", terms, result.kept[0], LEAST_BLOCK, 32, 32, step, most, whole, warps=2)
-        return divided(tiles, signal.paths, signal.length, MANY)
+        return in_parts(tiles, signal.paths, signal.length)
 
     def lowpass(self, signal: Signal, result: Result, line: Line, choice: Product, *, packed: bool) -> dict[str, Any]:
         """The constants of an average of samples, less those that say where it is output."""
@@ -228,10 +224,8 @@ class Tiles:
         if result.kind == "local":
             count, kept = held_bins(self.spec, signal.level, self.options.tolerance), result.kept[0]
         block = LEAST_BLOCK if count <= LEAST_BLOCK else 32
-        most = min(64, max(LEAST_BLOCK, 1 << (kept - 1).bit_length()))
-        sizes = [outputs for outputs in (most, most // 2, most // 4) if outputs >= LEAST_BLOCK]
-        tiles = [Product("average", count, kept, outputs, 32, block) for outputs in sizes]
-        return min(tiles, key=partial(_seconds, signal.paths))
+        outputs = min(64, max(LEAST_BLOCK, 1 << (kept - 1).bit_length()))
+        return in_tiles(Product("average", count, kept, outputs, 32, block), signal.paths)
 
     def average(self, signal: Signal, result: Result, choice: Product) -> dict[str, Any]:
         """The constants of an average of bins, less those that say where it is output."""
@@ -251,12 +245,6 @@ class Tiles:
             return True
         count = held_bins(self.spec, signal.level, self.options.tolerance)
         return 2 * count <= min(self.window(signal, result).padded, bins)
-
-
-def _seconds(paths: int, tiles: Product) -> float:
-    """What averages of the bins of some paths take."""
-    warps = tiles.warps * tiles.programs * paths * -(-MANY // tiles.rows)
-    return replace(average_work(paths, tiles), warps=lambda n: warps).seconds(USUAL, MANY, float("inf"))
 
 
 @lru_cache(maxsize=256)

@@ -17,8 +17,8 @@ from scatc.codegen.triton.launch import Launch, kernel_name
 from scatc.codegen.triton.lines import blocks as cutting
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.blocks import Blocks, Cut, Thin
-from scatc.codegen.triton.lines.choices import MANY, Choice, Line
-from scatc.codegen.triton.lines.parts import BLOCK, Parts
+from scatc.codegen.triton.lines.choices import Choice, Line
+from scatc.codegen.triton.lines.parts import BLOCK, MANY, Parts
 from scatc.codegen.triton.lines.together import Group, Together, choose
 from scatc.codegen.triton.tuned import Warps
 

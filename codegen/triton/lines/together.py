@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import REAL, USUAL
 from scatc.codegen.triton.lines import wavelet
-from scatc.codegen.triton.lines.choices import MANY, Way
+from scatc.codegen.triton.lines.choices import Way
+from scatc.codegen.triton.lines.parts import MANY
 from scatc.codegen.triton.lines.ways import Choices
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec

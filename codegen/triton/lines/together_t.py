@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL
-from scatc.codegen.triton.lines.choices import MANY, Way
+from scatc.codegen.triton.lines.choices import Way
+from scatc.codegen.triton.lines.parts import MANY
 from scatc.codegen.triton.lines.together import Group, possible, spectra
 from scatc.codegen.triton.lines.wavelet_t import Turn
 from scatc.codegen.triton.lines.ways_t import Back, Returns

@@ -29,7 +29,8 @@ from scatc.codegen.triton.cost import (
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks, matrix, wavelet
 from scatc.codegen.triton.lines.blocks import Blocks
-from scatc.codegen.triton.lines.choices import MANY, Choice, Follow, Line, Spectrum, Tiles, Way, held_bins
+from scatc.codegen.triton.lines.choices import Choice, Follow, Line, Spectrum, Tiles, Way, held_bins
+from scatc.codegen.triton.lines.parts import MANY
 from scatc.codegen.triton.lines.spans import Span, Thinning, reach, spans, thinning
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec

@@ -18,7 +18,8 @@ from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.launch import Launch, Transform
 from scatc.codegen.triton.lines import blocks_t, cost_t, matrix, matrix_t, tables_t, wavelet, wavelet_t
 from scatc.codegen.triton.lines.blocks import Blocks
-from scatc.codegen.triton.lines.choices import MANY, MOST_FUSED, Choice, Follow, Line, Way
+from scatc.codegen.triton.lines.choices import MOST_FUSED, Choice, Follow, Line, Way
+from scatc.codegen.triton.lines.parts import MANY
 from scatc.codegen.triton.lines.spans import Span, spans
 from scatc.codegen.triton.lines.sums_t import Sum
 from scatc.codegen.triton.lines.ways import Choices, Facts
