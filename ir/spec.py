@@ -10,16 +10,29 @@ import dataclasses
 import hashlib
 import json
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from numbers import Real
-from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, cast
+from typing import Literal, SupportsFloat, SupportsIndex, cast
 
 import numpy as np
 
-from . import geometry
-from .errors import SpecError
+from . import frequency, geometry
+from .fields import (
+    as_float,
+    as_int,
+    as_items,
+    as_text,
+    boolean,
+    choice,
+    clamp,
+    clamp_all,
+    either,
+    fail,
+    integer,
+    is_positive,
+    log2,
+    positive,
+)
 from .geometry import Padding
 
 ALPHA = 5.0
@@ -79,6 +92,18 @@ class Spec:
         3D: take the norm over the orders m of each degree, default True.
     integral_powers : sequence of float, optional
         3D: the powers that are integrated, default (0.5, 1, 2).
+    J_fr : int, optional
+        1D: makes the transform a joint time-frequency scattering, of order 2. Log2 of the largest scale along
+        log-frequency, in first-order wavelets; at least 1.
+    Q_fr : int or tuple of one int, optional
+        Joint: wavelets per octave along log-frequency, default 1.
+    F : number, 'global', 0 or None, optional
+        Joint: support of the averaging along log-frequency, in first-order wavelets, as `T` is in time.
+    stride_fr : int, optional
+        Joint, with local averaging along log-frequency: distance of the outputs along it, a power of two.
+    format : {'time', 'joint'}, optional
+        Joint: whether outputs along log-frequency are those of the wavelets there are, or all of the padded axis, as
+        many for each pair of wavelets.
 
     Raises
     ------
@@ -99,6 +124,11 @@ class Spec:
     sigma_0: float | None
     rotation_covariant: bool | None
     integral_powers: tuple[float, ...] | None
+    J_fr: int | None
+    Q_fr: tuple[int, ...] | None
+    F: int | float | Literal["global"] | None
+    stride_fr: int | None
+    format: Literal["time", "joint"] | None
 
     # Written out, because it takes more types than the fields hold.
     def __init__(
@@ -117,21 +147,30 @@ class Spec:
         sigma_0: SupportsFloat | None = None,
         rotation_covariant: bool | np.bool_ | None = None,
         integral_powers: Iterable[SupportsFloat] | None = None,
+        J_fr: SupportsIndex | None = None,
+        Q_fr: SupportsIndex | Sequence[SupportsIndex] | None = None,
+        F: SupportsFloat | str | None = None,
+        stride_fr: SupportsIndex | None = None,
+        format: str | None = None,
     ) -> None:
         def put(**fields: object) -> None:
             for field, value in fields.items():
                 object.__setattr__(self, field, value)
 
-        put(dim=(dim := _integer("dim", dim, 1, 3)), order=(order := _order(dim, order)))
+        put(dim=(dim := integer("dim", dim, 1, 3)), order=(order := _order(dim, order)))
         put(shape=(shape := _shape(dim, shape)))
+        joint = {"J_fr": J_fr, "Q_fr": Q_fr, "F": F, "stride_fr": stride_fr, "format": format}
+        if dim > 1:
+            _meaningless(dim, **joint)
+            put(**joint)
         if dim == 3:
             _meaningless(dim, Q=Q, T=T, stride=stride)
-            put(J=_integer("J", J, 0, MAX_J_3D), L=_integer("L", _or(L, 3), 0, MAX_DEGREE))
-            put(padding=_choice("padding", _or(padding, "periodic"), "periodic"))
-            put(pre_pad=_boolean("pre_pad", pre_pad, False))
-            put(sigma_0=_positive("sigma_0", _or(sigma_0, 1.0)))
-            put(rotation_covariant=_boolean("rotation_covariant", _or(rotation_covariant, True)))
-            put(integral_powers=_powers(_or(integral_powers, (0.5, 1.0, 2.0))))
+            put(J=integer("J", J, 0, MAX_J_3D), L=integer("L", either(L, 3), 0, MAX_DEGREE))
+            put(padding=choice("padding", either(padding, "periodic"), "periodic"))
+            put(pre_pad=boolean("pre_pad", pre_pad, False))
+            put(sigma_0=positive("sigma_0", either(sigma_0, 1.0)))
+            put(rotation_covariant=boolean("rotation_covariant", either(rotation_covariant, True)))
+            put(integral_powers=_powers(either(integral_powers, (0.5, 1.0, 2.0))))
             put(Q=None, T=None, stride=None)
             return
         _meaningless(dim, sigma_0=sigma_0, rotation_covariant=rotation_covariant, integral_powers=integral_powers)
@@ -139,12 +178,13 @@ class Spec:
         put(J=J, T=T, stride=_stride(J, T, stride))
         if dim == 1:
             _meaningless(dim, L=L)
-            put(Q=_wavelets_per_octave(order, _or(Q, 1)), L=None)
+            put(Q=_wavelets_per_octave(order, either(Q, 1)), L=None)
+            put(**frequency.joint_fields(self, **joint))
         else:
             _meaningless(dim, Q=Q)
-            put(L=_integer("L", _or(L, 8), 1, MAX_COUNT), Q=None)
-        put(padding=_choice("padding", _or(padding, "reflect"), "reflect", "zero", "periodic"))
-        put(pre_pad=_boolean("pre_pad", pre_pad), sigma_0=None, rotation_covariant=None, integral_powers=None)
+            put(L=integer("L", either(L, 8), 1, MAX_COUNT), Q=None)
+        put(padding=choice("padding", either(padding, "reflect"), "reflect", "zero", "periodic"))
+        put(pre_pad=boolean("pre_pad", pre_pad), sigma_0=None, rotation_covariant=None, integral_powers=None)
 
     def __repr__(self) -> str:
         fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
@@ -167,12 +207,43 @@ class Spec:
     @property
     def log2_T(self) -> int:
         """Largest integer whose power of two is at most `T_support`."""
-        return _log2(self.T_support)
+        return log2(self.T_support)
 
     @property
     def log2_stride(self) -> int | None:
         """Log2 of `stride`, None where there is none."""
-        return None if self.stride is None else _log2(self.stride)
+        return None if self.stride is None else log2(self.stride)
+
+    @property
+    def joint(self) -> bool:
+        """Whether it is a joint time-frequency scattering."""
+        return self.J_fr is not None
+
+    @property
+    def average_fr(self) -> Literal["local", "global", "none"]:
+        """Joint: how the outputs are averaged along log-frequency."""
+        return "global" if self.F == "global" else "none" if self.F == 0 else "local"
+
+    @property
+    def F_support(self) -> int | float:
+        """Joint: support of the low-pass filter along log-frequency: `F` where that is a length, else ``2**J_fr``."""
+        assert self.J_fr is not None
+        return cast("int | float", self.F) if self.average_fr == "local" else 2**self.J_fr
+
+    @property
+    def log2_F(self) -> int:
+        """Joint: largest integer whose power of two is at most `F_support`."""
+        return log2(self.F_support)
+
+    @property
+    def log2_stride_fr(self) -> int | None:
+        """Joint: log2 of `stride_fr`, None where there is none."""
+        return None if self.stride_fr is None else log2(self.stride_fr)
+
+    @property
+    def padded_fr(self) -> int:
+        """Joint: length of the log-frequency axis with its padding."""
+        return frequency.padded_length(self)
 
     @property
     def padded_shape(self) -> tuple[int, ...]:
@@ -200,8 +271,9 @@ class Spec:
         return tuple(kept_axis(N, left, level) for N, (left, _) in zip(self.shape, self.padding_widths, strict=True))
 
     def to_json(self) -> str:
-        """Return the canonical JSON text: all fields, sorted, without spaces."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        """Return the canonical JSON text: all fields, sorted, without spaces; those of joint scattering if it is."""
+        names = [f.name for f in dataclasses.fields(self) if self.joint or f.name not in frequency.FIELDS]
+        fields = {name: getattr(self, name) for name in names}
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -218,12 +290,12 @@ class Spec:
         except (TypeError, ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
-            _fail("json", text, "the text of a JSON object")
+            fail("json", text, "the text of a JSON object")
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(fields.keys() - known):
-            _fail("json", text, f"of fields of Spec, which {', '.join(unknown)} is not")
+            fail("json", text, f"of fields of Spec, which {', '.join(unknown)} is not")
         if missing := [name for name in ("dim", "shape", "J") if name not in fields]:
-            _fail("json", text, f"complete, but {', '.join(missing)} is missing")
+            fail("json", text, f"complete, but {', '.join(missing)} is missing")
         return cls(**fields)
 
     @property
@@ -235,64 +307,52 @@ class Spec:
 # Each function below brings one field to its canonical form, or raises SpecError.
 
 
-def _fail(field: str, value: object, allowed: str, nearest: object = None) -> NoReturn:
-    try:
-        repr(value)
-    except Exception:  # an integer of 5000 digits, a broken __repr__: still a SpecError
-        value = f"<{type(value).__name__}>"
-    raise SpecError(field, value, allowed, nearest)
-
-
-def _or(value: object, default: object) -> object:
-    return default if value is None else value
-
-
 def _meaningless(dim: int, **fields: object) -> None:
     for field, value in fields.items():
         if value is not None:
-            _fail(field, value, f"left at None, since it has no meaning in {dim}D")
+            fail(field, value, f"left at None, since it has no meaning in {dim}D")
 
 
 def _shape(dim: int, value: object) -> tuple[int, ...]:
     smallest = 1 if dim == 3 else 2  # the finest wavelets need two samples
     allowed = f"{dim} integer{'s' * (dim > 1)} from {smallest} to {MAX_SIDE}"
-    sides = _items(value)
+    sides = as_items(value)
     if sides is None:
-        if dim == 1 and (side := _as_int(value)) is not None and smallest <= side <= MAX_SIDE:
+        if dim == 1 and (side := as_int(value)) is not None and smallest <= side <= MAX_SIDE:
             return (side,)
-        side = _clamp(value, smallest, MAX_SIDE)
-        _fail("shape", value, allowed, None if side is None else (side,) * dim)
-    nearest = _clamp_all(sides, smallest, MAX_SIDE) if len(sides) == dim else None
-    if nearest is None or nearest != tuple(map(_as_int, sides)):
-        _fail("shape", value, allowed, nearest)
+        side = clamp(value, smallest, MAX_SIDE)
+        fail("shape", value, allowed, None if side is None else (side,) * dim)
+    nearest = clamp_all(sides, smallest, MAX_SIDE) if len(sides) == dim else None
+    if nearest is None or nearest != tuple(map(as_int, sides)):
+        fail("shape", value, allowed, nearest)
     return nearest
 
 
 def _scales(dim: int, shape: tuple[int, ...], J: object, T: object) -> tuple[int, int | float | Literal["global"]]:
     """Return J and T, which limit each other."""
     side = min(shape)
-    number = _as_float(T)
-    given = None if T is None or _text(T) in ("global", "none") or number == 0 else number
-    if T is not None and given is None and number != 0 and _text(T) not in ("global", "none"):
-        nearest = get_close_matches((_text(T) or "").lower(), ["global"], 1)
-        _fail("T", T, _allowed_T(side), nearest[0] if nearest else None)
+    number = as_float(T)
+    given = None if T is None or as_text(T) in ("global", "none") or number == 0 else number
+    if T is not None and given is None and number != 0 and as_text(T) not in ("global", "none"):
+        nearest = get_close_matches((as_text(T) or "").lower(), ["global"], 1)
+        fail("T", T, _allowed_T(side), nearest[0] if nearest else None)
     if given is not None and given < 1:
-        _fail("T", T, _allowed_T(side), 1)
+        fail("T", T, _allowed_T(side), 1)
 
     if dim == 2:
-        largest, reason = _log2(side), f"2**J is at most the smallest side {side}"
+        largest, reason = log2(side), f"2**J is at most the smallest side {side}"
     else:
         largest = geometry.max_log2_padded(side)
         if given is not None and given <= side:
-            largest = _log2(geometry.padded_length(side, given))
+            largest = log2(geometry.padded_length(side, given))
         reason = f"2**J is at most the padded length {2**largest}"
-    J = _integer("J", J, 1, largest, reason)
+    J = integer("J", J, 1, largest, reason)
 
     if given is None:
-        return J, 2**J if T is None else "global" if _text(T) == "global" else 0
+        return J, 2**J if T is None else "global" if as_text(T) == "global" else 0
     # T=2**J is T=None in its canonical form, which in 1D may exceed the signal
     if given > side and given != 2**J:
-        _fail("T", T, _allowed_T(side), side)
+        fail("T", T, _allowed_T(side), side)
     return J, int(given) if given.is_integer() else given
 
 
@@ -303,149 +363,51 @@ def _allowed_T(side: int) -> str:
 def _stride(J: int, T: int | float | Literal["global"], value: object) -> int | None:
     if T in ("global", 0):
         if value is not None:
-            _fail("stride", value, f"left at None, since T={T!r} does not average locally")
+            fail("stride", value, f"left at None, since T={T!r} does not average locally")
         return None
-    log2_T = _log2(cast("int | float", T))
+    log2_T = log2(cast("int | float", T))
     if value is None:
         return 1 << log2_T
     coarsest = 1 << max(J, log2_T)
-    stride = _as_int(value)
+    stride = as_int(value)
     if stride is not None and 1 <= stride <= coarsest and stride.bit_count() == 1:
         return stride
-    near = _clamp(value, 1, coarsest)
+    near = clamp(value, 1, coarsest)
     nearest = None if near is None else 1 << round(math.log2(near))
-    _fail("stride", value, f"a power of two from 1 to {coarsest}", nearest)
+    fail("stride", value, f"a power of two from 1 to {coarsest}", nearest)
 
 
 def _wavelets_per_octave(order: int, value: object) -> tuple[int, ...]:
     allowed = f"an integer from 1 to {MAX_COUNT} or a tuple of them, one per order"
-    numbers = _items(value)
+    numbers = as_items(value)
     if numbers is None:
-        if (number := _as_int(value)) is None or not 1 <= number <= MAX_COUNT:
-            _fail("Q", value, allowed, _clamp(value, 1, MAX_COUNT))
+        if (number := as_int(value)) is None or not 1 <= number <= MAX_COUNT:
+            fail("Q", value, allowed, clamp(value, 1, MAX_COUNT))
         numbers = (number,)
     # two entries are fine at any order, as the first-order transform has the same wavelets as the second-order one
     most = max(order, 2)
-    nearest = _clamp_all(numbers[:most], 1, MAX_COUNT)
+    nearest = clamp_all(numbers[:most], 1, MAX_COUNT)
     if len(numbers) > most:
-        _fail("Q", value, f"an integer or a tuple of at most {most} (order={order})", nearest)
-    if nearest is None or nearest != tuple(map(_as_int, numbers)) or (order and not numbers):
-        _fail("Q", value, allowed, nearest or (None if numbers else 1))
+        fail("Q", value, f"an integer or a tuple of at most {most} (order={order})", nearest)
+    if nearest is None or nearest != tuple(map(as_int, numbers)) or (order and not numbers):
+        fail("Q", value, allowed, nearest or (None if numbers else 1))
     return (nearest + (1,) * order)[:order]
 
 
 def _powers(value: object) -> tuple[float, ...]:
     allowed = "a non-empty sequence of finite numbers above 0"
-    items = _items(value)
+    items = as_items(value)
     if items is None:
-        number = _as_float(value)
-        _fail("integral_powers", value, allowed, (number,) if _is_positive(number) else None)
-    numbers = tuple(_as_float(item) for item in items)
-    good = tuple(number for number in numbers if _is_positive(number))
+        number = as_float(value)
+        fail("integral_powers", value, allowed, (number,) if is_positive(number) else None)
+    numbers = tuple(as_float(item) for item in items)
+    good = tuple(number for number in numbers if is_positive(number))
     if not items or len(good) < len(items):
-        _fail("integral_powers", value, allowed, good or None)
+        fail("integral_powers", value, allowed, good or None)
     return cast("tuple[float, ...]", good)
-
-
-def _positive(field: str, value: object) -> float:
-    number = _as_float(value)
-    if number is None or not _is_positive(number):
-        _fail(field, value, "a finite number above 0")
-    return number
-
-
-def _is_positive(number: float | None) -> bool:
-    return number is not None and 0 < number < math.inf
 
 
 def _order(dim: int, value: object) -> int:
     if dim == 3:
-        return _integer("order", value, 1, MAX_ORDER, "3D has no coefficients of order 0")
-    return _integer("order", value, 0, MAX_ORDER)
-
-
-def _integer(field: str, value: object, low: int, high: int, reason: str = "") -> int:
-    number = _as_int(value)
-    if number is None or not low <= number <= high:
-        because = f" ({reason})" if reason else ""
-        _fail(field, value, f"an integer from {low} to {high}{because}", _clamp(value, low, high))
-    return number
-
-
-def _boolean(field: str, value: object, *allowed: bool) -> bool:
-    value = _plain(value)
-    allowed = allowed or (True, False)
-    if not isinstance(value, bool) or value not in allowed:
-        _fail(field, value, " or ".join(map(repr, allowed)), allowed[0] if len(allowed) == 1 else None)
-    return value
-
-
-def _choice(field: str, value: object, *allowed: str) -> str:
-    text = _text(value)
-    if text not in allowed:
-        close = allowed if len(allowed) == 1 else get_close_matches((text or "").lower(), allowed, 1)
-        _fail(field, value, " or ".join(map(repr, allowed)), close[0] if close else None)
-    return text
-
-
-# Reading values of any type: None stands for "no such thing".
-
-
-def _plain(value: object) -> object:
-    """Return the Python scalar of a number in NumPy's types, and anything else as it is."""
-    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 and value.dtype.kind in "biuf":
-        return float(value) if value.dtype.kind == "f" else value.item()
-    return value
-
-
-def _as_int(value: object) -> int | None:
-    value = _plain(value)
-    if isinstance(value, bool | np.ndarray | np.generic):
-        return None
-    try:
-        return int(operator.index(cast(Any, value)))
-    except Exception:
-        return None
-
-
-def _as_float(value: object) -> float | None:
-    value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # an integer or a fraction above all floats
-        return math.inf if cast(Any, value) > 0 else -math.inf
-    except Exception:
-        return None
-    return None if math.isnan(number) else number
-
-
-def _clamp(value: object, low: int, high: int) -> int | None:
-    """Return the integer from `low` to `high` that is nearest to a number."""
-    number = _as_int(value)
-    real = _as_float(value) if number is None else None
-    if real is not None:
-        number = round(max(low, min(real, high)))
-    return None if number is None else max(low, min(number, high))
-
-
-def _clamp_all(values: Iterable[object], low: int, high: int) -> tuple[int, ...] | None:
-    clamped = tuple(_clamp(value, low, high) for value in values)
-    return None if None in clamped else cast("tuple[int, ...]", clamped)
-
-
-def _text(value: object) -> str | None:
-    return str.__str__(value) if isinstance(value, str) else None
-
-
-def _items(value: object) -> tuple[Any, ...] | None:
-    """Return the items of a tuple, a list, a range or an array of one axis."""
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return tuple(value)
-    return tuple(value) if isinstance(value, tuple | list | range) else None
-
-
-def _log2(number: int | float) -> int:
-    """Return the floor of log2, exactly."""
-    return math.frexp(number)[1] - 1
+        return integer("order", value, 1, MAX_ORDER, "3D has no coefficients of order 0")
+    return integer("order", value, 0, MAX_ORDER)

@@ -1,0 +1,135 @@
+"""Fields of a `Spec`: values of whatever type to their canonical form, or `SpecError`."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any, NoReturn, cast
+
+import numpy as np
+
+from .errors import SpecError
+
+
+def fail(field: str, value: object, allowed: str, nearest: object = None) -> NoReturn:
+    """Raise `SpecError`; a value that cannot be printed is named by its type."""
+    try:
+        repr(value)
+    except Exception:  # an integer of 5000 digits, a broken __repr__: still a SpecError
+        value = f"<{type(value).__name__}>"
+    raise SpecError(field, value, allowed, nearest)
+
+
+def either(value: object, default: object) -> object:
+    """The value, or the default where it is None."""
+    return default if value is None else value
+
+
+def integer(field: str, value: object, low: int, high: int, reason: str = "") -> int:
+    """The integer that a value is, from low to high."""
+    number = as_int(value)
+    if number is None or not low <= number <= high:
+        because = f" ({reason})" if reason else ""
+        fail(field, value, f"an integer from {low} to {high}{because}", clamp(value, low, high))
+    return number
+
+
+def boolean(field: str, value: object, *allowed: bool) -> bool:
+    """The boolean that a value is, of those that are allowed."""
+    value = plain(value)
+    allowed = allowed or (True, False)
+    if not isinstance(value, bool) or value not in allowed:
+        fail(field, value, " or ".join(map(repr, allowed)), allowed[0] if len(allowed) == 1 else None)
+    return value
+
+
+def choice(field: str, value: object, *allowed: str) -> str:
+    """The text that a value is, of those that are allowed."""
+    text = as_text(value)
+    if text not in allowed:
+        close = allowed if len(allowed) == 1 else get_close_matches((text or "").lower(), allowed, 1)
+        fail(field, value, " or ".join(map(repr, allowed)), close[0] if close else None)
+    return text
+
+
+def positive(field: str, value: object) -> float:
+    """The finite number above 0 that a value is."""
+    number = as_float(value)
+    if number is None or not is_positive(number):
+        fail(field, value, "a finite number above 0")
+    return number
+
+
+def is_positive(number: float | None) -> bool:
+    """Whether a number is finite and above 0."""
+    return number is not None and 0 < number < math.inf
+
+
+# Reading values of any type: None stands for "no such thing".
+
+
+def plain(value: object) -> object:
+    """The Python scalar of a number in NumPy's types, and anything else as it is."""
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 and value.dtype.kind in "biuf":
+        return float(value) if value.dtype.kind == "f" else value.item()
+    return value
+
+
+def as_int(value: object) -> int | None:
+    """The integer that a value is, of whatever type."""
+    value = plain(value)
+    if isinstance(value, bool | np.ndarray | np.generic):
+        return None
+    try:
+        return int(operator.index(cast(Any, value)))
+    except Exception:
+        return None
+
+
+def as_float(value: object) -> float | None:
+    """The real number that a value is, of whatever type."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or a fraction above all floats
+        return math.inf if cast(Any, value) > 0 else -math.inf
+    except Exception:
+        return None
+    return None if math.isnan(number) else number
+
+
+def clamp(value: object, low: int, high: int) -> int | None:
+    """The integer from `low` to `high` that is nearest to a number."""
+    number = as_int(value)
+    real = as_float(value) if number is None else None
+    if real is not None:
+        number = round(max(low, min(real, high)))
+    return None if number is None else max(low, min(number, high))
+
+
+def clamp_all(values: Iterable[object], low: int, high: int) -> tuple[int, ...] | None:
+    """The integers from low to high that are nearest to numbers; None if one of them is none."""
+    clamped = tuple(clamp(value, low, high) for value in values)
+    return None if None in clamped else cast("tuple[int, ...]", clamped)
+
+
+def as_text(value: object) -> str | None:
+    """The text that a value is."""
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+def as_items(value: object) -> tuple[Any, ...] | None:
+    """The items of a tuple, a list, a range or an array of one axis."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(value)
+    return tuple(value) if isinstance(value, tuple | list | range) else None
+
+
+def log2(number: int | float) -> int:
+    """The floor of log2, exactly."""
+    return math.frexp(number)[1] - 1
