@@ -24,10 +24,12 @@ from scatc.ir.nodes import (
     Ifft,
     Input,
     Lowpass,
+    Mix,
     Modulus,
     Node,
     Output,
     Pad,
+    Stack,
     Subsample,
     Unpad,
 )
@@ -223,6 +225,24 @@ def _lowpass(spec: Spec, node: Lowpass, x: Array, value: Value) -> Array:
     return x
 
 
+def _stack(spec: Spec, node: Stack, x: Array, *others: Any) -> Array:
+    stacked = np.concatenate((x, *others[:-1]), axis=1)  # the last is a type, not a value
+    return stacked[:, list(node.rows)] if node.rows else stacked
+
+
+def _mix(spec: Spec, node: Mix, x: Array, value: Value) -> Array:
+    x = x.reshape(len(x), -1, node.length, *x.shape[2:])
+    if not node.bank:
+        return np.asarray(x.sum(axis=2))
+    bank = banks(spec)[node.bank]
+    (n,) = bank.grid(node.level)
+    spectrum = np.moveaxis(np.fft.fft(x, n, axis=2), 2, -1)  # fft pads with zeros
+    found = [np.fft.ifft(spectrum * bank.response(i, node.level)[0])[..., :: 1 << node.by] for i in node.indices]
+    y = np.moveaxis(np.stack(found, axis=2), -1, 3)[:, :, :, : node.kept]
+    y = y.reshape(len(y), -1, *y.shape[4:])
+    return y.real if value.real and node.bank == "phi_fr" else y
+
+
 def _sum(spec: Spec, node: Sum, x: Array, y: Array, value: Value) -> Array:
     return np.asarray(x + y)
 
@@ -335,6 +355,8 @@ _RULES: dict[type[Node], Callable[..., Array]] = {
     Fold: _fold,
     Ifft: _ifft,
     Lowpass: _lowpass,
+    Stack: _stack,
+    Mix: _mix,
     Gradient: _output,
     Sum: _sum,
     Blank: _blank,

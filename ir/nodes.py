@@ -1,7 +1,8 @@
 """The node kinds of both levels of the intermediate representation.
 
 The *scattering graph* says what is meant (`Input Pad Filter Subsample Modulus Average Unpad Output`); the *spectral
-program* says how it is computed (`Fft Fold Ifft Modulus Lowpass Average Unpad Output`). Both are graphs of these frozen
+program* says how it is computed (`Fft Fold Ifft Modulus Lowpass Average Unpad Output`). Joint time-frequency
+scattering has `Stack` and `Mix` besides, at both levels. Both are graphs of these frozen
 dataclasses, so every pass is a rewrite from one graph to another. A node names its input; what a value looks like is
 inferred (`values.py`), what it means is written once (`interpret.py`), and each target has its own rules for emission.
 
@@ -10,8 +11,9 @@ Programs of gradients (`adjoint.py`) have the transposed kinds besides, which `t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self
 
 Box = tuple[tuple[int, int], ...]
 """Bins per axis, `start <= k < stop`, in natural order: negative frequencies are negative bins."""
@@ -27,10 +29,13 @@ class Node:
         What it is called in print.
     inputs : tuple of str
         The fields that name values; all come first, and a name may be left empty only where it is the default.
+    variadic : bool
+        Whether the last of these is a tuple of names, of any number.
     """
 
     kind: ClassVar[str] = ""
     inputs: ClassVar[tuple[str, ...]] = ("x",)
+    variadic: ClassVar[bool] = False
     x: str
 
     @property
@@ -39,6 +44,11 @@ class Node:
         if len(self.inputs) == 1:  # the rule, and asked for often
             return (self.x,) if self.x else ()
         return tuple(name for field in self.inputs if (name := getattr(self, field)))
+
+    def reading(self, names: Mapping[str, str]) -> Self:
+        """The same node, of other values in place of some that it works on."""
+        changed = {field: names[name] for field in self.inputs if (name := getattr(self, field)) in names}
+        return replace(self, **changed) if changed else self
 
     def attributes(self) -> dict[str, object]:
         """What the node states besides its inputs, without what is at its default."""
@@ -133,6 +143,45 @@ class Output(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Stack(Node):
+    """The rows of several values, one behind the other: those that `rows` counts, in its order (all if it is empty)."""
+
+    kind: ClassVar[str] = "stack"
+    inputs: ClassVar[tuple[str, ...]] = ("x", "others")
+    variadic: ClassVar[bool] = True
+    others: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The names of the values that it works on."""
+        return (self.x, *self.others)
+
+    def reading(self, names: Mapping[str, str]) -> Stack:
+        """The same node, of other values in place of some that it works on."""
+        x, *others = (names.get(name, name) for name in self.operands)
+        return replace(self, x=x, others=tuple(others))
+
+
+@dataclass(frozen=True, slots=True)
+class Mix(Node):
+    """Convolution along rows instead of samples: `length` rows at a time are one log-frequency axis.
+
+    They are followed by zeros, up to the length of the axis with its padding subsampled by `2**level`, filtered by each
+    of `indices` of `bank`, and subsampled by `2**by`; of each result the first `kept` rows are kept. Without a bank,
+    rows are added up.
+    """
+
+    kind: ClassVar[str] = "mix"
+    bank: str = ""
+    indices: tuple[int, ...] = ()
+    level: int = 0
+    by: int = 0
+    length: int = 1
+    kept: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Fft(Node):
     """The DFT of x on the bins of `box` (all of them if empty).
 
@@ -192,5 +241,5 @@ class Lowpass(Node):
     taps: tuple[int, ...] = ()
 
 
-SCATTERING_KINDS = (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Output)
-PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Output)
+SCATTERING_KINDS = (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Stack, Mix, Output)
+PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Stack, Mix, Output)

@@ -8,10 +8,11 @@ from functools import lru_cache
 from math import pi
 
 from scatc.ir.filters import FilterInfo, banks
+from scatc.ir.joint import families
 from scatc.ir.spec import Spec
 
 Path = tuple[int, ...]
-"""One filter index per order; the empty path is order 0."""
+"""One filter index per order; the empty path is order 0. Of joint scattering: (n1, n_fr) and (n1, n2, n_fr)."""
 
 
 def bank_name(spec: Spec, order: int) -> str:
@@ -43,8 +44,11 @@ def children(spec: Spec, path: Path) -> Iterator[int]:
 def all_paths(spec: Spec) -> tuple[Path, ...]:
     """Every path, in output order.
 
-    1D and 2D: by order, then by indices. 3D: by order, then by scales, then by degree; order 0 is not output.
+    1D and 2D: by order, then by indices. 3D: by order, then by scales, then by degree; order 0 is not output. Joint:
+    family by family (`scatc.ir.joint`), each along log-frequency.
     """
+    if spec.joint:
+        return ((), *(path for family in families(spec) for path in family.paths))
     found: list[Path] = []
     frontier: list[Path] = [()]
     while frontier:

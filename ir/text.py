@@ -84,8 +84,10 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
         raise ValueError(f"there is no kind {kind!r}")
     inputs = [word for word in rest if "=" not in word]
     names = () if KINDS[kind] is Input else KINDS[kind].inputs
-    if len(inputs) != len(names):
-        raise ValueError(f"it has {len(names)} input(s), not {len(inputs)}")
+    variadic = KINDS[kind].variadic
+    if len(inputs) < len(names) - 1 if variadic else len(inputs) != len(names):
+        raise ValueError(f"it has {len(names)} input(s){' or more' if variadic else ''}, not {len(inputs)}")
+    operands: list[object] = [*inputs[: len(names) - 1], tuple(inputs[len(names) - 1 :])] if variadic else [*inputs]
     types = _TYPES[kind]
     attributes: dict[str, object] = {}
     for key, _, value in (word.partition("=") for word in rest if "=" in word):
@@ -99,7 +101,7 @@ def _parse_node(words: list[str]) -> tuple[str, Node]:
             attributes[key] = value if types[key] == "str" else _parse_value(value, types[key])
         except ValueError as error:
             raise ValueError(f"{key}={_short(value)} is {error}") from None
-    return name, KINDS[kind](*inputs, **attributes)  # type: ignore[arg-type]
+    return name, KINDS[kind](*operands, **attributes)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1024)  # siblings have much in common

@@ -17,10 +17,12 @@ from scatc.ir.nodes import (
     Ifft,
     Input,
     Lowpass,
+    Mix,
     Modulus,
     Node,
     Output,
     Pad,
+    Stack,
     Subsample,
     Unpad,
 )
@@ -168,6 +170,17 @@ def _lowpass(spec: Spec, node: Lowpass, x: Value) -> Value:
     return x._replace(shape=tuple(b - a for a, b in node.kept), grid=grid, level=x.level + node.by)
 
 
+def _stack(spec: Spec, node: Stack, x: Value, *others: Value) -> Value:
+    return x._replace(paths=len(node.rows) or x.paths + sum(other.paths for other in others))
+
+
+def _mix(spec: Spec, node: Mix, x: Value) -> Value:
+    axes = x.paths // node.length
+    if not node.bank:
+        return x._replace(paths=axes)
+    return x._replace(real=x.real and node.bank == "phi_fr", paths=axes * len(node.indices) * node.kept)
+
+
 def _grid(spec: Spec, level: int) -> tuple[int, ...]:
     return tuple(n >> level for n in spec.padded_shape)
 
@@ -234,6 +247,8 @@ _RULES: dict[type[Node], Callable[..., Value]] = {
     Fold: _fold,
     Ifft: _ifft,
     Lowpass: _lowpass,
+    Stack: _stack,
+    Mix: _mix,
     Cotangent: _cotangent,
     Gradient: _first,
     Sum: _first,

@@ -99,7 +99,7 @@ def verify(graph: Graph, level: str = "any") -> None:
         for operand in node.operands:
             if operand not in values:
                 _fail(name, node, f"{operand!r} is not defined above")
-        if not isinstance(node, Input) and len(node.operands) != len(node.inputs):
+        if not isinstance(node, Input) and not node.variadic and len(node.operands) != len(node.inputs):
             _fail(name, node, "an input is missing")
         operands = [values[operand] for operand in node.operands]
         for problem in _problems(graph, node, values.get(node.x)):

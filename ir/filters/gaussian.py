@@ -23,11 +23,13 @@ class Gaussian1DBank(Bank1D):
         Padded length, in samples.
     T : float
         Averaging support, in samples, at least 1.
+    name : str
+        `phi_fr` along log-frequency.
     """
 
-    def __init__(self, N: int, T: float) -> None:
+    def __init__(self, N: int, T: float, name: str = "phi") -> None:
         sigma = SIGMA0 / T
-        super().__init__("phi", N, (FilterInfo(j=math.floor(math.log2(T)), xi=0.0, sigma=sigma),), ((0.0, sigma),))
+        super().__init__(name, N, (FilterInfo(j=math.floor(math.log2(T)), xi=0.0, sigma=sigma),), ((0.0, sigma),))
 
 
 class Gaussian2DBank(Bank2D):

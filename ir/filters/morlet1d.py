@@ -121,7 +121,8 @@ def _l1_norm(psi: Arc, xi: float, sigma: float, kappa: float) -> float:
     """The L1 norm in time, over the grid, of the filter with response `psi`."""
     N = psi.size
     sigma_t = 1 / (2 * math.pi * sigma)
-    if N < 18 * sigma_t:  # the filter overlaps itself in time: go there; |psi| is even because psi is real
+    # the filter overlaps itself in time, or its periods are not cut off alike on both sides: go there
+    if N < 18 * sigma_t or xi < 0:  # |psi| is even because psi is real
         return _mean_modulus(psi)
     if kappa < 1e-18:  # |psi(t)| = g(t), whose sum is the periodised Gaussian at frequency 0
         return 1 + 2 * math.exp(-1 / (2 * sigma**2))
@@ -201,3 +202,29 @@ class Morlet1DBank(Bank1D):
         atoms = frequencies(J, Q)
         info = tuple(FilterInfo(j=max_subsampling(xi, sigma), xi=xi, sigma=sigma) for xi, sigma in atoms)
         super().__init__(name, N, info, atoms)
+
+
+class SpinnedBank(Bank1D):
+    """The filters along the log-frequency axis of joint time-frequency scattering.
+
+    First the low-pass of support ``2**J``, then the wavelets of positive centre frequency, then those of negative: a
+    complex signal tells them apart, as waves that rise from those that fall (Anden, Lostanlen & Mallat, "Joint
+    time-frequency scattering", IEEE Trans. Signal Processing 67, 2019, section III).
+
+    Parameters
+    ----------
+    N : int
+        Length of the axis with its padding.
+    J : int
+        Log2 of the largest scale, in first-order wavelets.
+    Q : int
+        Wavelets an octave.
+    """
+
+    def __init__(self, N: int, J: int, Q: int) -> None:
+        waves = frequencies(J, Q)
+        low = (0.0, SIGMA0 / 2**J)
+        atoms = (low, *waves, *((-xi, sigma) for xi, sigma in waves))
+        scales = [J, *(max_subsampling(*atom) for atom in atoms[1:])]
+        info = tuple(FilterInfo(j=j, xi=xi, sigma=sigma) for j, (xi, sigma) in zip(scales, atoms, strict=True))
+        super().__init__("psi_fr", N, info, atoms)

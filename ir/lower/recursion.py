@@ -13,10 +13,11 @@ from functools import lru_cache, partial
 from typing import Protocol
 
 from scatc.ir.graph import Graph
+from scatc.ir.lower.joint import JointScattering
 from scatc.ir.lower.scattering1d import Scattering1D
 from scatc.ir.lower.scattering2d import Scattering2D
 from scatc.ir.lower.scattering3d import Scattering3D
-from scatc.ir.lower.steps import Step
+from scatc.ir.lower.steps import Step, chain
 from scatc.ir.nodes import Filter, Input, Modulus, Node, Output, Pad, Subsample
 from scatc.ir.paths import Path, all_paths, bank_name, children, infos
 from scatc.ir.spec import Spec
@@ -46,14 +47,17 @@ def lower(spec: Spec) -> Graph:
     if any(map(any, spec.padding_widths)) and not spec.pre_pad:
         nodes["U0"] = Pad("x", spec.padding_widths, spec.padding)
         root = "U0"
-    _visit(TRANSFORMS[spec.dim](spec), nodes, root, (), 0)
+    if spec.joint:
+        JointScattering(spec, nodes, root).lower()
+    else:
+        _visit(TRANSFORMS[spec.dim](spec), nodes, root, (), 0)
     return Graph(spec, nodes)
 
 
 def _visit(transform: Transform, nodes: dict[str, Node], u: str, path: Path, level: int) -> None:
     spec = transform.spec
     if path in _output_paths(spec):
-        _chain(nodes, u, path, [*transform.average(level), ("out", partial(Output, paths=(path,)))])
+        chain(nodes, u, _tag(path), [*transform.average(level), ("out", partial(Output, paths=(path,)))])
     for index in children(spec, path):
         child = (*path, index)
         deeper = max(transform.level(infos(spec, child)[-1].j), level)
@@ -61,7 +65,7 @@ def _visit(transform: Transform, nodes: dict[str, Node], u: str, path: Path, lev
         steps: list[Step] = [("Z", partial(Filter, bank=bank, index=index, level=level))]
         if deeper > level:
             steps.append(("D", partial(Subsample, by=deeper - level)))
-        modulus = _chain(nodes, u, child, [*steps, ("U", Modulus)])
+        modulus = chain(nodes, u, _tag(child), [*steps, ("U", Modulus)])
         _visit(transform, nodes, modulus, child, deeper)
 
 
@@ -70,10 +74,6 @@ def _output_paths(spec: Spec) -> frozenset[Path]:
     return frozenset(all_paths(spec))
 
 
-def _chain(nodes: dict[str, Node], x: str, path: Path, steps: list[Step]) -> str:
-    """Append nodes one behind the other; returns the name of the last."""
-    for prefix, node in steps:
-        name = "_".join([prefix, *map(str, path)]) if path else f"{prefix}0"
-        nodes[name] = node(x)
-        x = name
-    return x
+def _tag(path: Path) -> str:
+    """How the names of a path's nodes end."""
+    return "".join(f"_{n}" for n in path) or "0"

@@ -1,0 +1,101 @@
+"""Joint time-frequency scattering: rows of wavelets become an axis that is filtered as time is (see `ir/joint.py`)."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import groupby
+
+from scatc.ir.filters import banks
+from scatc.ir.joint import Along, Family, along, families, parents
+from scatc.ir.lower.scattering1d import Scattering1D
+from scatc.ir.lower.steps import Step, chain
+from scatc.ir.nodes import Average, Filter, Mix, Modulus, Node, Output, Stack, Subsample, Unpad
+from scatc.ir.spec import Spec
+
+
+class JointScattering:
+    """The walk: width first, for the wavelets of a scale are filtered together.
+
+    Parameters
+    ----------
+    spec : Spec
+    nodes : dict of str to Node
+        The graph so far, which grows.
+    root : str
+        The padded signal.
+    """
+
+    def __init__(self, spec: Spec, nodes: dict[str, Node], root: str) -> None:
+        self.spec, self.nodes, self.root = spec, nodes, root
+        self.time = Scattering1D(spec)
+        self._U: list[tuple[str, int]] = []  # moduli of order 1, with their levels
+
+    def lower(self) -> None:
+        """Append all nodes."""
+        spec, every = self.spec, families(self.spec)
+        self.chain(self.root, "0", [*self.time.average(0), ("out", partial(Output, paths=((),)))])
+        self._U = [self._modulus(n1) for n1 in range(len(banks(spec)["psi1"]))]
+        averages = [self.chain(u, f"_{n1}", self._first(level)) for n1, (u, level) in enumerate(self._U)]
+        last: list[Step] = [("S", partial(Average, mode="global"))] if spec.average == "global" else []
+        self._families("_fr", averages, [f for f in every if f.n2 is None], last)
+        for n2, info in enumerate(banks(spec)["psi2"].info):
+            if parents(spec, n2):
+                level = self.time.level(info.j)
+                waves = [self._wave(n1, n2, level) for n1 in parents(spec, n2)]
+                self._families(f"_fr{n2}", waves, [f for f in every if f.n2 == n2], self.time.average(level))
+
+    def chain(self, x: str, tag: str, steps: list[Step]) -> str:
+        """Append nodes one behind the other; returns the name of the last."""
+        return chain(self.nodes, x, tag, steps)
+
+    def _modulus(self, n1: int) -> tuple[str, int]:
+        level = self.time.level(banks(self.spec)["psi1"].info[n1].j)
+        steps: list[Step] = [("Z", partial(Filter, bank="psi1", index=n1)), *_subsampled(level), ("U", Modulus)]
+        return self.chain(self.root, f"_{n1}", steps), level
+
+    def _first(self, level: int) -> list[Step]:
+        """The average of a modulus in time, also where outputs are not averaged: order 1 is defined by it."""
+        spec = self.spec
+        stride = spec.log2_T if spec.log2_stride is None else spec.log2_stride
+        steps: list[Step] = [("A", partial(Average, mode="local", level=level)), *_subsampled(stride - level, "B")]
+        return [*steps, *([("S", partial(Unpad, kept=spec.kept(stride)))] if spec.average != "global" else [])]
+
+    def _wave(self, n1: int, n2: int, level: int) -> str:
+        u, before = self._U[n1]
+        return self.chain(
+            u,
+            f"_{n1}_{n2}",
+            [("Z", partial(Filter, bank="psi2", index=n2, level=before)), *_subsampled(level - before)],
+        )
+
+    def _families(self, tag: str, rows: list[str], found: list[Family], last: list[Step]) -> None:
+        """From the rows of an axis to the outputs of its families; filters that subsample alike go together."""
+        spec = self.spec
+        first, *others = rows
+        stacked = self.chain(first, tag, [("W", partial(Stack, others=tuple(others)))])
+        ends, paths = [], []
+        alike = sorted(found, key=lambda f: (along(spec, f.n_fr).by, along(spec, f.n_fr).mode, f.n_fr))
+        for number, (steps, group) in enumerate(groupby(alike, key=lambda f: along(spec, f.n_fr))):
+            members = tuple(group)
+            ends.append(self.chain(stacked, f"{tag}_{number}", self._mixes(steps, members)))
+            paths += [path for f in members for path in f.paths]
+        end = ends[0]
+        if ends[1:]:
+            end = self.chain(end, tag, [("R", partial(Stack, others=tuple(ends[1:])))])
+        self.chain(end, tag, [*last, ("out", partial(Output, paths=tuple(paths)))])
+
+    def _mixes(self, steps: Along, members: tuple[Family, ...]) -> list[Step]:
+        """The filters of families, the modulus, and the average along log-frequency."""
+        whole, f = self.spec.padded_fr >> steps.by, members[0]
+        mix = partial(Mix, bank="psi_fr", indices=tuple(f.n_fr for f in members), by=steps.by, length=f.n1_max)
+        filtered: list[Step] = [("M", partial(mix, kept=whole if steps.mode else f.rows)), ("V", Modulus)]
+        if steps.mode == "sum":
+            filtered.append(("F", partial(Mix, length=whole)))
+        elif steps.mode:
+            phi = partial(Mix, bank="phi_fr", indices=(0,), level=steps.by, by=steps.then, length=whole, kept=f.rows)
+            filtered.append(("F", phi))
+        return filtered
+
+
+def _subsampled(by: int, name: str = "D") -> list[Step]:
+    return [(name, partial(Subsample, by=by))] if by > 0 else []
