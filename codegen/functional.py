@@ -16,7 +16,14 @@ import jinja2
 
 from scatc.codegen import Tables, table_lines
 from scatc.codegen.functional_rules import RULES, Rule, sample_axes
-from scatc.codegen.functional_tables import filter_tables, has_components, make_tables, output_parts, output_rows
+from scatc.codegen.functional_tables import (
+    filter_tables,
+    has_components,
+    make_tables,
+    mix_tables,
+    output_parts,
+    output_rows,
+)
 from scatc.codegen.slices import shape_text
 from scatc.ir.cost import Machine
 from scatc.ir.nodes import Average, Fft, Input, Node, Output
@@ -98,8 +105,8 @@ class Emitter:
     ----------
     components : bool
         Whether arrays between fold and modulus have an axis of components.
-    filters : dict
-        Of each fold, the name of its filters' table.
+    filters, mixes : dict
+        Of each fold, the name of its filters' table; of each mix by filters, that of its matrix.
     """
 
     def __init__(self, program: Program, target: FunctionalTarget) -> None:
@@ -108,7 +115,7 @@ class Emitter:
         self.dim = self.spec.dim
         self.components = has_components(program)
         self.macros: Any = templates(target.name).get_template("nodes.py.j2").module
-        self.filters = filter_tables(program)
+        self.filters, self.mixes = filter_tables(program), mix_tables(program)
         self._parts = output_parts(program)
 
     def module(self, options: Options, tables: Tables, version: str) -> str:
@@ -121,7 +128,7 @@ class Emitter:
         """What the template of the module is told."""
         spec, sections = self.spec, self.sections()
         return {
-            "title": f"{self.dim}D scattering, {len(self.program.places)} paths.",
+            "title": f"{spec.family} scattering, {len(self.program.places)} paths.",
             "version": version,
             "dtype": options.dtype,
             "cplx": "complex64" if options.dtype == "float32" else "complex128",

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scatc.codegen import Tables
 from scatc.ir.filters import Band, banks
 from scatc.ir.graph import Graph
+from scatc.ir.joint import mix_matrix
 from scatc.ir.lowpass import frames, impulse_response
-from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output
+from scatc.ir.nodes import Fold, Lowpass, Mix, Modulus, Node, Output, Stack
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
@@ -147,6 +148,32 @@ def _lowpass(program: Program, options: Options, name: str, node: Lowpass, compa
     return tables
 
 
+def mix_tables(program: Program) -> dict[str, str]:
+    """Of each mix by filters, the name of its matrix: that of the first with the same is used by all."""
+    first: dict[Hashable, str] = {}
+    mixes = ((name, node) for name, node in program.graph if isinstance(node, Mix) and node.bank)
+    return {name: first.setdefault(replace(node, x=""), f"{name}_m") for name, node in mixes}
+
+
+def _mix(program: Program, options: Options, name: str, node: Mix, compact: bool) -> Tables:
+    """`<name>_m`: the matrix of the filters, from the rows of an axis to those that are kept."""
+    if mix_tables(program).get(name) != f"{name}_m":
+        return {}
+    matrix = mix_matrix(program.graph.spec, node)
+    dtype = np.result_type(options.dtype, np.complex64) if np.iscomplexobj(matrix) else np.dtype(options.dtype)
+    return {f"{name}_m": np.ascontiguousarray(matrix.astype(dtype))}
+
+
+def progression(rows: tuple[int, ...]) -> bool:
+    """Whether rows are equally far apart, so that a slice reads them."""
+    return len(rows) == 1 or rows == tuple(range(rows[0], rows[-1] + 1, max(rows[1] - rows[0], 1)))
+
+
+def _stack(program: Program, options: Options, name: str, node: Stack, compact: bool) -> Tables:
+    """`<name>_rows`: the rows that are kept, where no slice reads them."""
+    return {} if not node.rows or progression(node.rows) else {f"{name}_rows": np.array(node.rows, np.int32)}
+
+
 def output_parts(program: Program) -> list[list[str]]:
     """For each output array, the output nodes that it consists of: those of the trunk, then branch after branch."""
     found: list[list[str]] = [[] for _ in program.outputs]
@@ -167,5 +194,10 @@ def output_rows(program: Program) -> list[NDArray[np.int32] | None]:
     return found
 
 
-TABLES: dict[type[Node], Callable[[Program, Options, str, Any, bool], Tables]] = {Fold: _fold, Lowpass: _lowpass}
+TABLES: dict[type[Node], Callable[[Program, Options, str, Any, bool], Tables]] = {
+    Fold: _fold,
+    Lowpass: _lowpass,
+    Mix: _mix,
+    Stack: _stack,
+}
 """By node kind; a target may put its own rules beside these."""

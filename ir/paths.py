@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import pi
+from typing import Any
 
 from scatc.ir.filters import FilterInfo, banks
 from scatc.ir.joint import families
@@ -21,7 +22,10 @@ def bank_name(spec: Spec, order: int) -> str:
 
 
 def infos(spec: Spec, path: Path) -> tuple[FilterInfo, ...]:
-    """What is known of each filter along a path."""
+    """What is known of each filter along a path; of joint scattering, of those in time that there are."""
+    if spec.joint:
+        path = path[:-1]
+        path = path if not path or path[0] < len(banks(spec)["psi1"]) else ()  # a row of padding
     return tuple(banks(spec)[bank_name(spec, m)].info[n] for m, n in enumerate(path, 1))
 
 
@@ -84,6 +88,10 @@ class PathRow:
         2D: angle index per order.
     l : int or None
         3D: degree.
+    n_fr, j_fr : int or None
+        Joint: filter along log-frequency, and its scale (log2); a path is then ``(n1, n_fr)`` or ``(n1, n2, n_fr)``.
+    xi_fr, sigma_fr : float or None
+        Joint: its centre frequency and bandwidth, in cycles per first-order wavelet.
     """
 
     row: int
@@ -94,6 +102,15 @@ class PathRow:
     sigma: tuple[float, ...]
     theta: tuple[int, ...] = ()
     l: int | None = None
+    n_fr: int | None = None
+    j_fr: int | None = None
+    xi_fr: float | None = None
+    sigma_fr: float | None = None
+
+
+def order_of(spec: Spec, path: Path) -> int:
+    """How many wavelets in a row a path stands for."""
+    return len(path) - (spec.joint and bool(path))
 
 
 @lru_cache(maxsize=64)
@@ -113,16 +130,25 @@ def path_table(spec: Spec, sampling_rate: float = 1.0) -> tuple[PathRow, ...]:
         rows.append(
             PathRow(
                 row=row,
-                order=len(path),
+                order=order_of(spec, path),
                 path=path,
                 j=tuple(i.j for i in along),
                 xi=tuple(xi * sampling_rate for xi, _ in frequencies),
                 sigma=tuple(sigma * sampling_rate for _, sigma in frequencies),
                 theta=tuple(i.theta for i in along if i.theta is not None),
                 l=along[-1].l if along else None,
+                **_along_frequency(spec, path),
             )
         )
     return tuple(rows)
+
+
+def _along_frequency(spec: Spec, path: Path) -> dict[str, Any]:
+    """The fields of a row of joint scattering."""
+    if not spec.joint or not path:
+        return {}
+    info = banks(spec)["psi_fr"].info[path[-1]]
+    return {"n_fr": path[-1], "j_fr": info.j, "xi_fr": info.xi, "sigma_fr": info.sigma}
 
 
 def _in_cycles(dim: int, info: FilterInfo) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import Protocol
 from scatc.ir.cost import Cost, graph_costs
 from scatc.ir.errors import CompileError
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import Average, Fold, Ifft, Input, Lowpass, Node, Unpad
+from scatc.ir.nodes import Average, Fold, Ifft, Input, Lowpass, Node, Stack, Unpad
 from scatc.ir.options import Options
 from scatc.ir.text import print_node
 from scatc.ir.transposed import AverageT, Cotangent, FoldT, Gradient, IfftT, Load, ModulusT, Store, Sum
@@ -145,7 +145,12 @@ class Program:
 
     @cached_property
     def branches(self) -> tuple[str, ...]:
-        """The folds of the input's spectrum: what lies below one needs the trunk, and none of the others."""
+        """The folds of the input's spectrum: what lies below one needs the trunk, and none of the others.
+
+        None where values of several are stacked.
+        """
+        if any(isinstance(node, Stack) and node.others for _, node in self.graph):
+            return ()
         return tuple(
             name
             for name, node in self.graph
@@ -204,7 +209,8 @@ def _loops(graph: Graph) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[st
     around: dict[str, tuple[str, ...]] = {}
     within: dict[str, tuple[str, ...]] = {}
     for name, node in graph:
-        outer = max((within[operand] for operand in node.operands), key=len, default=())
+        several = isinstance(node, Stack)  # of several loops, whose rows are all there
+        outer = () if several else max((within[operand] for operand in node.operands), key=len, default=())
         around[name] = (*outer, name) if filters(node) else outer
         within[name] = within[node.into] if isinstance(node, FoldT) else around[name]
     graph.derived[_loops] = around, within

@@ -220,6 +220,11 @@ class Spec:
         return self.J_fr is not None
 
     @property
+    def family(self) -> str:
+        """What such a transform is called."""
+        return "joint time-frequency" if self.joint else f"{self.dim}D"
+
+    @property
     def average_fr(self) -> Literal["local", "global", "none"]:
         """Joint: how the outputs are averaged along log-frequency."""
         return "global" if self.F == "global" else "none" if self.F == 0 else "local"

@@ -15,10 +15,12 @@ from scatc.ir.nodes import (
     Ifft,
     Input,
     Lowpass,
+    Mix,
     Modulus,
     Node,
     Output,
     Pad,
+    Stack,
     Subsample,
     Unpad,
 )
@@ -47,6 +49,7 @@ _KINDS = {
 _TRANSPOSED = frozenset(TRANSPOSED_KINDS)
 _OF_SPECTRA = (Fold, Ifft)
 _OF_REAL_VALUES = (Filter, Average, Gradient)
+_OF_ROWS = (Stack, Mix)
 _AT_A_LEVEL = (Filter, Fold, Lowpass, Average)
 _SUBSAMPLING = (Subsample, Fold, Lowpass)
 _KEEPING = (Unpad, Lowpass)
@@ -105,7 +108,7 @@ def verify(graph: Graph, level: str = "any") -> None:
         for problem in _problems(graph, node, values.get(node.x)):
             _fail(name, node, problem)
         values[name] = infer_node(graph.spec, node, *operands)
-        for problem in _transposed_problems(graph, node, *operands):
+        for problem in (*_row_problems(graph, node, *operands), *_transposed_problems(graph, node, *operands)):
             _fail(name, node, problem)
     keep_values(graph, values)
     paths = [path for _, output in graph.outputs for path in output.paths]
@@ -180,6 +183,33 @@ def _form_problems(graph: Graph, node: Node) -> list[str]:
         if not indices:
             found.append("it names no filter")
     return found
+
+
+def _row_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:
+    """What is wrong with a node that works on rows."""
+    if not isinstance(node, _OF_ROWS):
+        return []
+    x = operands[0]
+    if any(value.spectrum or value.components > 1 for value in operands):
+        return ["it needs samples of one component"]
+    if isinstance(node, Stack):
+        if any((value.shape, value.real, value.level) != (x.shape, x.real, x.level) for value in operands):
+            return [f"its inputs differ: {', '.join(map(str, operands))}"]
+        rows = sum(value.paths for value in operands)
+        return [f"it names row {row} of {rows}" for row in node.rows if not 0 <= row < rows][:1]
+    if node.length < 1 or x.paths % node.length:
+        return [f"its axes of {node.length} rows do not make up {x.paths}"]
+    if not node.bank:
+        return []
+    bank = banks(graph.spec).get(node.bank)
+    if bank is None or not node.bank.endswith("_fr") or any(not 0 <= i < len(bank) for i in node.indices):
+        return [f"there is no filter {node.indices} in bank {node.bank!r} along log-frequency"]
+    whole = bank.shape[0]
+    if min(node.level, node.by) < 0 or whole % (1 << (node.level + node.by)):
+        return [f"2**{node.level + node.by} does not divide the axis of {whole}"]
+    if not 1 <= node.kept <= whole >> (node.level + node.by) or node.length > whole >> node.level:
+        return [f"it reads {node.length} and keeps {node.kept} rows of an axis of {whole >> node.level}"]
+    return []
 
 
 def _transposed_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:

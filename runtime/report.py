@@ -8,6 +8,7 @@ from scatc.codegen import Tables, table_bytes
 from scatc.ir.cost import Cost, graph_costs
 from scatc.ir.nodes import Input
 from scatc.ir.options import Options
+from scatc.ir.paths import order_of
 from scatc.ir.schedule import Program
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def limited(limit: int | None) -> str:
 def _head(program: Program, options: Options, record: Record, engine: tuple[str, str]) -> list[str]:
     orders: dict[int, int] = {}
     for path in program.places:
-        orders[len(path)] = orders.get(len(path), 0) + 1
+        order = order_of(program.graph.spec, path)
+        orders[order] = orders.get(order, 0) + 1
     counts = ", ".join(f"{n} of order {order}" for order, n in sorted(orders.items()))
     return [
         f"spec      {program.graph.spec}",

@@ -84,8 +84,11 @@ class TorchPlan(Plan):
         if x.is_complex():
             raise TypeError(f"x is complex ({x.dtype}): scattering of complex signals is not supported, pass x.real")
         self.check_shape(tuple(x.shape))
-        outs = torch_ops.OPS.forward(x.to(DTYPES[self.dtype.name]), [], self.key, False)
-        return self.from_groups(outs)
+        x = x.to(DTYPES[self.dtype.name])
+        if self.spec.joint:  # there is no other program of it, and torch differentiates this one
+            outs = self.run(x.reshape(-1, *self.spec.input_shape))
+            return self.from_groups([out.reshape(*x.shape[:-1], *out.shape[1:]) for out in outs])
+        return self.from_groups(torch_ops.OPS.forward(x, [], self.key, False))
 
     def from_groups(self, outs: Tensors) -> Any:
         """What a call returns, of the tensors that the operator does: one for each shape of coefficients."""

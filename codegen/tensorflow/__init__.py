@@ -5,13 +5,13 @@ from __future__ import annotations
 from scatc.codegen.functional import Emitter, FunctionalTarget
 from scatc.codegen.functional_rules import RULES
 from scatc.ir.cost import Machine
-from scatc.ir.nodes import Lowpass
+from scatc.ir.nodes import Input, Lowpass, Pad
 from scatc.ir.values import Value
 
 
 def _lowpass(e: Emitter, name: str, node: Lowpass, x: Value, y: Value) -> dict[str, object]:
     """Say also whether it is the signal that is averaged: such sums cancel, those of moduli do not."""
-    return RULES[Lowpass](e, name, node, x, y) | {"order_0": e.program.branch(name) is None}
+    return RULES[Lowpass](e, name, node, x, y) | {"order_0": isinstance(e.graph[node.x], Input | Pad)}
 
 
 class TensorFlowTarget(FunctionalTarget):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
 
 from scatc.ir.filters import banks
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import Fft, Fold, Node, Output
+from scatc.ir.nodes import Fft, Fold, Node, Output, Stack
 from scatc.ir.options import Options
 from scatc.ir.values import Value, infer
 
@@ -25,12 +26,16 @@ def batch_siblings(graph: Graph, options: Options) -> Graph:
     Legal for paths under one parent (itself perhaps already batched) whose nodes have equal shapes and resolutions and
     the same descendants; filters of different scales stay apart, for their windows differ in size. Rows are ordered
     parent first. Windows get a common width, and a common start where that costs little: then the product reads the
-    spectrum in place, otherwise each filter's window is gathered.
+    spectrum in place, otherwise each filter's window is gathered. What is stacked is batched up to there, and read from
+    wherever its rows have come to lie.
     """
     merger = _Merger(graph)
     root = next(iter(graph.nodes), None)
     if root is not None:
         merger.merge([root], "")
+    for name, node in graph:
+        if isinstance(node, Stack):
+            merger.stack(name, node)
     return Graph(graph.spec, merger.nodes)
 
 
@@ -40,17 +45,41 @@ class _Merger:
         self.values = infer(graph)
         self.signatures = _signatures(graph)
         self.nodes: dict[str, Node] = {}
+        self.places: dict[str, tuple[str, int]] = {}  # of each value: the batched one that has it, and its first row
+        self.counts: dict[str, int] = {}  # rows of batched values
 
     def merge(self, members: list[str], x: str) -> None:
         """Add one node for isomorphic `members` (in row order), which reads `x`, then its descendants."""
         name = _group_name(members)
         first = self.graph[members[0]]
+        rows = self.values[members[0]].paths
+        self.places |= {member: (name, rows * i) for i, member in enumerate(members)}
+        self.counts[name] = rows * len(members)
         if isinstance(first, Output):
             self.nodes[name] = Output(x, tuple(p for m in members for p in self._output(m).paths))
         elif isinstance(first, Fold):
             self.nodes[name] = self._merge_folds(members, replace(first, x=x))
         else:
             self.nodes[name] = replace(first, x=x)
+        self._below(members, name)
+
+    def stack(self, name: str, node: Stack) -> None:
+        """Add a stack of rows of batched values, then its descendants."""
+        batched = dict.fromkeys(self.places[operand][0] for operand in node.operands)
+        starts = dict(zip(batched, accumulate((self.counts[value] for value in batched), initial=0), strict=False))
+        rows: list[int] = []
+        for operand in node.operands:
+            value, first = self.places[operand]
+            rows += range(starts[value] + first, starts[value] + first + self.values[operand].paths)
+        rows = [rows[row] for row in node.rows] if node.rows else rows
+        everything = rows == list(range(sum(self.counts[value] for value in batched)))
+        x, *others = batched
+        self.nodes[name] = Stack(x, tuple(others), () if everything else tuple(rows))
+        self.places[name], self.counts[name] = (name, 0), len(rows)
+        self._below([name], name)
+
+    def _below(self, members: list[str], name: str) -> None:
+        """Add the descendants of isomorphic members, which one node computes, up to where values are stacked."""
         for family in self._families(members[0]):
             positions = [self.graph.users[members[0]].index(child) for child in family]
             self.merge([self.graph.users[m][p] for m in members for p in positions], name)
@@ -62,6 +91,8 @@ class _Merger:
         """
         families: dict[int, list[str]] = {}
         for user in self.graph.users[name]:
+            if isinstance(self.graph[user], Stack):
+                continue
             families.setdefault(self.signatures[user], []).append(user)
         return sorted(families.values(), key=lambda family: isinstance(self.graph[family[0]], Fft))
 
@@ -115,6 +146,8 @@ def _signatures(graph: Graph) -> dict[str, int]:
             bank, index = known[node.bank], node.indices[0]
             own += (node.bank, node.level, node.by, node.shifted, node.half, node.components)
             own += (bank.components(index), bank.info[index].j)
+        elif isinstance(node, Stack):
+            below = ()  # values are batched whoever reads them then
         elif not isinstance(node, Output):
             own += tuple(node.attributes().items())
         found[name] = numbers.setdefault((own, below), len(numbers))

@@ -36,8 +36,6 @@ def fuse_fold(graph: Graph, options: Options) -> Graph:
             return ()
         if isinstance(node, Fold):
             return replace(node, by=node.by + by.get(name, 0), shifted=node.shifted or name in shifted)
-        if node.x in replaced:
-            return replace(node, x=replaced[node.x])
-        return None
+        return node.reading(replaced)
 
     return graph.rewrite(rule)
