@@ -14,7 +14,7 @@ from scatc import numpy as on_numpy
 
 N = 128
 X = np.random.default_rng(0).standard_normal((2, N)).astype(np.float32)
-SMALL: dict[str, Any] = {"J": 3, "J_fr": 2, "Q": 2, "shape": N}
+SMALL: dict[str, Any] = {"J": 4, "J_fr": 2, "Q": 2, "shape": N}
 LAYOUTS: list[dict[str, Any]] = [
     {}, {"format": "joint"}, {"format": "joint", "out_type": "list", "F": "global", "T": "global"},
     {"format": "joint", "out_type": "dict", "T": 0, "F": 0}, {"out_type": "list", "T": 0},

@@ -92,7 +92,7 @@ class TimeFrequencyScatteringBase(ScatteringBase1D):
         format: str,
         backend: object,
     ) -> None:
-        self._F, self._stride_fr, self._format = F, None, format
+        self._F, self._stride_fr, self._format = F, None, "time"
         if isinstance(Q, tuple) and len(Q) > 2:
             raise NotImplementedError(
                 "Scattering transforms beyond order 2 are not implemented jointly in time and frequency: "

@@ -33,7 +33,7 @@ GIVEN = [
     (Scattering2D, on_numpy.Scattering2D, {"J": 2, "shape": (8, 9), "L": 2}, "S2[j=0,1;theta=1,0;y=1;x=0]"),
     (Scattering2D, on_numpy.Scattering2D, {"J": 2, "shape": (8, 9), "L": 2, "pre_pad": True}, "S0[y=0;x=0]"),
     (HarmonicScattering3D, on_numpy.HarmonicScattering3D, {"J": 1, "shape": (4, 5, 6)}, "S2[j=0,1;l=2;power=0.5]"),
-    (TimeFrequencyScattering, on_numpy.TimeFrequencyScattering, JOINT, "S2[n1=4;n2=3;n_fr=6;t=3]"),
+    (TimeFrequencyScattering, on_numpy.TimeFrequencyScattering, JOINT, "S2[n1=2;n2=3;n_fr=6;t=3]"),
     (TimeFrequencyScattering, on_numpy.TimeFrequencyScattering, JOINT | {"format": "joint"}, "S1[n_fr=2;f=3;t=0]"),
 ]
 
