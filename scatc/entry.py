@@ -44,7 +44,7 @@ def HarmonicScattering3D(*args: Any, frontend: str = "numpy", **kwargs: Any) -> 
 
 
 def TimeFrequencyScattering(*args: Any, frontend: str = "numpy", **kwargs: Any) -> Any:
-    """Make a joint time-frequency scattering transform; it is not built yet, and raises ImportError."""
+    """Make a joint time-frequency scattering transform; see `scatc.numpy.TimeFrequencyScattering`. Keras has none."""
     return _find("TimeFrequencyScattering", frontend)(*args, **kwargs)
 
 
@@ -66,5 +66,5 @@ def _find(name: str, frontend: str) -> Any:
             f"frontend='{key}' needs {missing}, which is not installed: pip install {package}{other}"
         ) from error
     if not hasattr(module, name):
-        raise ImportError(f"{name} is not built yet for frontend='{key}'.")
+        raise ImportError(f"there is no {name} for frontend='{key}': take 'tensorflow', 'torch' or 'jax'")
     return getattr(module, name)

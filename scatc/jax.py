@@ -15,10 +15,20 @@ with needs("jax"):
     import jax
     import jax.numpy as jnp
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
+from scatc.dropin import (
+    ScatteringBase,
+    ScatteringBase1D,
+    ScatteringBase2D,
+    ScatteringBase3D,
+    TimeFrequencyScatteringBase,
+    not_an_array,
+)
 from scatc.runtime.jax import has_float64
 
-__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
+__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D", "TimeFrequencyScattering"]
+
+# Attributes that are not in the spec of the constructor's arguments: looked at, or set, later.
+_CHANGE_RESULTS = ("_stride", "_stride_fr", "_format", "out_type", "method")
 
 
 class _JaxFrontend(ScatteringBase):
@@ -48,7 +58,7 @@ class _JaxFrontend(ScatteringBase):
 
     def _key(self) -> tuple[Any, ...]:
         """All that a result depends on, what can be set later included."""
-        return (type(self), self._valid, *(getattr(self, name, None) for name in ("_stride", "out_type", "method")))
+        return (type(self), self._valid, *(getattr(self, name, None) for name in _CHANGE_RESULTS))
 
     def __call__(self, x: jax.Array | NDArray[Any]) -> Any:
         """The same as `scattering`."""
@@ -207,3 +217,46 @@ class HarmonicScattering3D(_JaxFrontend, ScatteringBase3D):
             integral_powers,
             backend,
         )
+
+
+class TimeFrequencyScattering(_JaxFrontend, TimeFrequencyScatteringBase):
+    """The joint time-frequency scattering transform of signals (Andén, Lostanlen and Mallat 2019).
+
+    Parameters
+    ----------
+    J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format
+        As for `scatc.numpy.TimeFrequencyScattering`.
+    backend : str or object, optional
+        'jax', or an object whose `name` begins so. It changes nothing.
+
+    Raises
+    ------
+    ValueError
+        For a J, J_fr, Q, shape, T, Q_fr or F that is not possible. (stride, stride_fr, out_type, format: when called.)
+    NotImplementedError
+        For more than two entries in Q, or more than one in Q_fr.
+    ImportError
+        For another backend.
+    """
+
+    def __init__(
+        self,
+        J: SupportsIndex,
+        J_fr: SupportsIndex,
+        Q: int | tuple[SupportsIndex, ...],
+        shape: SupportsIndex | tuple[SupportsIndex],
+        T: SupportsFloat | str | None = None,
+        stride: SupportsIndex | None = None,
+        Q_fr: int | tuple[SupportsIndex] = 1,
+        F: SupportsFloat | str | None = None,
+        stride_fr: SupportsIndex | None = None,
+        out_type: str = "array",
+        format: str = "time",
+        backend: object = "jax",
+    ) -> None:
+        TimeFrequencyScatteringBase.__init__(
+            self, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format, backend
+        )
+
+    def _stacked(self, parts: list[Any]) -> Any:
+        return jnp.stack(parts, axis=-2)

@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.compiler import compile_for_arrays
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
+from scatc.dropin import (
+    ScatteringBase,
+    ScatteringBase1D,
+    ScatteringBase2D,
+    ScatteringBase3D,
+    TimeFrequencyScatteringBase,
+    not_an_array,
+)
 from scatc.ir.spec import Spec
 from scatc.runtime.plan import Plan
 
-__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
+__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D", "TimeFrequencyScattering"]
 
 
 class _NumPyFrontend(ScatteringBase):
@@ -237,3 +244,70 @@ class HarmonicScattering3D(_NumPyFrontend, ScatteringBase3D):
             integral_powers,
             backend,
         )
+
+
+class TimeFrequencyScattering(_NumPyFrontend, TimeFrequencyScatteringBase):
+    """The joint time-frequency scattering transform of signals (Andén, Lostanlen and Mallat 2019).
+
+    First-order moduli ``X(t, n1) = |x * psi1[n1]|(t)`` are filtered along time (order 1: by phi, order 2: by wavelets
+    psi2) and along n1, which is log-frequency (by wavelets psi_fr, which rise or fall). The moduli of that are averaged
+    along both.
+
+    Parameters
+    ----------
+    J : int
+        Log2 of the largest scale in time.
+    J_fr : int
+        Log2 of the largest scale along log-frequency, in first-order wavelets.
+    Q : int or tuple of int
+        Wavelets per octave along time, of the first order or of both.
+    shape : int or tuple of one int
+        Length of a signal.
+    T, stride : optional
+        As for `Scattering1D`. Coefficients of order 1 are averaged over ``2**J`` with ``T=0``, too.
+    Q_fr : int or tuple of one int, optional
+        Wavelets per octave along log-frequency.
+    F : number, 'global' or 0, optional
+        Support of the averaging along log-frequency, in first-order wavelets, by default ``2**J_fr``. 'global' sums;
+        0 does not average.
+    stride_fr : int, optional
+        Distance of the outputs along log-frequency, a power of two; by default the largest one that `F` allows.
+    out_type : {'array', 'dict', 'list'}, optional
+        Layout of the output; it can be set later.
+    format : {'time', 'joint'}, optional
+        'time': each frequency row is a path, whose coefficients have the axis of time alone. 'joint': each pair of
+        wavelets psi2 and psi_fr has two axes, of log-frequency and time; an array has no order 0. It can be set later.
+    backend : str or object, optional
+        'numpy', or an object whose `name` begins so. It changes nothing.
+
+    Raises
+    ------
+    ValueError
+        For a J, J_fr, Q, shape, T, Q_fr or F that is not possible. (stride, stride_fr, out_type, format: when called.)
+    NotImplementedError
+        For more than two entries in Q, or more than one in Q_fr.
+    ImportError
+        For another backend.
+    """
+
+    def __init__(
+        self,
+        J: SupportsIndex,
+        J_fr: SupportsIndex,
+        Q: int | tuple[SupportsIndex, ...],
+        shape: SupportsIndex | tuple[SupportsIndex],
+        T: SupportsFloat | str | None = None,
+        stride: SupportsIndex | None = None,
+        Q_fr: int | tuple[SupportsIndex] = 1,
+        F: SupportsFloat | str | None = None,
+        stride_fr: SupportsIndex | None = None,
+        out_type: str = "array",
+        format: str = "time",
+        backend: object = "numpy",
+    ) -> None:
+        TimeFrequencyScatteringBase.__init__(
+            self, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format, backend
+        )
+
+    def _stacked(self, parts: list[Any]) -> Any:
+        return np.stack(parts, axis=-2)

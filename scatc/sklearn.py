@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from itertools import product
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -21,10 +19,10 @@ with needs("sklearn"):
 
 from scatc import numpy as on_numpy
 from scatc.dropin import ScatteringBase
-from scatc.ir.paths import path_table
-from scatc.ir.spec import Spec
+from scatc.dropin.names import coefficient_names
+from scatc.ir.frequency import inputs
 
-__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
+__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D", "TimeFrequencyScattering"]
 
 
 class _Parameter:
@@ -51,7 +49,7 @@ class _Parameter:
 
 
 class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """What the three transformers share.
+    """What the transformers share.
 
     The constructor stores its arguments; an object of `scatc.numpy` made from them (`as_numpy`) does the work, so
     that parameters set later are obeyed by the next call. Whatever that object offers (`meta`, `output_size`,
@@ -113,7 +111,11 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if arguments["J"] is None:
             sides = arguments["shape"] if isinstance(arguments["shape"], tuple | list) else [arguments["shape"]]
             arguments["J"] = max(1, int(min(sides)).bit_length() - 1 - self._octaves_left)
-        return self._numpy(**arguments)
+        return self._numpy(**self._completed(arguments))
+
+    def _completed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments with what follows from J and shape."""
+        return arguments
 
     def _side(self, n_features: int) -> int:
         """Side of the smallest line, square or cube that holds so many samples."""
@@ -216,7 +218,7 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "n_features_in_"):
             _check_feature_names_in(self, input_features)
             signals = max(1, self.n_features_in_ // self._signal_size(operator, self.n_features_in_))
-        names = list(_names(operator))
+        names = list(coefficient_names(operator))
         if signals > 1:
             names = [name.replace("[", f"[signal={k};", 1) for k in range(signals) for name in names]
         return np.array(names, dtype=object)
@@ -248,28 +250,6 @@ class _Transformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.shape is not None and n_features % size:
             raise ValueError(f"X has {n_features} features, which is no multiple of the {size} samples of one signal")
         return size
-
-
-def _names(operator: ScatteringBase) -> Iterator[str]:
-    """A name for each coefficient of one signal, in output order."""
-    spec = operator.spec
-    for row in path_table(spec):
-        words = {"j": row.j, "theta": row.theta, "l": () if row.l is None else (row.l,)}
-        if spec.dim == 1:
-            words |= {"n": row.path}
-        path = [f"{word}={','.join(map(str, numbers))}" for word, numbers in words.items() if numbers]
-        for place in _places(spec, operator.array_shape()):
-            yield f"S{row.order}[{';'.join([*path, *place])}]"
-
-
-def _places(spec: Spec, shape: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
-    """What tells the coefficients of one path from each other."""
-    if spec.dim == 3:
-        yield from ((f"power={power:g}",) for power in spec.integral_powers or ())
-        return
-    axes = ("t",) if spec.dim == 1 else ("y", "x")
-    for index in product(*map(range, shape[1:])):
-        yield tuple(f"{axis}={i}" for axis, i in zip(axes, index, strict=True))
 
 
 class Scattering1D(_Transformer):
@@ -423,3 +403,72 @@ class HarmonicScattering3D(_Transformer):
         self.integral_powers = integral_powers
         self.backend = backend
         self._check_early()
+
+
+class TimeFrequencyScattering(_Transformer):
+    """The joint time-frequency scattering transform; parameters as in `scatc.numpy.TimeFrequencyScattering`.
+
+    Parameters
+    ----------
+    J : int, optional
+        Log2 of the largest scale. None: the largest that leaves four samples of each path; at least 1.
+    J_fr : int, optional
+        Log2 of the largest scale along log-frequency. None: the largest of which two fit there; at least 1.
+    Q : int or tuple of int, optional
+        Wavelets per octave along time.
+    shape : int or tuple of one int, optional
+        Length of a signal; rows may then hold several. None: a row is one signal.
+    T, stride, Q_fr, F, stride_fr, out_type, format, backend
+        See `scatc.numpy.TimeFrequencyScattering`.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features seen by fit.
+    feature_names_in_ : ndarray of str
+        Their names, if they had some.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> TimeFrequencyScattering(J=3, J_fr=2, Q=4, shape=64).transform(np.ones((2, 64))).shape
+    (2, 400)
+    """
+
+    _numpy, _dim, _octaves_left = on_numpy.TimeFrequencyScattering, 1, 2
+
+    def __init__(
+        self,
+        J: Any = None,
+        J_fr: Any = None,
+        Q: Any = 8,
+        shape: Any = None,
+        T: Any = None,
+        stride: Any = None,
+        Q_fr: Any = 1,
+        F: Any = None,
+        stride_fr: Any = None,
+        out_type: Any = "array",
+        format: Any = "time",
+        backend: Any = "numpy",
+    ) -> None:
+        self.J = J
+        self.J_fr = J_fr
+        self.Q = Q
+        self.shape = shape
+        self.T = T
+        self.stride = stride
+        self.Q_fr = Q_fr
+        self.F = F
+        self.stride_fr = stride_fr
+        self.out_type = out_type
+        self.format = format
+        self.backend = backend
+        self._check_early()
+
+    def _completed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments["J_fr"] is None:
+            simple = {name: arguments[name] for name in ("J", "shape", "Q")}
+            wavelets = inputs(on_numpy.Scattering1D(**simple).spec)
+            arguments["J_fr"] = max(1, wavelets.bit_length() - 2)
+        return arguments

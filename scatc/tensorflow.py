@@ -13,11 +13,18 @@ from scatc.dropin.needs import needs
 with needs("tensorflow"):
     import tensorflow as tf
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D, not_an_array
+from scatc.dropin import (
+    ScatteringBase,
+    ScatteringBase1D,
+    ScatteringBase2D,
+    ScatteringBase3D,
+    TimeFrequencyScatteringBase,
+    not_an_array,
+)
 from scatc.ir.geometry import extension_index
 from scatc.runtime.tensorflow import as_tensor, unconverted, with_batch_of
 
-__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
+__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D", "TimeFrequencyScattering"]
 
 # What TensorFlow must neither look into for variables nor wrap: dicts with keys that it cannot sort, and what the user
 # gave.
@@ -245,4 +252,56 @@ class HarmonicScattering3D(_TensorFlowFrontend, ScatteringBase3D):
         )
 
     def _layout(self, result: Any) -> Any:
+        return with_batch_of(result, 2, result, self.array_shape())
+
+
+class TimeFrequencyScattering(_TensorFlowFrontend, TimeFrequencyScatteringBase):
+    """The joint time-frequency scattering transform of signals (Andén, Lostanlen and Mallat 2019), a `tf.Module`.
+
+    Parameters
+    ----------
+    J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type
+        As for `scatc.numpy.TimeFrequencyScattering`.
+    backend : str or object, optional
+        'tensorflow', or an object whose `name` begins so. It changes nothing.
+    format : {'time', 'joint'}, optional
+        As for `scatc.numpy.TimeFrequencyScattering`.
+    name : str, optional
+        Of the module, and of the name scope of its operations.
+
+    Raises
+    ------
+    ValueError
+        For a J, J_fr, Q, shape, T, Q_fr or F that is not possible. (stride, stride_fr, out_type, format: when called.)
+    NotImplementedError
+        For more than two entries in Q, or more than one in Q_fr.
+    ImportError
+        For another backend.
+    """
+
+    def __init__(
+        self,
+        J: SupportsIndex,
+        J_fr: SupportsIndex,
+        Q: int | tuple[SupportsIndex, ...],
+        shape: SupportsIndex | tuple[SupportsIndex],
+        T: SupportsFloat | str | None = None,
+        stride: SupportsIndex | None = None,
+        Q_fr: int | tuple[SupportsIndex] = 1,
+        F: SupportsFloat | str | None = None,
+        stride_fr: SupportsIndex | None = None,
+        out_type: str = "array",
+        backend: object = "tensorflow",
+        format: str = "time",
+        name: str | None = "TimeFrequencyScattering",
+    ) -> None:
+        tf.Module.__init__(self, name=name)
+        TimeFrequencyScatteringBase.__init__(
+            self, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format, backend
+        )
+
+    def _stacked(self, parts: list[Any]) -> Any:
+        return tf.stack(parts, axis=-2)
+
+    def _with_frequencies(self, result: Any) -> Any:
         return with_batch_of(result, 2, result, self.array_shape())

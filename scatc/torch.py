@@ -15,13 +15,20 @@ with needs("torch"):
     import torch
     from torch import Tensor, nn
 
-from scatc.dropin import ScatteringBase, ScatteringBase1D, ScatteringBase2D, ScatteringBase3D
+from scatc.dropin import (
+    ScatteringBase,
+    ScatteringBase1D,
+    ScatteringBase2D,
+    ScatteringBase3D,
+    TimeFrequencyScatteringBase,
+)
+from scatc.dropin.timefrequency import Entry, entries
 from scatc.ir.paths import Path, PathRow, path_table
 from scatc.runtime import torch as plans
 from scatc.runtime import torch_ops
 from scatc.runtime.plan import Plan
 
-__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D"]
+__all__ = ["HarmonicScattering3D", "Scattering1D", "Scattering2D", "TimeFrequencyScattering"]
 
 
 # What Kymatio's modules call the filters that they store.
@@ -65,7 +72,7 @@ class _TorchFrontend(nn.Module, ScatteringBase):
             self._groups: list[tuple[Path, ...]] = []
             if spec.average == "none":
                 self._groups = torch_ops.find(self._key).paths
-            self._array_shape = () if self._groups else super().array_shape()
+            self._array_shape = self._shape_of_arrays()
             if device.type != "meta" and torch_ops.find(self._key).reads_tables(device):
                 self._held = True
                 plan = self.plan()
@@ -127,6 +134,13 @@ class _TorchFrontend(nn.Module, ScatteringBase):
     def array_shape(self) -> tuple[int, ...]:
         """Shape of the output for one signal; see `scatc.numpy.Scattering1D.array_shape`."""
         return self._array_shape or super().array_shape()
+
+    def _shape_of_arrays(self) -> tuple[int, ...]:
+        """`array_shape`, or nothing if there is no array."""
+        try:
+            return super().array_shape()
+        except ValueError:
+            return ()
 
     def extra_repr(self) -> str:
         """What is printed between the parentheses."""
@@ -334,3 +348,55 @@ class HarmonicScattering3D(_TorchFrontend, ScatteringBase3D):
             backend,
         )
         self._finish()
+
+
+class TimeFrequencyScattering(_TorchFrontend, TimeFrequencyScatteringBase):
+    """The joint time-frequency scattering transform of signals (Andén, Lostanlen and Mallat 2019).
+
+    Parameters
+    ----------
+    J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format
+        As for `scatc.numpy.TimeFrequencyScattering`.
+    backend : str or object, optional
+        'torch', or an object whose `name` begins so. It changes nothing.
+
+    Raises
+    ------
+    ValueError
+        For a J, J_fr, Q, shape, T, Q_fr or F that is not possible. (stride, stride_fr, out_type, format: when called.)
+    NotImplementedError
+        For more than two entries in Q, or more than one in Q_fr.
+    ImportError
+        For another backend.
+    """
+
+    def __init__(
+        self,
+        J: SupportsIndex,
+        J_fr: SupportsIndex,
+        Q: int | tuple[SupportsIndex, ...],
+        shape: SupportsIndex | tuple[SupportsIndex],
+        T: SupportsFloat | str | None = None,
+        stride: SupportsIndex | None = None,
+        Q_fr: int | tuple[SupportsIndex] = 1,
+        F: SupportsFloat | str | None = None,
+        stride_fr: SupportsIndex | None = None,
+        out_type: str = "array",
+        format: str = "time",
+        backend: object = "torch",
+    ) -> None:
+        nn.Module.__init__(self)
+        TimeFrequencyScatteringBase.__init__(
+            self, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format, backend
+        )
+        self._finish()
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._all_entries = entries(self.spec) if self._key else ()
+
+    def _entries(self) -> Sequence[Entry]:
+        return self._all_entries or super()._entries()
+
+    def _stacked(self, parts: list[Tensor]) -> Tensor:
+        return torch.stack(parts, dim=-2)

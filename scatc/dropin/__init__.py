@@ -9,5 +9,14 @@ from scatc.dropin.base import Backend, ScatteringBase, not_an_array
 from scatc.dropin.scattering1d import ScatteringBase1D
 from scatc.dropin.scattering2d import ScatteringBase2D
 from scatc.dropin.scattering3d import ScatteringBase3D
+from scatc.dropin.timefrequency import TimeFrequencyScatteringBase
 
-__all__ = ["Backend", "ScatteringBase", "ScatteringBase1D", "ScatteringBase2D", "ScatteringBase3D", "not_an_array"]
+__all__ = [
+    "Backend",
+    "ScatteringBase",
+    "ScatteringBase1D",
+    "ScatteringBase2D",
+    "ScatteringBase3D",
+    "TimeFrequencyScatteringBase",
+    "not_an_array",
+]

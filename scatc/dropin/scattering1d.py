@@ -18,6 +18,8 @@ from scatc.ir.filters.morlet1d import frequencies
 from scatc.ir.paths import all_paths, path_table
 from scatc.ir.spec import ALPHA, R_PSI, SIGMA0, Spec
 
+Averaging = Literal["local", "global", False]
+
 _OVERSAMPLING = "oversampling is deprecated: pass stride=2**(log2(T) - oversampling) instead"
 
 
@@ -46,7 +48,7 @@ class ScatteringBase1D(ScatteringBase):
         self.out_type = out_type
         shape = _signal_length(shape)
         T = _with_average(T, average)
-        _check_T(T, shape[0])
+        check_support("T", T, shape[0], "the whole signal")
         self._Q = _quality_factors(Q)
         _check_depth(self._Q, max_order)
         self._build(backend, dim=1, J=J, shape=shape, Q=self._Q, T=T, order=max_order)
@@ -85,11 +87,15 @@ class ScatteringBase1D(ScatteringBase):
         """What is computed, in the compiler's terms; ValueError if the stride is not possible."""
         # The stride is looked at only here, so that a wrong one is an error of the call, as in Kymatio.
         if self._strided is None:
-            if self._stride is None:
-                return self._valid
-            _check_stride(self._stride, self._T, self.average)
-            self._strided = replace(self._valid, stride=self._stride)
+            self._strided = self._completed(self._valid)
         return self._strided
+
+    def _completed(self, spec: Spec) -> Spec:
+        """A spec with what is looked at only by calls."""
+        if self._stride is None:
+            return spec
+        check_stride("stride", self._stride, f"T={self._T}", self.average)
+        return replace(spec, stride=self._stride)
 
     @property
     def Q(self) -> tuple[int, ...]:
@@ -102,10 +108,9 @@ class ScatteringBase1D(ScatteringBase):
         return self._valid.T_support
 
     @property
-    def average(self) -> Literal["local", "global", False]:
+    def average(self) -> Averaging:
         """How coefficients are averaged over time."""
-        how = self._valid.average
-        return how if how in ("local", "global") else False
+        return local_or_global(self._valid.average)
 
     @property
     def stride(self) -> int:
@@ -294,20 +299,21 @@ def _with_average(T: Any, average: Any) -> Any:
     return T if average else 0
 
 
-def _check_T(T: Any, N: int) -> None:
-    if T is None or isinstance(T, str | complex | np.complexfloating):
+def check_support(name: str, support: Any, longest: int, whole: str) -> None:
+    """Raise if the support of a low-pass filter (T, F) is a number that is not possible, in Kymatio's words."""
+    if support is None or isinstance(support, str | complex | np.complexfloating):
         return
     try:
-        support = float(T)
+        number = float(support)
     except (TypeError, ValueError, OverflowError):
         return  # for `Spec` to refuse
-    if support > N:
+    if number > longest:
         raise ValueError(
-            f"The support T of the low-pass filter cannot exceed input length (got {T} > {N}). "
-            "To average over the whole signal, pass T='global'."
+            f"The support {name} of the low-pass filter cannot exceed input length (got {support} > {longest}). "
+            f"To average over {whole}, pass {name}='global'."
         )
-    if support != 0 and not support >= 1:
-        raise ValueError(f"T must be ==0 or >=1 (got {T})")
+    if number != 0 and not number >= 1:
+        raise ValueError(f"{name} must be ==0 or >=1 (got {support})")
 
 
 def _quality_factors(Q: Any) -> tuple[int, ...]:
@@ -333,10 +339,16 @@ def _check_depth(Q: tuple[int, ...], max_order: Any) -> None:
         )
 
 
-def _check_stride(stride: Any, T: Any, average: Literal["local", "global", False]) -> None:
+def check_stride(name: str, stride: Any, support: str, average: Averaging) -> None:
+    """Raise if a stride is none, or does not go with the support of the low-pass filter (which is a text: "T=0")."""
     if isinstance(stride, bool) or not isinstance(stride, Integral):
-        raise ValueError(f"stride must be integer. Got: {stride}")
+        raise ValueError(f"{name} must be integer. Got: {stride}")
     if int(stride) < 1 or int(stride).bit_count() > 1:
-        raise ValueError(f"stride must be a power of two. Got: {stride}")
+        raise ValueError(f"{name} must be a power of two. Got: {stride}")
     if average != "local":
-        raise ValueError(f"stride={stride} is incompatible with T={T}.")
+        raise ValueError(f"{name}={stride} is incompatible with {support}.")
+
+
+def local_or_global(average: str) -> Averaging:
+    """How a `Spec` averages, in Kymatio's terms."""
+    return "local" if average == "local" else "global" if average == "global" else False

@@ -23,7 +23,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments"), CASES)
+@pytest.mark.parametrize(("name", "arguments"), [*CASES, ("TimeFrequencyScattering", (3, 1, 2, 32))])
 @pytest.mark.parametrize("frontend", ["numpy", "NumPy", "sklearn", "SKLEARN"])
 def test_instances_of_the_public_class(name: str, arguments: tuple[Any, ...], frontend: str) -> None:
     if frontend.lower() == "sklearn":
@@ -66,9 +66,12 @@ def test_unknown_frontend(name: str, frontend: Any) -> None:
     assert isinstance(caught.value.args[0], str)
 
 
-def test_what_is_not_built_yet_says_so() -> None:
-    with pytest.raises(ImportError, match="TimeFrequencyScattering is not built yet for frontend='numpy'"):
-        scatc.TimeFrequencyScattering(3, 3, 8, 64)
+def test_keras_has_no_joint_scattering() -> None:
+    pytest.importorskip("keras")
+    with pytest.raises(
+        ImportError, match="no TimeFrequencyScattering for frontend='keras': take 'tensorflow', 'torch'"
+    ):
+        scatc.TimeFrequencyScattering(3, 3, 8, frontend="Keras")
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
-from scatc.sklearn import HarmonicScattering3D, Scattering1D, Scattering2D
+from scatc.sklearn import HarmonicScattering3D, Scattering1D, Scattering2D, TimeFrequencyScattering
 
 ESTIMATORS = [Scattering1D(), Scattering1D(J=1, T="global"), Scattering2D(), HarmonicScattering3D(L=1)]
+JOINT = {"J": 3, "J_fr": 2, "Q": 3, "shape": 32, "F": 2}
 GIVEN = [
     (Scattering1D, on_numpy.Scattering1D, {"J": 3, "shape": (32,)}, "S2[j=0,1;n=2,3;t=3]"),
     (Scattering1D, on_numpy.Scattering1D, {"J": 3, "shape": 32, "T": "global"}, "S2[j=0,1;n=2,3;t=0]"),
     (Scattering2D, on_numpy.Scattering2D, {"J": 2, "shape": (8, 9), "L": 2}, "S2[j=0,1;theta=1,0;y=1;x=0]"),
     (Scattering2D, on_numpy.Scattering2D, {"J": 2, "shape": (8, 9), "L": 2, "pre_pad": True}, "S0[y=0;x=0]"),
     (HarmonicScattering3D, on_numpy.HarmonicScattering3D, {"J": 1, "shape": (4, 5, 6)}, "S2[j=0,1;l=2;power=0.5]"),
+    (TimeFrequencyScattering, on_numpy.TimeFrequencyScattering, JOINT, "S2[n1=4;n2=3;n_fr=6;t=3]"),
+    (TimeFrequencyScattering, on_numpy.TimeFrequencyScattering, JOINT | {"format": "joint"}, "S1[n_fr=2;f=3;t=0]"),
 ]
 
 
@@ -169,6 +172,9 @@ def test_what_numpy_offers_is_offered() -> None:
     assert hasattr(Scattering1D(3, 64), "psi1_f")
     assert not hasattr(S, "meta")
     assert not hasattr(S, "n_features_in_")
+    joint = clone(TimeFrequencyScattering(**JOINT))
+    assert (joint.F, joint.T, joint.Q_fr, joint.format, joint.get_params()["Q_fr"]) == (2, 8, (1,), "time", 1)
+    assert joint.set_params(format="joint").output_size() == len(joint.meta()["key"]) == joint(np.ones(32)).shape[0]
     with pytest.raises(AttributeError, match="'Scattering2D' object has no attribute 'nothing'"):
         _ = S.nothing
 
@@ -198,6 +204,7 @@ class TestShapeTakenFromTheData:
             (Scattering1D(), 100, (100,), 4),
             (Scattering1D(), 2, (2,), 1),
             (Scattering1D(J=2), 100, (100,), 2),
+            (TimeFrequencyScattering(), 100, (100,), 4),
             (Scattering2D(L=2), 1024, (32, 32), 3),
             (Scattering2D(L=2), 64, (8, 8), 1),
             (HarmonicScattering3D(L=1), 512, (8, 8, 8), 1),
