@@ -149,7 +149,7 @@ class Program:
 
         None where values of several are stacked.
         """
-        if any(isinstance(node, Stack) and node.others for _, node in self.graph):
+        if is_whole(self.graph):
             return ()
         return tuple(
             name
@@ -226,6 +226,7 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
         If even one signal and one path at a time on one worker need more than `memory_limit`.
     """
     budget, workers = options.machine.cache_bytes, options.workers
+    whole = is_whole(graph)
     footprints = _footprints(graph, memory)
     work = seconds_a_call(graph, options)
     signals = ceil(options.machine.call / (MOST_OVERHEAD * work))
@@ -235,7 +236,7 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
         program = replace(one, batch=_batch(one, budget, signals), seconds_a_call=work)
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
-        if program.batch > 1 or any(chunk > 1 for chunk in program.chunks.values()):
+        if program.batch > 1 or (not whole and any(chunk > 1 for chunk in program.chunks.values())):
             budget //= 2
         elif workers > 1:
             workers -= 1
@@ -243,9 +244,14 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
             gradient = any(isinstance(node, Gradient | Store) for _, node in graph)
             raise CompileError(
                 f"memory_limit={options.memory_limit} bytes is too small{' for the gradient' if gradient else ''}: "
-                f"one signal and one path at a time on one worker need {program.working_bytes} bytes; "
-                "raise memory_limit, or select fewer paths"
+                f"one signal {'' if whole else 'and one path '}at a time on one worker need {program.working_bytes} "
+                "bytes; raise memory_limit, or select fewer paths"
             )
+
+
+def is_whole(graph: Graph) -> bool:
+    """Whether values of several loops are stacked, so that every value has all its rows at once."""
+    return any(isinstance(node, Stack) and node.others for _, node in graph)
 
 
 def seconds_a_call(graph: Graph, options: Options) -> float:
@@ -262,6 +268,8 @@ def _batch(one: Program, budget: int, signals: int) -> int:
 
 def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> dict[str, int]:
     """Of each loop, how many filters keep the live values of one signal within a budget of bytes."""
+    if is_whole(graph):
+        return {name: count for name, node in graph if (count := filters(node))}
     chunks: dict[str, int] = {}
     around, within = _loops(graph)
     for name, node in graph:
@@ -283,8 +291,12 @@ def arrange(graph: Graph, batch: int, chunks: Mapping[str, int], workers: int, m
     footprints = _footprints(graph, memory)
     within = _loops(graph)[1]
     rows = {name: prod(chunks[fold] for fold in within[name]) for name in graph.nodes}
+    if whole := is_whole(graph):
+        rows = {name: value.paths for name, value in infer(graph).items()}
     dies = _last_uses(graph)
     offsets, arena, outside = _place(graph, footprints, rows, dies)
+    if whole:  # such code has no arena
+        offsets, arena, outside = {}, 0, arena + outside
     deaths: dict[str, tuple[str, ...]] = {}
     order = list(graph.nodes)
     for name in order:

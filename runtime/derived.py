@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from scatc.codegen import find_target
 from scatc.ir.adjoint import adjoint, cheapest_save, storing
+from scatc.ir.errors import TargetError
 from scatc.ir.graph import Graph
 from scatc.ir.schedule import schedule
 from scatc.runtime.plan import Compiled
@@ -13,11 +14,24 @@ from scatc.runtime.plan import Compiled
 
 def save_mode(compiled: Compiled) -> str:
     """What a forward run keeps for the gradient: what was asked for, or else the cheapest."""
+    if compiled.program.graph.spec.joint:
+        return "inputs"
     return compiled.options.save or cheapest_save(compiled.program.graph, compiled.options)
 
 
 def gradient(compiled: Compiled, save: str) -> Compiled:
-    """The vector-Jacobian product, for what a forward run kept."""
+    """The vector-Jacobian product, for what a forward run kept.
+
+    Raises
+    ------
+    TargetError
+        If the transform is a joint one, of which there is no such program.
+    """
+    if compiled.program.graph.spec.joint:
+        raise TargetError(
+            f"target={compiled.target!r} has no gradient of joint time-frequency scattering by itself: differentiate a "
+            "plan for target='torch', 'tensorflow' or 'jax' by its framework"
+        )
     return _derive(compiled, adjoint(compiled.program.graph, save))
 
 

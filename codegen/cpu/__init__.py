@@ -21,6 +21,7 @@ from scatc.codegen.cpu.transposed import GradientEmitter
 from scatc.codegen.functional import NoArena
 from scatc.ir.adjoint import SAVES
 from scatc.ir.cost import Machine
+from scatc.ir.errors import TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.transposed import Gradient
@@ -54,6 +55,11 @@ class CpuTarget:
 
 def _emitter(program: Program) -> type[Emitter]:
     """That of transforms, for lines, images or volumes, or that of gradients."""
+    if program.graph.spec.joint:
+        raise TargetError(
+            "joint time-frequency scattering is not possible with target='cpu': compile with target='numpy', 'torch', "
+            "'tensorflow' or 'jax'"
+        )
     if any(isinstance(node, Gradient) for _, node in program.graph):
         return GradientEmitter
     return (Emitter, ImageEmitter, VolumeEmitter)[program.graph.spec.dim - 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scatc.codegen import Tables
+from scatc.codegen.arrays import ARRAYS
 from scatc.codegen.numpy.emitter import emit
 from scatc.codegen.numpy.machine import MACHINES
 from scatc.codegen.numpy.memory import NumpyMemory
@@ -32,10 +33,14 @@ class NumpyTarget:
 
     def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
         """The filters, matrices and indices that emitted code needs."""
+        if program.graph.spec.joint:
+            return ARRAYS.tables(program, options, known)
         return make_tables(program, options, known or {})
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
+        if program.graph.spec.joint:
+            return ARRAYS.emit(program, options, tables, version)
         return emit(program, options, tables, version)
 
 

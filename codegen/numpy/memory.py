@@ -9,7 +9,7 @@ from scatc.codegen.numpy.folding import buffers
 from scatc.codegen.numpy.transposed import is_repeated, is_together, pieces_of, slab_planes
 from scatc.ir.cost import frame_outputs
 from scatc.ir.lowpass import frames
-from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad
+from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Mix, Modulus, Node, Pad, Stack
 from scatc.ir.schedule import Footprint
 from scatc.ir.transposed import AverageT, Blank, Cotangent, FftT, FoldT, IfftT, Load, LowpassT, PadT, UnpadT
 from scatc.ir.values import Value
@@ -57,6 +57,8 @@ class NumpyMemory:
             return Footprint(held=size * real, scratch=self._lowpass_scratch(node, x) * real)
         if isinstance(node, Average):
             return Footprint(held=size * real, scratch=prod(x.shape) * real * (node.mode == "integral"))
+        if isinstance(node, Stack | Mix):  # read without its rows in order, or of an axis each, it is copied once more
+            return Footprint(held=size * (real if y.real else cplx), scratch=size * (real if y.real else cplx))
         return self._transposed(node, x, y)
 
     def _together(self, value: Value) -> int:

@@ -15,7 +15,7 @@ from scatc.codegen.triton.tuned import Tuned
 from scatc.codegen.triton.volumes.axis_by_axis import quickest
 from scatc.codegen.triton.volumes.axis_by_axis_t import quickest_gradient
 from scatc.ir.cost import Machine
-from scatc.ir.errors import CompileError
+from scatc.ir.errors import CompileError, TargetError
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
@@ -73,6 +73,11 @@ class TritonTarget:
 
     def emitted(self, program: Program, options: Options, version: str = "", tuned: Tuned | None = None) -> Emitter:
         """The walk over a program: its source and tables, its steps, its kernels and its choices."""
+        if program.graph.spec.joint:
+            raise TargetError(
+                f"joint time-frequency scattering is not possible with target={self.name!r}: compile with "
+                "target='torch', which runs on GPUs, too"
+            )
         if options.dtype != "float32":
             raise CompileError(
                 f"dtype={options.dtype!r} is not possible with target={self.name!r}, whose kernels compute in float32: "

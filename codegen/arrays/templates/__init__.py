@@ -1,0 +1,1 @@
+"""The Jinja2 templates of pure functions of arrays."""
