@@ -85,9 +85,6 @@ class TorchPlan(Plan):
             raise TypeError(f"x is complex ({x.dtype}): scattering of complex signals is not supported, pass x.real")
         self.check_shape(tuple(x.shape))
         x = x.to(DTYPES[self.dtype.name])
-        if self.spec.joint:  # there is no other program of it, and torch differentiates this one
-            outs = self.run(x.reshape(-1, *self.spec.input_shape))
-            return self.from_groups([out.reshape(*x.shape[:-1], *out.shape[1:]) for out in outs])
         return self.from_groups(torch_ops.OPS.forward(x, [], self.key, False))
 
     def from_groups(self, outs: Tensors) -> Any:
@@ -193,7 +190,14 @@ class TorchPlan(Plan):
         return outs + [torch.view_as_real(saved[slot]) for slot in sorted(saved)]
 
     def vjp(self, x: Tensor, g: Tensors, saved: Tensors = (), tables: Tensors = ()) -> Tensor:
-        """The emitted code of the gradient, for x of shape ``(n, *spec.input_shape)`` and cotangents of its outputs."""
+        """The emitted code of the gradient, for x of shape ``(n, *spec.input_shape)`` and cotangents of its outputs.
+
+        Of joint scattering none is emitted: torch differentiates the transform.
+        """
+        if self.spec.joint:
+            with torch.enable_grad():
+                z = x.detach().requires_grad_()
+                return torch.autograd.grad(self.run(z, tables), z, list(g))[0]
         module = self._gradient if saved else self._gradient_alone
         kept = {slot: torch.view_as_complex(t) for slot, t in enumerate(saved)}
         gradient: Tensor = module.vjp(x, g, self.tables(x.device, tables), kept)
@@ -306,11 +310,11 @@ class TransformPrograms(Programs):
         On a GPU kernels compute it from x. Where they cannot, the emitted source does: from what its forward run kept,
         or from x, if kernels ran forward.
         """
-        if devices.kind_of(x.device) == "cpu":
+        if devices.kind_of(x.device) == "cpu" and not self.spec.joint:
             kept = [torch.view_as_complex(t.contiguous()).numpy() for t in saved]
             gs: Sequence[Any] = [t.resolve_neg().numpy() for t in g]
             return torch.from_numpy(self.numpy.vjp_groups(x.resolve_neg().numpy(), gs, kept))
-        found = None if saved else self.kernels.vjp(x, g)
+        found = None if saved or self.spec.joint else self.kernels.vjp(x, g)
         if found is not None:
             return found
         with torch_ops.plainly():
