@@ -106,7 +106,7 @@ class Emitter:
     components : bool
         Whether arrays between fold and modulus have an axis of components.
     filters, mixes : dict
-        Of each fold, the name of its filters' table; of each mix by filters, that of its matrix.
+        Of each fold, the name of its filters' table; of each mix and ripple, those of its matrices.
     """
 
     def __init__(self, program: Program, target: FunctionalTarget) -> None:

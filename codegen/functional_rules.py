@@ -15,7 +15,7 @@ from scatc.codegen.functional_tables import lowpass_table, progression, toeplitz
 from scatc.codegen.slices import index, shape_text, span, wrapped
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import frames
-from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Mix, Modulus, Node, Pad, Stack, Unpad
+from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Mix, Modulus, Node, Pad, Ripple, Stack, Unpad
 from scatc.ir.values import Value
 
 if TYPE_CHECKING:
@@ -252,11 +252,17 @@ def _mix(e: Emitter, name: str, node: Mix, x: Value, y: Value) -> dict[str, obje
     """
     several = x.paths > node.length or not node.bank
     return {
-        "matrix": e.mixes.get(name, ""),
+        "matrix": "".join(e.mixes[name]),
         "split": shape_text(-1, x.paths // node.length, node.length, *x.shape) if several else "",
         "joined": shape_text(-1, y.paths, *y.shape) if several else "",
         "cast": x.real and not y.real,
     }
+
+
+def _ripple(e: Emitter, name: str, node: Ripple, x: Value, y: Value) -> dict[str, object]:
+    """`filter`, `phi`: matrices, the latter if there is one; `cast`: whether a complex matrix meets real rows."""
+    filter, *phi = e.mixes[name]
+    return {"filter": filter, "phi": "".join(phi), "mode": node.mode, "cast": x.real}
 
 
 RULES: dict[type[Node], Rule] = {
@@ -270,5 +276,6 @@ RULES: dict[type[Node], Rule] = {
     Unpad: _unpad,
     Stack: _stack,
     Mix: _mix,
+    Ripple: _ripple,
 }
 """By node kind; a target may put its own beside these."""

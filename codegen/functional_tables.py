@@ -18,7 +18,7 @@ from scatc.ir.filters import Band, banks
 from scatc.ir.graph import Graph
 from scatc.ir.joint import mix_matrix
 from scatc.ir.lowpass import frames, impulse_response
-from scatc.ir.nodes import Fold, Lowpass, Mix, Modulus, Node, Output, Stack
+from scatc.ir.nodes import Fold, Lowpass, Mix, Modulus, Node, Output, Ripple, Stack
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
@@ -148,20 +148,28 @@ def _lowpass(program: Program, options: Options, name: str, node: Lowpass, compa
     return tables
 
 
-def mix_tables(program: Program) -> dict[str, str]:
-    """Of each mix by filters, the name of its matrix: that of the first with the same is used by all."""
+def mix_tables(program: Program) -> dict[str, tuple[str, ...]]:
+    """Of each mix by a filter, and of each ripple, the names of its matrices: equal ones are one."""
     first: dict[Hashable, str] = {}
-    mixes = ((name, node) for name, node in program.graph if isinstance(node, Mix) and node.bank)
-    return {name: first.setdefault(replace(node, x=""), f"{name}_m") for name, node in mixes}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, node in program.graph:
+        if isinstance(node, Mix | Ripple):
+            mixes = node.mixes if isinstance(node, Ripple) else (node,)
+            keys = [(letter, replace(mix, x="")) for letter, mix in zip("ma", mixes, strict=False) if mix.bank]
+            found[name] = tuple(first.setdefault(mix, f"{name}_{letter}") for letter, mix in keys)
+    return found
 
 
-def _mix(program: Program, options: Options, name: str, node: Mix, compact: bool) -> Tables:
-    """`<name>_m`: the matrix of the filters, from the rows of an axis to those that are kept."""
-    if mix_tables(program).get(name) != f"{name}_m":
-        return {}
-    matrix = mix_matrix(program.graph.spec, node)
-    dtype = np.result_type(options.dtype, np.complex64) if np.iscomplexobj(matrix) else np.dtype(options.dtype)
-    return {f"{name}_m": np.ascontiguousarray(matrix.astype(dtype))}
+def _mix(program: Program, options: Options, name: str, node: Mix | Ripple, compact: bool) -> Tables:
+    """`<name>_m`: the matrix of the filter, from the rows of an axis to those that are kept; `<name>_a`: of phi."""
+    tables: Tables = {}
+    mixes = node.mixes if isinstance(node, Ripple) else (node,)
+    for table, mix in zip(mix_tables(program)[name], mixes, strict=False):
+        if table in (f"{name}_m", f"{name}_a"):
+            matrix = mix_matrix(program.graph.spec, mix)
+            dtype = np.result_type(options.dtype, np.complex64) if np.iscomplexobj(matrix) else np.dtype(options.dtype)
+            tables[table] = np.ascontiguousarray(matrix.astype(dtype))
+    return tables
 
 
 def progression(rows: tuple[int, ...]) -> bool:
@@ -198,6 +206,7 @@ TABLES: dict[type[Node], Callable[[Program, Options, str, Any, bool], Tables]] =
     Fold: _fold,
     Lowpass: _lowpass,
     Mix: _mix,
+    Ripple: _mix,
     Stack: _stack,
 }
 """By node kind; a target may put its own rules beside these."""

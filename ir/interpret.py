@@ -29,6 +29,7 @@ from scatc.ir.nodes import (
     Node,
     Output,
     Pad,
+    Ripple,
     Stack,
     Subsample,
     Unpad,
@@ -237,10 +238,16 @@ def _mix(spec: Spec, node: Mix, x: Array, value: Value) -> Array:
     bank = banks(spec)[node.bank]
     (n,) = bank.grid(node.level)
     spectrum = np.moveaxis(np.fft.fft(x, n, axis=2), 2, -1)  # fft pads with zeros
-    found = [np.fft.ifft(spectrum * bank.response(i, node.level)[0])[..., :: 1 << node.by] for i in node.indices]
-    y = np.moveaxis(np.stack(found, axis=2), -1, 3)[:, :, :, : node.kept]
-    y = y.reshape(len(y), -1, *y.shape[4:])
+    y = np.fft.ifft(spectrum * bank.response(node.index, node.level)[0])[..., :: 1 << node.by]
+    y = np.moveaxis(y, -1, 2)[:, :, : node.kept]
+    y = y.reshape(len(y), -1, *y.shape[3:])
     return y.real if value.real and node.bank == "phi_fr" else y
+
+
+def _ripple(spec: Spec, node: Ripple, x: Array, value: Value) -> Array:
+    first, *then = node.mixes
+    y = np.abs(_mix(spec, first, x, value))
+    return _mix(spec, then[0], y, value._replace(real=True)) if then else np.asarray(y)
 
 
 def _sum(spec: Spec, node: Sum, x: Array, y: Array, value: Value) -> Array:
@@ -357,6 +364,7 @@ _RULES: dict[type[Node], Callable[..., Array]] = {
     Lowpass: _lowpass,
     Stack: _stack,
     Mix: _mix,
+    Ripple: _ripple,
     Gradient: _output,
     Sum: _sum,
     Blank: _blank,

@@ -117,12 +117,11 @@ def _family(spec: Spec, n2: int | None, n_fr: int, n1_max: int) -> Family:
 
 
 def mix_matrix(spec: Spec, node: Mix) -> NDArray[np.complex128]:
-    """What a `Mix` multiplies each axis by, shape ``(filters * kept, length)``; real where its bank is `phi_fr`."""
+    """What a `Mix` multiplies each axis by, shape ``(kept, length)``; real where its bank is `phi_fr`."""
     if not node.bank:
         return np.ones((1, node.length))
     bank = banks(spec)[node.bank]
     (n,) = bank.grid(node.level)
     distance = ((np.arange(node.kept) << node.by)[:, None] - np.arange(node.length)) % n
-    taps = np.fft.ifft([bank.response(index, node.level)[0] for index in node.indices])
-    matrix = taps[:, distance].reshape(-1, node.length)
+    matrix = np.fft.ifft(bank.response(node.index, node.level)[0])[distance]
     return matrix.real if node.bank == "phi_fr" else matrix

@@ -2,7 +2,7 @@
 
 The *scattering graph* says what is meant (`Input Pad Filter Subsample Modulus Average Unpad Output`); the *spectral
 program* says how it is computed (`Fft Fold Ifft Modulus Lowpass Average Unpad Output`). Joint time-frequency
-scattering has `Stack` and `Mix` besides, at both levels. Both are graphs of these frozen
+scattering has `Stack` and `Mix` besides, at both levels, and `Ripple` in programs. Both are graphs of these frozen
 dataclasses, so every pass is a rewrite from one graph to another. A node names its input; what a value looks like is
 inferred (`values.py`), what it means is written once (`interpret.py`), and each target has its own rules for emission.
 
@@ -167,18 +167,45 @@ class Stack(Node):
 class Mix(Node):
     """Convolution along rows instead of samples: `length` rows at a time are one log-frequency axis.
 
-    They are followed by zeros, up to the length of the axis with its padding subsampled by `2**level`, filtered by each
-    of `indices` of `bank`, and subsampled by `2**by`; of each result the first `kept` rows are kept. Without a bank,
-    rows are added up.
+    They are followed by zeros, up to the length of the axis with its padding subsampled by `2**level`, filtered by
+    filter `index` of `bank`, and subsampled by `2**by`; the first `kept` rows are kept. Without a bank, rows are added.
     """
 
     kind: ClassVar[str] = "mix"
     bank: str = ""
-    indices: tuple[int, ...] = ()
+    index: int = 0
     level: int = 0
     by: int = 0
     length: int = 1
     kept: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ripple(Node):
+    """The modulus of `x` mixed by filter `index` of `psi_fr`, `whole` rows at level `by`, averaged along these.
+
+    `mode` says how: by `phi_fr`, subsampled by `2**then`, of which `kept` rows are kept; as the `sum`; or (empty) not
+    at all. One node, because the rows between need never be there all at once.
+    """
+
+    kind: ClassVar[str] = "ripple"
+    index: int = 0
+    by: int = 0
+    length: int = 1
+    whole: int = 1
+    mode: str = ""
+    then: int = 0
+    kept: int = 1
+
+    @property
+    def mixes(self) -> tuple[Mix, ...]:
+        """What it does before the modulus and, if anything, behind it."""
+        first = Mix(self.x, "psi_fr", self.index, 0, self.by, self.length, self.whole)
+        if not self.mode:
+            return (first,)
+        return first, Mix(self.x, "", 0, 0, 0, self.whole) if self.mode == "sum" else Mix(
+            self.x, self.mode, 0, self.by, self.then, self.whole, self.kept
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,4 +269,4 @@ class Lowpass(Node):
 
 
 SCATTERING_KINDS = (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Stack, Mix, Output)
-PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Stack, Mix, Output)
+PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Stack, Mix, Ripple, Output)

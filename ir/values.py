@@ -22,6 +22,7 @@ from scatc.ir.nodes import (
     Node,
     Output,
     Pad,
+    Ripple,
     Stack,
     Subsample,
     Unpad,
@@ -178,7 +179,11 @@ def _mix(spec: Spec, node: Mix, x: Value) -> Value:
     axes = x.paths // node.length
     if not node.bank:
         return x._replace(paths=axes)
-    return x._replace(real=x.real and node.bank == "phi_fr", paths=axes * len(node.indices) * node.kept)
+    return x._replace(real=x.real and node.bank == "phi_fr", paths=axes * node.kept)
+
+
+def _ripple(spec: Spec, node: Ripple, x: Value) -> Value:
+    return x._replace(real=True, paths=node.kept)
 
 
 def _grid(spec: Spec, level: int) -> tuple[int, ...]:
@@ -249,6 +254,7 @@ _RULES: dict[type[Node], Callable[..., Value]] = {
     Lowpass: _lowpass,
     Stack: _stack,
     Mix: _mix,
+    Ripple: _ripple,
     Cotangent: _cotangent,
     Gradient: _first,
     Sum: _first,

@@ -20,6 +20,7 @@ from scatc.ir.nodes import (
     Node,
     Output,
     Pad,
+    Ripple,
     Stack,
     Subsample,
     Unpad,
@@ -49,7 +50,8 @@ _KINDS = {
 _TRANSPOSED = frozenset(TRANSPOSED_KINDS)
 _OF_SPECTRA = (Fold, Ifft)
 _OF_REAL_VALUES = (Filter, Average, Gradient)
-_OF_ROWS = (Stack, Mix)
+_OF_ROWS = (Stack, Mix, Ripple)
+_AVERAGES_OF_ROWS = ("", "sum", "phi_fr")
 _AT_A_LEVEL = (Filter, Fold, Lowpass, Average)
 _SUBSAMPLING = (Subsample, Fold, Lowpass)
 _KEEPING = (Unpad, Lowpass)
@@ -197,13 +199,26 @@ def _row_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:
             return [f"its inputs differ: {', '.join(map(str, operands))}"]
         rows = sum(value.paths for value in operands)
         return [f"it names row {row} of {rows}" for row in node.rows if not 0 <= row < rows][:1]
-    if node.length < 1 or x.paths % node.length:
-        return [f"its axes of {node.length} rows do not make up {x.paths}"]
+    if isinstance(node, Mix):
+        return _mix_problems(graph, node, x.paths)
+    if node.mode not in _AVERAGES_OF_ROWS:
+        return [f"its mode must be one of {', '.join(map(repr, _AVERAGES_OF_ROWS))}"]
+    if x.paths != node.length:
+        return [f"it is meant for {node.length} rows, and its input has {x.paths}"]
+    if node.mode != "phi_fr" and node.kept != (1 if node.mode else node.whole):
+        return [f"it keeps {node.kept} of {node.whole} rows without phi_fr"]
+    return [problem for mix in node.mixes for problem in _mix_problems(graph, mix, mix.length)]
+
+
+def _mix_problems(graph: Graph, node: Mix, rows: int) -> list[str]:
+    """What is wrong with a mix of so many rows."""
+    if node.length < 1 or rows % node.length:
+        return [f"its axes of {node.length} rows do not make up {rows}"]
     if not node.bank:
         return []
     bank = banks(graph.spec).get(node.bank)
-    if bank is None or not node.bank.endswith("_fr") or any(not 0 <= i < len(bank) for i in node.indices):
-        return [f"there is no filter {node.indices} in bank {node.bank!r} along log-frequency"]
+    if bank is None or not node.bank.endswith("_fr") or not 0 <= node.index < len(bank):
+        return [f"there is no filter {node.index} in bank {node.bank!r} along log-frequency"]
     whole = bank.shape[0]
     if min(node.level, node.by) < 0 or whole % (1 << (node.level + node.by)):
         return [f"2**{node.level + node.by} does not divide the axis of {whole}"]

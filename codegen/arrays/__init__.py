@@ -5,13 +5,25 @@ Not a target by itself: that for numpy writes such programs so.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from scatc.codegen import Tables
+from scatc.codegen.arrays.ripples import samples_at_a_time
 from scatc.codegen.functional import Emitter, FunctionalTarget
+from scatc.codegen.functional_rules import RULES, Rule
 from scatc.ir.cost import Machine
+from scatc.ir.nodes import Node, Ripple
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
+from scatc.ir.values import Value
+
+
+def _ripple(e: Emitter, name: str, node: Ripple, x: Value, y: Value) -> dict[str, object]:
+    """Say also how many samples go through it at a time, and what comes out."""
+    (samples,) = y.shape
+    more = {"step": min(samples_at_a_time(node.whole), samples), "samples": samples, "kept": node.kept}
+    return RULES[Ripple](e, name, node, x, y) | more
 
 
 class ArraysTarget(FunctionalTarget):
@@ -21,6 +33,7 @@ class ArraysTarget(FunctionalTarget):
     requires = ("numpy", "scipy")
     constants = Machine()
     frees = True
+    rules: ClassVar[Mapping[type[Node], Rule]] = RULES | {Ripple: _ripple}
 
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import groupby
 
 from scatc.ir.filters import banks
-from scatc.ir.joint import Along, Family, along, families, parents
+from scatc.ir.joint import Family, along, families, parents
 from scatc.ir.lower.scattering1d import Scattering1D
 from scatc.ir.lower.steps import Step, chain
 from scatc.ir.nodes import Average, Filter, Mix, Modulus, Node, Output, Stack, Subsample, Unpad
@@ -69,30 +68,24 @@ class JointScattering:
         )
 
     def _families(self, tag: str, rows: list[str], found: list[Family], last: list[Step]) -> None:
-        """From the rows of an axis to the outputs of its families; filters that subsample alike go together."""
-        spec = self.spec
+        """From the rows of an axis to the outputs of its families."""
         first, *others = rows
         stacked = self.chain(first, tag, [("W", partial(Stack, others=tuple(others)))])
-        ends, paths = [], []
-        alike = sorted(found, key=lambda f: (along(spec, f.n_fr).by, along(spec, f.n_fr).mode, f.n_fr))
-        for number, (steps, group) in enumerate(groupby(alike, key=lambda f: along(spec, f.n_fr))):
-            members = tuple(group)
-            ends.append(self.chain(stacked, f"{tag}_{number}", self._mixes(steps, members)))
-            paths += [path for f in members for path in f.paths]
-        end = ends[0]
-        if ends[1:]:
-            end = self.chain(end, tag, [("R", partial(Stack, others=tuple(ends[1:])))])
-        self.chain(end, tag, [*last, ("out", partial(Output, paths=tuple(paths)))])
+        end, *ends = (self.chain(stacked, f"{tag}_{f.n_fr}", self._mixes(f)) for f in found)
+        joined = self.chain(end, tag, [("R", partial(Stack, others=tuple(ends)))])
+        paths = tuple(path for f in found for path in f.paths)
+        self.chain(joined, tag, [*last, ("out", partial(Output, paths=paths))])
 
-    def _mixes(self, steps: Along, members: tuple[Family, ...]) -> list[Step]:
-        """The filters of families, the modulus, and the average along log-frequency."""
-        whole, f = self.spec.padded_fr >> steps.by, members[0]
-        mix = partial(Mix, bank="psi_fr", indices=tuple(f.n_fr for f in members), by=steps.by, length=f.n1_max)
+    def _mixes(self, f: Family) -> list[Step]:
+        """The filter of a family, the modulus, and the average along log-frequency."""
+        steps = along(self.spec, f.n_fr)
+        whole = self.spec.padded_fr >> steps.by
+        mix = partial(Mix, bank="psi_fr", index=f.n_fr, by=steps.by, length=f.n1_max)
         filtered: list[Step] = [("M", partial(mix, kept=whole if steps.mode else f.rows)), ("V", Modulus)]
         if steps.mode == "sum":
             filtered.append(("F", partial(Mix, length=whole)))
         elif steps.mode:
-            phi = partial(Mix, bank="phi_fr", indices=(0,), level=steps.by, by=steps.then, length=whole, kept=f.rows)
+            phi = partial(Mix, bank="phi_fr", level=steps.by, by=steps.then, length=whole, kept=f.rows)
             filtered.append(("F", phi))
         return filtered
 

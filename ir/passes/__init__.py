@@ -16,6 +16,7 @@ from scatc.ir.options import Options
 from scatc.ir.passes.batch_siblings import batch_siblings
 from scatc.ir.passes.centre_spectra import centre_spectra
 from scatc.ir.passes.fuse_fold import fuse_fold
+from scatc.ir.passes.fuse_ripples import fuse_ripples
 from scatc.ir.passes.infer_support import infer_support
 from scatc.ir.passes.lower_leaves import lower_leaves
 from scatc.ir.passes.narrow_spectra import narrow_spectra
@@ -31,6 +32,7 @@ PASSES: tuple[Pass, ...] = (
     infer_support,
     to_fourier,
     fuse_fold,
+    fuse_ripples,
     use_real,
     lower_leaves,
     batch_siblings,

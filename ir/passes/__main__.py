@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[Spec, Options]] = {
     "infer_support": (ONE, Options(select=frozenset({(), (1,)}))),
     "to_fourier": (ONE, Options(select=frozenset({(1,)}))),
     "fuse_fold": (Spec(dim=1, shape=32, J=3, order=1), Options(select=frozenset({(3,)}))),
+    "fuse_ripples": (Spec(dim=1, shape=16, J=1, J_fr=1), Options(select=frozenset({(0, 0), (0, 1)}))),
     "use_real": (Spec(dim=3, shape=(8, 8, 8), J=0, L=2, order=1, sigma_0=3.0), Options(select=frozenset({(2,)}))),
     "lower_leaves": (ONE, Options(select=frozenset({(1,)}))),
     "batch_siblings": (ONE, Options(select=frozenset({(0,), (1,), (2,)}))),

@@ -15,7 +15,7 @@ from scatc.ir.graph import Graph
 from scatc.ir.interpret import evaluate, interpret
 from scatc.ir.joint import families, mix_matrix, parents
 from scatc.ir.lower import lower
-from scatc.ir.nodes import Input, Mix, Modulus, Output, Stack
+from scatc.ir.nodes import Input, Mix, Modulus, Output, Ripple, Stack
 from scatc.ir.options import Options
 from scatc.ir.passes import run_passes
 from scatc.ir.paths import all_paths, path_table
@@ -100,8 +100,8 @@ def test_the_table_of_paths() -> None:
 @pytest.mark.parametrize(
     "mix",
     [
-        Mix("S", "psi_fr", (0, 1, 3), by=1, length=3, kept=4), Mix("S", "psi_fr", (5,), length=6, kept=40),
-        Mix("S", "phi_fr", (0,), level=1, by=1, length=6, kept=3), Mix("S", length=2),
+        Mix("S", "psi_fr", 3, by=1, length=3, kept=4), Mix("S", "psi_fr", 5, length=6, kept=40),
+        Mix("S", "phi_fr", level=1, by=1, length=6, kept=3), Mix("S", length=2),
     ],
     ids=["several axes", "one axis", "low-pass", "sum"],
 )  # fmt: skip
@@ -123,13 +123,17 @@ def test_a_mix_is_a_matrix(mix: Mix) -> None:
     [
         ({"S": Stack("x", ("y",))}, "'y' is not defined above"),
         ({"S": Stack("x", rows=(0, 1))}, "it names row 1 of 1"),
-        ({"M": Mix("x", "psi_fr", (0,), length=2)}, "its axes of 2 rows do not make up 1"),
-        ({"M": Mix("x", "psi1", (0,))}, "no filter"),
-        ({"M": Mix("x", "psi_fr", (99,))}, "no filter"),
-        ({"M": Mix("x", "psi_fr", (0,), by=9)}, "does not divide"),
-        ({"M": Mix("x", "psi_fr", (0,), kept=999)}, "keeps 999 rows"),
-        ({"M": Mix("x", "psi_fr", (0, 1)), "S": Stack("x", ("M",))}, "its inputs differ"),
-        ({"M": Mix("x", "psi_fr", (0, 1)), "out": Output("M", ((),))}, "names 1 paths of 2"),
+        ({"M": Mix("x", "psi_fr", length=2)}, "its axes of 2 rows do not make up 1"),
+        ({"M": Mix("x", "psi1")}, "no filter"),
+        ({"M": Mix("x", "psi_fr", 99)}, "no filter"),
+        ({"M": Mix("x", "psi_fr", by=9)}, "does not divide"),
+        ({"M": Mix("x", "psi_fr", kept=999)}, "keeps 999 rows"),
+        ({"M": Mix("x", "psi_fr", kept=2), "S": Stack("x", ("M",))}, "its inputs differ"),
+        ({"F": Ripple("x", length=2)}, "meant for 2 rows"),
+        ({"F": Ripple("x", mode="mean")}, "its mode must be one of"),
+        ({"F": Ripple("x", 99)}, "no filter 99"),
+        ({"F": Ripple("x", whole=4, kept=2)}, "keeps 2 of 4 rows"),
+        ({"M": Mix("x", "psi_fr", kept=2), "out": Output("M", ((),))}, "names 1 paths of 2"),
     ],
 )
 def test_what_is_not_well_formed(nodes: dict[str, Any], fragment: str) -> None:

@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[Spec, Options]] = {
     "infer_support": (ONE, Options()),
     "to_fourier": (ONE, Options()),
     "fuse_fold": (Spec(dim=1, shape=32, J=3, order=1), Options()),
+    "fuse_ripples": (Spec(dim=1, shape=16, J=1, J_fr=1), Options()),
     "use_real": (Spec(dim=3, shape=(8, 8, 8), J=1, L=1, sigma_0=1.5, order=1), Options()),
     "lower_leaves": (Spec(dim=1, shape=64, J=1, order=1), Options()),
     "batch_siblings": (Spec(dim=1, shape=32, J=3, T=8), Options()),

@@ -113,7 +113,7 @@ def test_what_a_plan_says() -> None:
     report = plan.report()
     assert "1 of order 0" in report
     assert f"{sum(row.order == 2 for row in plan.meta())} of order 2" in report
-    assert "mix" in report
-    assert "M_fr_0 = mix W_fr bank=psi_fr" in plan.ir()
-    assert "# M_fr_0 = mix W_fr" in plan.source()
-    assert plan.draw().count("mix") == sum(node.kind == "mix" for _, node in plan._program.graph)
+    assert "ripple" in report
+    assert "F_fr_1 = ripple W_fr index=1" in plan.ir()
+    assert "# F_fr_1 = ripple W_fr" in plan.source()
+    assert "ripple" in plan.draw()
