@@ -80,11 +80,11 @@ def _costs(program: Program, options: Options) -> list[str]:
         lines.append(_row(kind, count, cost))
     lines.append(_row("total", len(program.graph), total))
     compulsory = options.itemsize * (_samples(program) + sum(_output_sizes(program)))
-    flops = sum(cost.flops / machine.fft_rate for cost in costs.values())
+    rate = max(machine.fft_rate, machine.matmul_rate)
     lines.append(
-        f"floor     {1e3 * max(compulsory / machine.bandwidth, flops):.3f} ms on {machine.name}: "
+        f"floor     {1e3 * max(compulsory / machine.bandwidth, total.flops / rate):.3f} ms on {machine.name}: "
         f"{compulsory / 1e6:.3f} MB in and out at {machine.bandwidth / 1e9:.0f} GB/s, "
-        f"{total.flops / 1e6:.1f} Mflop at {machine.fft_rate / 1e9:.0f} Gflop/s, one worker"
+        f"{total.flops / 1e6:.1f} Mflop at {rate / 1e9:.0f} Gflop/s, one worker"
     )
     return lines
 

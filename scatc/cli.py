@@ -235,6 +235,11 @@ _SPEC_OPTIONS: dict[str, dict[str, Any]] = {
     "--sigma-0": {"type": float, "metavar": "X", "help": "3D: width of the finest scale in samples"},
     "--rotation-covariant": {"action": argparse.BooleanOptionalAction, "help": "3D: norm over the orders m"},
     "--integral-powers": {"type": float, "nargs": "+", "metavar": "P", "help": "3D: powers that are integrated"},
+    "--J-fr": {"type": int, "metavar": "N", "help": "1D: joint scattering; log2 of the largest scale along frequency"},
+    "--Q-fr": {"type": int, "metavar": "N", "help": "joint: wavelets per octave along frequency"},
+    "--F": {"type": _support, "help": "joint: support of the averaging along frequency, 'global' or 'none'"},
+    "--stride-fr": {"type": int, "metavar": "N", "help": "joint: distance of the outputs along frequency"},
+    "--format": {"metavar": "HOW", "help": "joint: time or joint"},
 }
 
 
@@ -338,6 +343,7 @@ def _table(rows: Iterable[PathRow]) -> str:
             "l": "" if row.l is None else str(row.l),
             "xi": _joined(row.xi),
             "sigma": _joined(row.sigma),
+            "xi_fr": "" if row.xi_fr is None else f"{row.xi_fr:.4g}",
         }
         for place, row in enumerate(rows)
     ]
