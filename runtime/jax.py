@@ -24,6 +24,7 @@ class JaxPlan(Plan):
         super().__init__(compiled)
         vars(self._module).update(compiled.tables)
         self._jitted = jax.jit(self._transform)
+        self._jitted_groups = jax.jit(self._groups)
 
     def __call__(self, x: Any) -> Any:
         """Transform signals.
@@ -51,6 +52,22 @@ class JaxPlan(Plan):
         TargetError
             If the plan is of float64, and JAX is not set up for it.
         """
+        outs = self._jitted(self._checked(x))
+        if self.spec.average != "none":
+            return outs[0]
+        found = {
+            path: out
+            for group, (_, paths) in zip(outs, self._program.outputs, strict=True)
+            for path, out in zip(paths, group, strict=True)
+        }
+        return {path: found[path] for path in self.paths}
+
+    def grouped(self, x: Any) -> list[Any]:
+        """Transform signals into the arrays of `groups`, of shape ``batch + (paths, *samples)`` each; see a call."""
+        found: list[Any] = self._jitted_groups(self._checked(x))
+        return found
+
+    def _checked(self, x: Any) -> Any:
         array = x if isinstance(x, jax.Array) else np.asarray(x)
         if array.dtype.kind == "c":
             raise TypeError(
@@ -64,24 +81,21 @@ class JaxPlan(Plan):
                 "dtype='float64' needs JAX in 64 bits: call jax.config.update('jax_enable_x64', True) first, or "
                 "compile with dtype='float32'"
             )
-        outs = self._jitted(array.astype(self.dtype))
-        if self.spec.average != "none":
-            return outs[0]
-        found = {
-            path: out
-            for group, (_, paths) in zip(outs, self._program.outputs, strict=True)
-            for path, out in zip(paths, group, strict=True)
-        }
-        return {path: found[path] for path in self.paths}
+        return array.astype(self.dtype)
+
+    def _groups(self, x: jax.Array) -> list[Any]:
+        """The output arrays."""
+        shape = self.spec.input_shape
+        batch = x.shape[: x.ndim - len(shape)]
+        return [out.reshape(*batch, *out.shape[1:]) for out in self._module.run(x.reshape(-1, *shape))]
 
     def _transform(self, x: jax.Array) -> list[Any]:
         """The output arrays; without averaging, each as a list of arrays, one for each path."""
-        shape = self.spec.input_shape
-        batch = x.shape[: x.ndim - len(shape)]
-        outs = self._module.run(x.reshape(-1, *shape))
+        outs = self._groups(x)
         if self.spec.average != "none":
-            return [out.reshape(*batch, *out.shape[1:]) for out in outs]
-        return [[out[:, row].reshape(*batch, *out.shape[2:]) for row in range(out.shape[1])] for out in outs]
+            return outs
+        samples = (slice(None),) * self.spec.dim
+        return [[out[(..., row, *samples)] for row in range(out.shape[-1 - self.spec.dim])] for out in outs]
 
 
 PLAN = JaxPlan

@@ -110,6 +110,12 @@ class NumpyPlan(Plan):
         batch = self.check_shape(array.shape)
         return self.from_groups(self.run_groups(array)[0], batch)
 
+    def grouped(self, x: ArrayLike) -> list[Array]:
+        """Transform signals into the arrays of `groups`, of shape ``batch + (paths, *samples)`` each; see a call."""
+        array = self._checked("x", x)
+        batch = self.check_shape(array.shape)
+        return [out.reshape(batch + out.shape[1:]) for out in self.run_groups(array)[0]]
+
     def forward(self, x: ArrayLike) -> tuple[Any, list[Array]]:
         """Transform signals, and keep what the gradient at x needs.
 

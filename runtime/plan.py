@@ -127,6 +127,10 @@ class Plan:
         """Transform signals."""
         raise NotImplementedError
 
+    def grouped(self, x: Any) -> list[Any]:
+        """Transform signals into the arrays of `groups`, of shape ``batch + (paths, *samples)`` each; see a call."""
+        raise NotImplementedError
+
     @property
     def paths(self) -> tuple[Path, ...]:
         """The paths that are output, in order."""

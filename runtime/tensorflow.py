@@ -56,9 +56,7 @@ class TensorFlowPlan(Plan):
             If the last axes of x are not `spec.input_shape`.
         """
         tensor = self._checked(x)
-        axes = self.spec.dim
-        flat = tf.reshape(tensor, (-1, *self.spec.input_shape)) if tensor.shape.rank != axes + 1 else tensor
-        outs = self._run(flat)
+        axes, outs = self.spec.dim, self._outputs(tensor)
         if self.spec.average != "none":
             return with_batch_of(tensor, axes, outs[0], outs[0].shape[1:])
         found = {
@@ -67,6 +65,17 @@ class TensorFlowPlan(Plan):
             for row, path in enumerate(paths)
         }
         return {path: found[path] for path in self.paths}
+
+    @unconverted
+    def grouped(self, x: Any) -> list[Any]:
+        """Transform signals into the tensors of `groups`, of shape ``batch + (paths, *samples)`` each; see a call."""
+        tensor = self._checked(x)
+        return [with_batch_of(tensor, self.spec.dim, out, out.shape[1:]) for out in self._outputs(tensor)]
+
+    def _outputs(self, tensor: Any) -> Any:
+        """What the emitted function returns, for a batch of any number of axes."""
+        flat = tf.reshape(tensor, (-1, *self.spec.input_shape)) if tensor.shape.rank != self.spec.dim + 1 else tensor
+        return self._run(flat)
 
     def _checked(self, x: Any) -> Any:
         tensor = as_tensor(x)

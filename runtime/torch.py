@@ -77,6 +77,10 @@ class TorchPlan(Plan):
         ValueError
             If the last axes of x are not `spec.input_shape`.
         """
+        return self.from_groups(self.grouped(x))
+
+    def grouped(self, x: Tensor) -> list[Tensor]:
+        """Transform signals into the tensors of `groups`, of shape ``batch + (paths, *samples)`` each; see a call."""
         if not isinstance(x, Tensor):
             raise TypeError(
                 f"x is {type(x).__name__}, not a torch tensor: pass torch.as_tensor(x), or compile with target='numpy'"
@@ -85,7 +89,8 @@ class TorchPlan(Plan):
             raise TypeError(f"x is complex ({x.dtype}): scattering of complex signals is not supported, pass x.real")
         self.check_shape(tuple(x.shape))
         x = x.to(DTYPES[self.dtype.name])
-        return self.from_groups(torch_ops.OPS.forward(x, [], self.key, False))
+        found: list[Tensor] = torch_ops.OPS.forward(x, [], self.key, False)
+        return found
 
     def from_groups(self, outs: Tensors) -> Any:
         """What a call returns, of the tensors that the operator does: one for each shape of coefficients."""

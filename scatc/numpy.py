@@ -68,7 +68,7 @@ class _NumPyFrontend(ScatteringBase):
         self._check_call()
         dtype = _precision(x)
         self._check_shape(x.shape)
-        return self._layout(self.plan(dtype)(x))
+        return self._layout(self._run(self.plan(dtype), x))
 
 
 def _precision(x: object) -> Literal["float32", "float64"]:
@@ -308,6 +308,3 @@ class TimeFrequencyScattering(_NumPyFrontend, TimeFrequencyScatteringBase):
         TimeFrequencyScatteringBase.__init__(
             self, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format, backend
         )
-
-    def _stacked(self, parts: list[Any]) -> Any:
-        return np.stack(parts, axis=-2)

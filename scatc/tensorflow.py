@@ -81,7 +81,7 @@ class _TensorFlowFrontend(ScatteringBase, tf.Module):  # type: ignore[misc]
         if tensor.shape.rank is not None:
             self._check_shape(_with_unknown(tensor.shape, self.spec.input_shape))
         with self.name_scope:
-            return self._layout(self.plan("float32")(tensor))
+            return self._layout(self._run(self.plan("float32"), tensor))
 
 
 def _real(x: Any) -> Any:
@@ -299,9 +299,6 @@ class TimeFrequencyScattering(_TensorFlowFrontend, TimeFrequencyScatteringBase):
         TimeFrequencyScatteringBase.__init__(
             self, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, out_type, format, backend
         )
-
-    def _stacked(self, parts: list[Any]) -> Any:
-        return tf.stack(parts, axis=-2)
 
     def _with_frequencies(self, result: Any) -> Any:
         return with_batch_of(result, 2, result, self.array_shape())

@@ -22,7 +22,7 @@ from scatc.dropin import (
     ScatteringBase3D,
     TimeFrequencyScatteringBase,
 )
-from scatc.dropin.timefrequency import Entry, entries
+from scatc.dropin.timefrequency import Entry, Groups, entries, places
 from scatc.ir.paths import Path, PathRow, path_table
 from scatc.runtime import torch as plans
 from scatc.runtime import torch_ops
@@ -394,9 +394,12 @@ class TimeFrequencyScattering(_TorchFrontend, TimeFrequencyScatteringBase):
     def _prepare(self) -> None:
         super()._prepare()
         self._all_entries = entries(self.spec) if self._key else ()
+        self._places = places(tuple(self._groups)) if self._key else {}
 
     def _entries(self) -> Sequence[Entry]:
         return self._all_entries or super()._entries()
 
-    def _stacked(self, parts: list[Tensor]) -> Tensor:
-        return torch.stack(parts, dim=-2)
+    def _by_group(self, outs: list[Tensor]) -> Any:
+        if self._groups and self.format == "joint":
+            return Groups(outs, self._places)
+        return super()._by_group(outs)

@@ -161,6 +161,10 @@ class ScatteringBase:  # no ABC: its metaclass would clash with those of some fr
     def max_order(self, value: int) -> None:
         self._change(order=value)
 
+    def _run(self, plan: Plan, x: Any) -> Any:
+        """Transform an input; what comes out is for `_layout`."""
+        return plan(x)
+
     def array_shape(self) -> tuple[int, ...]:
         """Shape of the output for one signal: paths first, then samples (3D: degrees and powers).
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from scatc.ir.frequency import inputs
 from scatc.ir.joint import Family, families
 from scatc.ir.paths import Path, all_paths
 from scatc.ir.spec import Spec
+from scatc.runtime.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,22 @@ def entries(spec: Spec) -> tuple[Entry, ...]:
                 for row in range(first, first + family.rows)
             ]
     return tuple(found)
+
+
+class Groups(NamedTuple):
+    """What a plan wrote where paths differ in their number of samples: arrays, and in which of them, where, paths lie.
+
+    The rows of a family lie next to each other.
+    """
+
+    arrays: Sequence[Any]
+    places: Mapping[Path, tuple[int, int]]
+
+
+@lru_cache(maxsize=64)
+def places(groups: tuple[tuple[Path, ...], ...]) -> Mapping[Path, tuple[int, int]]:
+    """For each path of some arrays, in which of them and which row it is."""
+    return {path: (group, row) for group, paths in enumerate(groups) for row, path in enumerate(paths)}
 
 
 class TimeFrequencyScatteringBase(ScatteringBase1D):
@@ -184,6 +201,11 @@ class TimeFrequencyScatteringBase(ScatteringBase1D):
         lowest, *wavelets = self._filters("psi_fr")
         return self._filters("phi_fr")[0] | length, [lowest | length, *wavelets]
 
+    def _run(self, plan: Plan, x: Any) -> Any:
+        if self.format == "joint" and self.average is False:
+            return Groups(plan.grouped(x), places(tuple(paths for _, paths in plan.groups)))
+        return super()._run(plan, x)
+
     def _entries(self) -> Sequence[Entry]:
         """What is put out, but for what an array may leave out."""
         return entries(self.spec)
@@ -277,15 +299,14 @@ class TimeFrequencyScatteringBase(ScatteringBase1D):
 
     def _coefficients(self, entry: Entry, result: Any) -> Any:
         """Those of one entry, out of what a plan returned."""
+        if isinstance(result, dict):  # in format 'time': joint ones come in groups
+            return result[entry.paths[0]]
+        row = entry.first
+        if isinstance(result, Groups):
+            group, row = result.places[entry.paths[0]]
+            result = result.arrays[group]
         one = self.format == "time" or entry.family is None
-        if not isinstance(result, dict):
-            return result[..., entry.first if one else slice(entry.first, entry.first + len(entry.paths)), :]
-        found = [result[path] for path in entry.paths]
-        return found[0] if one else self._stacked(found)
-
-    def _stacked(self, parts: list[Any]) -> Any:
-        """Arrays of the framework as one, along a new axis before the last one."""
-        raise NotImplementedError
+        return result[..., row if one else slice(row, row + len(entry.paths)), :]
 
     def _item(self, entry: Entry) -> dict[str, Any]:
         """What a list tells of an entry, in Kymatio's words; with format 'joint' -1 stands for the j of all rows."""
