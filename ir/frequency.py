@@ -82,7 +82,7 @@ def _Q_fr(value: object) -> tuple[int, ...]:
 def _F(J_fr: int, wavelets: int, value: object) -> int | float | str:
     """As T: None is ``2**J_fr``."""
     if value is None:
-        return 2**J_fr
+        return 1 << J_fr
     word, number = as_text(value), as_float(value)
     if word == "global":
         return "global"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,12 +117,12 @@ def _family(spec: Spec, n2: int | None, n_fr: int, n1_max: int) -> Family:
     return Family(n2, n_fr, n1_max, stride, rows, info.j, int(np.sign(info.xi or 0)))
 
 
-def mix_matrix(spec: Spec, node: Mix) -> NDArray[np.complex128]:
+def mix_matrix(spec: Spec, node: Mix) -> NDArray[Any]:
     """What a `Mix` multiplies each axis by, shape ``(kept, length)``; real where its bank is `phi_fr`."""
     if not node.bank:
         return np.ones((1, node.length))
     bank = banks(spec)[node.bank]
     (n,) = bank.grid(node.level)
     distance = ((np.arange(node.kept) << node.by)[:, None] - np.arange(node.length)) % n
-    matrix = np.fft.ifft(bank.response(node.index, node.level)[0])[distance]
+    matrix: NDArray[Any] = np.fft.ifft(bank.response(node.index, node.level)[0])[distance]
     return matrix.real if node.bank == "phi_fr" else matrix

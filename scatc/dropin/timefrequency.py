@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
@@ -244,7 +244,7 @@ class TimeFrequencyScatteringBase(ScatteringBase1D):
             meta[f"{name}_fr"] = self._of_wavelets(name, n_fr, "psi_fr")
         return meta | {"spin": np.sign(meta["xi_fr"])}
 
-    def _of_wavelets(self, name: str, indices: Sequence[Any], bank: str) -> Any:
+    def _of_wavelets(self, name: str, indices: Iterable[Any], bank: str) -> Any:
         """An attribute of the filters of a bank; NaN for what is no index."""
         info = self._banks[bank].info
         return np.array([getattr(info[n], name) if isinstance(n, int) else nan for n in indices], float)
