@@ -22,7 +22,8 @@ from scatc.ir.values import Value
 def _ripple(e: Emitter, name: str, node: Ripple, x: Value, y: Value) -> dict[str, object]:
     """Say also how many samples go through it at a time, and what comes out."""
     (samples,) = y.shape
-    more = {"step": min(samples_at_a_time(node.whole), samples), "samples": samples, "kept": node.kept}
+    step = max(1, min(samples_at_a_time(node.whole), samples))  # there may be none
+    more = {"step": step, "samples": samples, "kept": node.kept}
     return RULES[Ripple](e, name, node, x, y) | more
 
 

@@ -187,8 +187,11 @@ class TimeFrequencyScatteringBase(ScatteringBase1D):
 
     def _levels(self) -> dict[str, list[int]]:
         scales = [info.j for info in self._banks["psi_fr"].info[1:]]
-        lowest = max(*scales, 1 + self.J_fr)
-        return super()._levels() | {"phi_fr": [1 + self.log2_F], "psi_fr": [lowest, *(1 for _ in scales)]}
+        padded = self._N_padded_fr
+        deepest = (padded & -padded).bit_length()  # a level halves the axis
+        low, lowest = 1 + self.log2_F, max(*scales, 1 + self.J_fr)
+        along = {"phi_fr": [min(low, deepest)], "psi_fr": [min(lowest, deepest), *(1 for _ in scales)]}
+        return super()._levels() | along
 
     @filter_attribute
     def filters_fr(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:

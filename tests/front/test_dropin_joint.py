@@ -138,6 +138,12 @@ def test_the_shape_of_what_is_not_averaged() -> None:
         assert item["order"] < 2 or item["coef"].shape[-1] == N // 2 ** item["j"][-1]
 
 
+def test_signals_of_which_no_sample_is_kept() -> None:
+    y = TimeFrequencyScattering(7, 1, 8, 64, T=0, out_type="dict")(X[:, :64])
+    assert {coef.shape[-1] for key, coef in y.items() if len(key) == 2} == {0}
+    assert np.isfinite(np.concatenate(list(y.values()), axis=-1)).all()
+
+
 class TestArguments:
     def test_what_is_not_given(self) -> None:
         S = TimeFrequencyScattering(**KYMATIO)
@@ -270,6 +276,11 @@ class TestFilters:
             assert (rising["j"], rising["sigma"]) == (falling["j"], falling["sigma"])
             np.testing.assert_allclose(rising["levels"][0][1:], falling["levels"][0][:0:-1], atol=1e-4)
         np.testing.assert_array_equal(lowest["levels"][0], banks(S.spec)["psi_fr"].response(0)[0])
+
+    def test_levels_divide_the_axis(self) -> None:
+        S = small(Q=8, F=32, stride_fr=4)
+        assert S._N_padded_fr % S.F != 0
+        assert [len(level) for level in S.filters_fr[0]["levels"]] == [S._N_padded_fr >> n for n in range(4)]
 
     def test_those_of_time_are_those_of_1D(self) -> None:
         S, plain = small(), Scattering1D(4, N, 4)

@@ -25,7 +25,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from scatc.sklearn import HarmonicScattering3D, Scattering1D, Scattering2D, TimeFrequencyScattering
 
-ESTIMATORS = [Scattering1D(), Scattering1D(J=1, T="global"), Scattering2D(), HarmonicScattering3D(L=1)]
+ESTIMATORS = [
+    Scattering1D(), Scattering1D(J=1, T="global"), Scattering2D(), HarmonicScattering3D(L=1),
+    TimeFrequencyScattering(Q=2),
+]  # fmt: skip
 JOINT = {"J": 3, "J_fr": 2, "Q": 3, "shape": 32, "F": 2}
 GIVEN = [
     (Scattering1D, on_numpy.Scattering1D, {"J": 3, "shape": (32,)}, "S2[j=0,1;n=2,3;t=3]"),
