@@ -13,6 +13,7 @@ from support import golden_cases, relative_error
 
 torch = pytest.importorskip("torch")
 
+from scatc.runtime import devices  # noqa: E402
 from scatc.torch import TimeFrequencyScattering  # noqa: E402
 
 
@@ -29,10 +30,14 @@ def test_layouts(more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", golden_cases("TimeFrequencyScattering"), ids=lambda case: case.kwargs["format"])
-def test_golden(case: Any) -> None:
+@pytest.mark.parametrize("emitted", [False, True])
+def test_golden(case: Any, emitted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if emitted:  # as on devices that neither arrays nor kernels serve: from the buffers
+        monkeypatch.setattr(devices, "kind_of", lambda device: "torch")
     S, x = TimeFrequencyScattering(**case.kwargs), torch.tensor(case.x)
     assert relative_error(S(x.float()), case.expected) < 1e-5
     assert relative_error(S.double()(x), case.expected) < 1e-9
+    assert (S.tables.numel() > 1) == emitted
 
 
 def test_public() -> None:
