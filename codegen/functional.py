@@ -146,18 +146,27 @@ class Emitter:
             "trunk": SimpleNamespace(body=sections[None], results=self.results(None)),
             "branches": [
                 SimpleNamespace(name=name, x=self.graph[name].x, body=sections[name], results=self.results(name))
-                for name in self.program.branches
+                for name in self.branches
             ],
             "outs": self._outs(),
         }
 
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The nodes at which functions of their own begin."""
+        return self.program.branches
+
+    def branch(self, name: str) -> str | None:
+        """The branch that a node's code is in, or None for the trunk."""
+        return self.program.branch(name)
+
     def sections(self) -> dict[str | None, str]:
         """The code of the trunk (key None) and of each branch."""
-        lines: dict[str | None, list[str]] = {None: [], **{branch: [] for branch in self.program.branches}}
+        lines: dict[str | None, list[str]] = {None: [], **{branch: [] for branch in self.branches}}
         for name, node in self.graph:
             if isinstance(node, Input | Output):
                 continue
-            branch = self.program.branch(name)
+            branch = self.branch(name)
             code = [f"# {print_node(name, node)}", *self.node(name, node).splitlines(), *self._deaths(name)]
             lines[branch] += [INDENT + line for line in code if line.strip()]
         return {branch: "\n".join(found) for branch, found in lines.items()}
@@ -170,10 +179,14 @@ class Emitter:
 
     def results(self, branch: str | None) -> list[str]:
         """What the function of a branch, or of the trunk, returns: coefficients; of the trunk, then the spectrum."""
-        found = [node.x for name, node in self.graph.outputs if self.program.branch(name) == branch]
+        found = [node.x for name, node in self.graph.outputs if self.branch(name) == branch]
         if branch is None and self.program.branches:
             found.append(self.graph[self.program.branches[0]].x)
         return found
+
+    def given(self, branch: str | None) -> list[str]:
+        """The values that the function of a branch is given."""
+        return [self.graph[branch].x] if branch else []
 
     def _outs(self) -> list[SimpleNamespace]:
         """The output arrays: the coefficients they are joined of, and the table that puts rows in order, if any."""
@@ -193,8 +206,8 @@ class Emitter:
         """Delete what a node was the last to read in its function, the function's argument excepted."""
         if not self.target.frees:
             return []
-        branch, order = self.program.branch(name), list(self.graph.nodes)
-        kept = {*self.results(branch), self.graph[branch].x if branch else "", ""}
+        branch, order = self.branch(name), list(self.graph.nodes)
+        kept = {*self.results(branch), *self.given(branch), ""}
         dead = []
         for value in dict.fromkeys(self.graph[name].operands):
             readers = [user for user in self.graph.users[value] if not isinstance(self.graph[user], Output)]

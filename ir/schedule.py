@@ -27,8 +27,8 @@ ALIGNMENT = 64
 
 MOST_OVERHEAD = 0.06
 """Calls' overhead beyond this share of the work makes a batch larger than the cache would have it."""
-MOST_BUDGETS = 2
-"""How much larger."""
+MOST_BUDGETS, MOST_BUDGETS_WHOLE = 2, 16
+"""How much larger; the second for programs without loops, of which the cache holds a part at a time anyway."""
 
 
 _VIEWS = (Unpad, Sum, AverageT)
@@ -233,7 +233,10 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
     while True:
         chunks = _sizes(graph, budget, footprints)
         one = arrange(graph, 1, chunks, workers, memory)
-        program = replace(one, batch=_batch(one, budget, signals), seconds_a_call=work)
+        most = MOST_BUDGETS_WHOLE if whole else MOST_BUDGETS
+        program = replace(
+            one, batch=_batch(one, budget, min(signals, most * budget // _size(one))), seconds_a_call=work
+        )
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
         if program.batch > 1 or (not whole and any(chunk > 1 for chunk in program.chunks.values())):
@@ -250,8 +253,8 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
 
 
 def is_whole(graph: Graph) -> bool:
-    """Whether values of several loops are stacked, so that every value has all its rows at once."""
-    return any(isinstance(node, Stack) and node.others for _, node in graph)
+    """Whether rows of several loops are stacked, so that every value has all its rows at once."""
+    return any(isinstance(node, Stack) for _, node in graph)
 
 
 def seconds_a_call(graph: Graph, options: Options) -> float:
@@ -262,8 +265,12 @@ def seconds_a_call(graph: Graph, options: Options) -> float:
 
 def _batch(one: Program, budget: int, signals: int) -> int:
     """Signals that run together: as many as fit the budget; more, up to a few budgets, where calls are short."""
-    size = max(one.arena + one.outside, 1)
-    return max(1, budget // size, min(signals, MOST_BUDGETS * budget // size))
+    return max(1, budget // _size(one), signals)
+
+
+def _size(one: Program) -> int:
+    """Bytes of a signal."""
+    return max(one.arena + one.outside, 1)
 
 
 def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> dict[str, int]:

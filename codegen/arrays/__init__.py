@@ -1,4 +1,4 @@
-"""Pure functions of numpy arrays, for programs that have no loops over branches: joint time-frequency scattering.
+"""Pure functions of numpy arrays, for programs whose branches do not begin at a spectrum: joint scattering.
 
 Not a target by itself: that for numpy writes such programs so.
 """
@@ -6,9 +6,12 @@ Not a target by itself: that for numpy writes such programs so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from scatc.codegen import Tables
+from scatc.codegen.arrays.emitter import ArraysEmitter, rows_of
 from scatc.codegen.arrays.ripples import samples_at_a_time
 from scatc.codegen.functional import Emitter, FunctionalTarget
 from scatc.codegen.functional_rules import RULES, Rule
@@ -36,17 +39,18 @@ class ArraysTarget(FunctionalTarget):
     frees = True
     rules: ClassVar[Mapping[type[Node], Rule]] = RULES | {Ripple: _ripple}
 
+    def tables(self, program: Program, options: Options, known: Tables | None = None) -> Tables:
+        """Those of the functional targets, but for outputs: each node's rows, where they are no slice."""
+        tables = {name: table for name, table in super().tables(program, options).items() if not name.startswith("out")}
+        for name, node in program.graph.outputs:
+            _, rows = rows_of(program, node)
+            if isinstance(rows, list):
+                tables[f"{name}_rows"] = np.array(rows, np.intp)
+        return tables
+
     def emit(self, program: Program, options: Options, tables: Tables, version: str) -> str:
         """The source text."""
         return ArraysEmitter(program, self).module(options, tables, version)
-
-
-class ArraysEmitter(Emitter):
-    """The walk over a program, which writes into arrays that are given."""
-
-    def context(self, options: Options, tables: Tables, version: str) -> dict[str, Any]:
-        """What the template of the module is told."""
-        return super().context(options, tables, version) | {"batch": self.program.batch}
 
 
 ARRAYS = ArraysTarget()

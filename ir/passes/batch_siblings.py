@@ -33,9 +33,7 @@ def batch_siblings(graph: Graph, options: Options) -> Graph:
     root = next(iter(graph.nodes), None)
     if root is not None:
         merger.merge([root], "")
-    for name, node in graph:
-        if isinstance(node, Stack):
-            merger.stack(name, node)
+    merger.stack({name: node for name, node in graph if isinstance(node, Stack)})
     return Graph(graph.spec, merger.nodes)
 
 
@@ -63,8 +61,17 @@ class _Merger:
             self.nodes[name] = replace(first, x=x)
         self._below(members, name)
 
-    def stack(self, name: str, node: Stack) -> None:
-        """Add a stack of rows of batched values, then its descendants."""
+    def stack(self, waiting: dict[str, Stack]) -> None:
+        """Add all stacks whose rows are there, then what follows of each of them, one after the other."""
+        there = [name for name, node in waiting.items() if self.places.keys() >= set(node.operands)]
+        for name in there:
+            self._add_stack(name, waiting.pop(name))
+        for name in there:
+            self._below([name], name)
+            self.stack(waiting)
+
+    def _add_stack(self, name: str, node: Stack) -> None:
+        """Add a stack of rows of batched values."""
         batched = dict.fromkeys(self.places[operand][0] for operand in node.operands)
         starts = dict(zip(batched, accumulate((self.counts[value] for value in batched), initial=0), strict=False))
         rows: list[int] = []
@@ -76,7 +83,6 @@ class _Merger:
         x, *others = batched
         self.nodes[name] = Stack(x, tuple(others), () if everything else tuple(rows))
         self.places[name], self.counts[name] = (name, 0), len(rows)
-        self._below([name], name)
 
     def _below(self, members: list[str], name: str) -> None:
         """Add the descendants of isomorphic members, which one node computes, up to where values are stacked."""

@@ -129,8 +129,8 @@ def _places(shape: Turn) -> list[str | None]:
 
 
 def _transforms(code: Code, shape: Turn) -> list[Complex]:
-    """Of one filter's product."""
-    found = register_fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
+    """Of one filter's product; twiddles before the exchange take more instructions, but fewer registers."""
+    found = axis_fft(code, loaded(code, _places(shape)), TILE, radices(shape.kept.size), 1, "twiddles")
     return [z for z in found if z is not None]
 
 

@@ -1,0 +1,59 @@
+"""Walks a program whose branches begin at stacks: what is stacked is the trunk, what follows of one stack a branch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from scatc.codegen import Tables
+from scatc.codegen.functional import Emitter, FunctionalTarget
+from scatc.ir.nodes import Output, Stack
+from scatc.ir.options import Options
+from scatc.ir.schedule import Program
+
+
+def rows_of(program: Program, node: Output) -> tuple[int, slice | list[int]]:
+    """The output array that a node writes, and the rows there: a slice if they follow each other."""
+    rows = [program.places[path][1] for path in node.paths]
+    whole = rows == list(range(rows[0], rows[0] + len(rows)))
+    return program.places[node.paths[0]][0], slice(rows[0], rows[0] + len(rows)) if whole else rows
+
+
+class ArraysEmitter(Emitter):
+    """The walk, which writes into arrays that are given, so that workers may each do some branches."""
+
+    def __init__(self, program: Program, target: FunctionalTarget) -> None:
+        super().__init__(program, target)
+        self._homes: dict[str, str | None] = {}
+        for name, node in self.graph:
+            above = {self._homes[x] or x for x in node.operands if self._homes[x] or isinstance(self.graph[x], Stack)}
+            (self._homes[name],) = above or {None}
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The first stacks; those in the finest resolution, which have most samples, are the first after order 1."""
+        return tuple(dict.fromkeys(home for home in self._homes.values() if home))
+
+    def branch(self, name: str) -> str | None:
+        """The stack that a node's code follows, or None for the trunk."""
+        return self._homes[name]
+
+    def given(self, branch: str | None) -> list[str]:
+        """The stack."""
+        return [branch] if branch else []
+
+    def results(self, branch: str | None) -> list[str]:
+        """What the trunk hands on: stacks. (Coefficients are written, so that nobody reads them after.)"""
+        return [] if branch else list(self.branches)
+
+    def context(self, options: Options, tables: Tables, version: str) -> dict[str, Any]:
+        """What the template of the module is told."""
+        context = super().context(options, tables, version)
+        for name, section in ((None, context["trunk"]), *zip(self.branches, context["branches"], strict=True)):
+            section.stores = [self._store(out, node) for out, node in self.graph.outputs if self.branch(out) == name]
+        return context | {"batch": self.program.batch}
+
+    def _store(self, name: str, node: Output) -> SimpleNamespace:
+        group, rows = rows_of(self.program, node)
+        text = f"{rows.start}:{rows.stop}" if isinstance(rows, slice) else f"{name}_rows"
+        return SimpleNamespace(x=node.x, group=group, rows=text)
