@@ -233,10 +233,10 @@ def schedule(graph: Graph, options: Options, memory: MemoryModel) -> Program:
     while True:
         chunks = _sizes(graph, budget, footprints)
         one = arrange(graph, 1, chunks, workers, memory)
-        most = MOST_BUDGETS_WHOLE if whole else MOST_BUDGETS
-        program = replace(
-            one, batch=_batch(one, budget, min(signals, most * budget // _size(one))), seconds_a_call=work
-        )
+        # as many signals as fit the budget; more, up to a few budgets, where calls are short
+        size, most = max(one.arena + one.outside, 1), MOST_BUDGETS_WHOLE if whole else MOST_BUDGETS
+        batch = max(1, budget // size, min(signals, most * budget // size))
+        program = replace(one, batch=batch, seconds_a_call=work)
         if options.memory_limit is None or program.working_bytes <= options.memory_limit:
             return program
         if program.batch > 1 or (not whole and any(chunk > 1 for chunk in program.chunks.values())):
@@ -261,16 +261,6 @@ def seconds_a_call(graph: Graph, options: Options) -> float:
     """Predicted work of the mean library call for one signal, its overhead not counted."""
     total = sum(graph_costs(graph, options.machine, options.itemsize).values(), Cost())
     return max(total.seconds / max(total.calls, 1) - options.machine.call, 1e-9)
-
-
-def _batch(one: Program, budget: int, signals: int) -> int:
-    """Signals that run together: as many as fit the budget; more, up to a few budgets, where calls are short."""
-    return max(1, budget // _size(one), signals)
-
-
-def _size(one: Program) -> int:
-    """Bytes of a signal."""
-    return max(one.arena + one.outside, 1)
 
 
 def _sizes(graph: Graph, budget: int, footprints: Mapping[str, Footprint]) -> dict[str, int]:

@@ -26,8 +26,9 @@ class ArraysEmitter(Emitter):
         super().__init__(program, target)
         self._homes: dict[str, str | None] = {}
         for name, node in self.graph:
-            above = {self._homes[x] or x for x in node.operands if self._homes[x] or isinstance(self.graph[x], Stack)}
-            (self._homes[name],) = above or {None}
+            # the first stack above, which is the same whichever way one goes
+            homes = (self._homes[x] or (x if isinstance(self.graph[x], Stack) else None) for x in node.operands)
+            self._homes[name] = next((home for home in homes if home), None)
 
     @property
     def branches(self) -> tuple[str, ...]:

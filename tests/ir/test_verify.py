@@ -171,7 +171,7 @@ def test_debug_mode_verifies_after_each_pass(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[int] = []
     monkeypatch.setattr("scatc.ir.passes.verify", lambda graph: seen.append(len(graph)))
     graph = lower(ONE)
-    for value, debug, expected in (("", None, 0), ("0", None, 0), ("1", None, 9), ("1", False, 0), ("", True, 9)):
+    for value, debug, expected in (("", None, 0), ("0", None, 0), ("1", None, 10), ("1", False, 0), ("", True, 10)):
         monkeypatch.setenv("SCATC_DEBUG", value)
         seen.clear()
         _, records = run_passes(graph, Options(), debug=debug)
