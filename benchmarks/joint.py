@@ -76,7 +76,7 @@ def main() -> None:
             flush=True,
         )
     if options.json:
-        about = {"machine": platform.processor(), "threads": options.threads, "python": platform.python_version()}
+        about = {"platform": platform.platform(), "threads": options.threads, "python": platform.python_version()}
         about |= {"torch": torch.__version__, "numpy": np.__version__, "fft": scatc.runtime.fft.describe()}
         options.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
