@@ -86,6 +86,8 @@ def compile(
     if save is not None and not _is_one_of(save, emitter.saves):
         allowed = ", ".join(map(repr, emitter.saves))
         raise CompileError(f"save={save!r} is not possible with target={target!r}: save must be {allowed} or None")
+    if save not in (None, "inputs") and spec.joint:
+        raise CompileError(f"save={save!r} is not possible: frameworks differentiate joint scattering, leave save out")
     if not isinstance(cache, bool | np.bool_):
         raise CompileError(f"cache={cache!r} is not possible: cache must be True or False")
     options = Options(

@@ -427,6 +427,8 @@ def _of_order(coefficients: Coefficients, meta: Any, order: int, samples: int = 
 
     if not isinstance(meta, Sequence) or not all(isinstance(row, PathRow) for row in meta):
         raise TypeError(f"meta is {type(meta).__name__}: it must be the table of paths that plan.meta() returns")
+    if any(row.n_fr is not None for row in meta):
+        raise ValueError("meta is of joint scattering, whose rows are images of their own: draw those of one family")
     rows = [row for row in meta if row.order == order]
     if isinstance(coefficients, Mapping):
         count, found = len(coefficients), [coefficients.get(row.path, math.nan) for row in rows]

@@ -247,6 +247,12 @@ def test_what_does_not_fit_is_refused(ax: Axes) -> None:
         plot.filter_bank(SOUND, order=3, ax=ax)
 
 
+def test_rows_of_joint_scattering_are_no_scalogram(ax: Axes) -> None:
+    meta = path_table(scatc.Spec(dim=1, shape=512, J=5, Q=4, J_fr=2))
+    with pytest.raises(ValueError, match="meta is of joint scattering"):
+        plot.scalogram(coefficients(meta, 16), meta, ax=ax)
+
+
 def test_importing_loads_no_matplotlib(tmp_path: Any) -> None:
     code = "import sys, scatc.plot, scatc.cli, scatc.densities; print('matplotlib' in sys.modules)"
     assert python("-c", code, cwd=tmp_path).strip() == "False"

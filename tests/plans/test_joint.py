@@ -108,6 +108,11 @@ def test_the_gradient_is_the_frameworks() -> None:
         plan.vjp(np.ones(150), y)
 
 
+def test_what_is_kept_for_it_is_theirs_to_say() -> None:
+    with pytest.raises(CompileError, match="save='all' is not possible: frameworks differentiate"):
+        fresh(joint(), save="all")
+
+
 def test_what_a_plan_says() -> None:
     plan = fresh(joint())
     report = plan.report()
