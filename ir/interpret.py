@@ -232,7 +232,7 @@ def _stack(spec: Spec, node: Stack, x: Array, *others: Any) -> Array:
 
 
 def _mix(spec: Spec, node: Mix, x: Array, value: Value) -> Array:
-    x = x.reshape(len(x), -1, node.length, *x.shape[2:])
+    x = x.reshape(len(x), x.shape[1] // node.length, node.length, *x.shape[2:])
     if not node.bank:
         return np.asarray(x.sum(axis=2))
     bank = banks(spec)[node.bank]
@@ -240,7 +240,7 @@ def _mix(spec: Spec, node: Mix, x: Array, value: Value) -> Array:
     spectrum = np.moveaxis(np.fft.fft(x, n, axis=2), 2, -1)  # fft pads with zeros
     y = np.fft.ifft(spectrum * bank.response(node.index, node.level)[0])[..., :: 1 << node.by]
     y = np.moveaxis(y, -1, 2)[:, :, : node.kept]
-    y = y.reshape(len(y), -1, *y.shape[3:])
+    y = y.reshape(len(y), y.shape[1] * y.shape[2], *y.shape[3:])
     return y.real if value.real and node.bank == "phi_fr" else y
 
 

@@ -56,6 +56,11 @@ def test_passes_keep_the_numbers(more: dict[str, Any]) -> None:
     verify(graph, "program")
 
 
+def test_no_signals() -> None:
+    found = interpret(lower(joint()), np.zeros((0, 150)))
+    assert {array.shape[0] for array in found.values()} == {0}
+
+
 def test_wavelets_of_a_scale_are_computed_together() -> None:
     spec = joint(Q=8, shape=4096, J=8)
     graph = lower(spec)
