@@ -30,21 +30,17 @@ def templates() -> jinja2.Environment:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A kernel that is written for its sizes: name, what it does, arguments with their types, and statements.
-
-    It may be specialised further, to `constants`.
-    """
+    """A kernel that is written for its sizes: name, what it does, arguments with their types, and statements."""
 
     name: str
     doc: str
     types: dict[str, str]
     body: str
-    constants: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
         """The names of the arguments."""
-        return [*self.types, *(f"{name}: tl.constexpr" for name in self.constants)]
+        return list(self.types)
 
     @property
     def numbers(self) -> list[str]:

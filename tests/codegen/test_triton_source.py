@@ -72,7 +72,7 @@ def test_golden_module_of_images(golden: Callable[[str, str], None]) -> None:
 def test_golden_kernel_for_rows(golden: Callable[[str, str], None]) -> None:
     golden(
         "codegen/triton_rows_12",
-        rows.body(rows.default(Stages(3, 4), Stages(3, 2, coprime=True), 2, (12, 24), (12, 24), whole=True)),
+        rows.body(rows.default(Stages(3, 4), 6, 2, (12, 24), 2)),
     )
 
 

@@ -5,6 +5,7 @@ process of its own, for Triton looks at TRITON_INTERPRET when it is imported.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from scatc.codegen.triton.images.tables import twiddles
 from scatc.codegen.triton.images.walk import Images
 from scatc.ir.spec import Spec
 from scatc.runtime.load import load_source
+from scatc.runtime.triton import TritonPlan
 
 assert os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -87,11 +89,20 @@ def test_long_columns(spec: Spec) -> None:
     agree(plan, np.random.default_rng(6).standard_normal((2, *spec.input_shape)))
 
 
-def test_windows_that_hold_few_bins_of_a_row() -> None:
-    spec = Spec(dim=2, shape=(32, 40), J=4, L=4, order=1)
-    plan = fresh(spec, target="cuda", select=[(3,), (12,), (13,)])
-    assert {shape.whole for shape in plan._emitted.of_rows.values()} == {True, False}
+def test_filters_that_fold_many_times() -> None:
+    """Of eight aliases along an axis few have a weight, and windows wrap around the end of a row."""
+    plan = fresh(Spec(dim=2, shape=(32, 40), J=4, L=4, order=1), target="cuda", select=[(3,), (12,), (13,)])
     agree(plan, np.random.default_rng(7).standard_normal((3, 32, 40)))
+
+
+@pytest.mark.parametrize(("together", "masked"), [(1, False), (4, True), (8, False)])
+def test_filters_side_by_side(together: int, masked: bool) -> None:
+    """Whatever was chosen: as if it were tuned to that."""
+    plan = fresh(Spec(dim=2, shape=(10, 12), J=2, L=8, order=1), target="cuda")
+    found = plan._emitted.of_rows.values()
+    assert {shape.folded for shape in found} == {True, False}
+    others = {shape: replace(shape, together=together, masked=masked, tile=32) for shape in found}
+    agree(TritonPlan(plan._compiled, others), np.random.default_rng(8).standard_normal((3, 10, 12)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -89,15 +89,17 @@ def test_kernels_compile_for_amd() -> None:
 
 
 ROWS = {
-    40: rows.default(Stages(10, 4), Stages(40, 1), 8, (40, 40), (40, 40), whole=True),
-    132: rows.default(Stages(33, 4), Stages(33, 4, coprime=True), 8, (264, 264), (264, 264), whole=True),
+    20: rows.default(Stages(5, 4), 20, 8, (40, 40), 4, masked=False),
+    40: rows.default(Stages(10, 4), 40, 8, (40, 40), 4, masked=False),
+    60: rows.default(Stages(15, 4), 60, 8, (240, 240), 4, masked=False),
+    132: rows.default(Stages(33, 4), 132, 8, (264, 264)),
 }
 FEW = tuple(tuple(float(abs(r - 4 * o - 8) < 10) for r in range(40)) for o in range(8))
 COLUMNS = {
     40: columns.default(Stages(40, 1), 40, True, ("local", "pack"), outputs=8, weights=FEW),
     132: columns.default(Stages(33, 4, coprime=True), 132, True, ("local",), outputs=64),
 }
-"""Those of images of 32 x 32 and 256 x 256 samples, at J=2."""
+"""Those of images of 32 x 32 and 256 x 256 samples, at J=2; of rows, 60 samples of 224 x 224 at J=3 as well."""
 SUMS = sums.default((264, 264), tuple(1 / (1 + abs(t - 9)) for t in range(19)), -5, 4, 64)
 SLOPES = {
     20: columns.default(Stages(20, 1), 20, True, ("local",), outputs=8, weights=tuple(row[:20] for row in FEW)),
@@ -108,7 +110,6 @@ SLOPES = {
 
 def needed(shape: Rows | Columns | Sums, arch: str) -> Resources:
     """What a kernel of images needs, compiled by itself."""
-    constants = {"SIGN": -1} if isinstance(shape, Rows) else {}
     if isinstance(shape, Rows):
         kernel = image_kernels.of_rows(shape, "kernel")
     elif isinstance(shape, Sums):
@@ -116,7 +117,7 @@ def needed(shape: Rows | Columns | Sums, arch: str) -> Resources:
     else:
         kernel = image_kernels.of_columns(shape, "kernel")
     module = load_source(image_kernels.kernel_source(kernel, tensor_cores=True), "triton")
-    (found,) = resources(module, [Launch("kernel", kernel.types, (), [], constants, shape.warps)], arch)
+    (found,) = resources(module, [Launch("kernel", kernel.types, (), [], {}, shape.warps)], arch)
     return found
 
 
@@ -124,13 +125,15 @@ def needed(shape: Rows | Columns | Sums, arch: str) -> Resources:
 @pytest.mark.parametrize(
     ("shape", "registers", "shared"),
     [
+        (ROWS[20], 168, 8 << 10),
         (ROWS[40], 168, 8 << 10),
+        (ROWS[60], 192, 8 << 10),
         (ROWS[132], 168, 16 << 10),
         (COLUMNS[40], 128, 0),
         (COLUMNS[132], 255, 24 << 10),
         (SUMS, 64, 0),
     ],
-    ids=["rows 40", "rows 132", "columns 40", "columns 132", "sums 264"],
+    ids=["rows 20", "rows 40", "rows 60", "rows 132", "columns 40", "columns 132", "sums 264"],
 )
 def test_kernels_of_images_keep_within_the_registers(
     shape: Rows | Columns | Sums, registers: int, shared: int, arch: str

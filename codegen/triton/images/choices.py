@@ -13,6 +13,7 @@ from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work
 from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
+from scatc.codegen.triton.images.chunks import Chunks, Held, chunks, held
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages, stages
 from scatc.codegen.triton.images.rows import Rows
@@ -70,7 +71,9 @@ class ImageChoices:
     def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
         self.spec, self.options, self.only = spec, options, only
         self._ways: dict[str, Way] = {}
-        self._filters: dict[str, tuple[Array, Array]] = {}
+        self._filters: dict[tuple[Any, ...], tuple[Array, Array]] = {}
+        self._held: dict[tuple[Any, ...], dict[int, Held]] = {}
+        self._rows: dict[str, Rows | None] = {}
 
     def way(self, signal: Signal) -> Way:
         """The cheapest of those that there are."""
@@ -82,31 +85,50 @@ class ImageChoices:
         return self._ways[signal.name]
 
     def rows(self, signal: Signal) -> Rows | None:
-        """The kernel for rows, None where their length has no stages."""
+        """The kernel for rows that is the cheapest, None where their length has no stages."""
         assert signal.fold is not None and signal.parent is not None
-        split, across = rows.stages_of(signal.shape[1]), along_columns(signal, paired=True)
-        if split is None or across is None:
-            return None
-        height, width = signal.parent.shape
-        window = signal.fold.widths or signal.parent.shape
-        whole = rows.LOOKED_UP * window[1] > width
-        wide = (window[0], width if whole else window[1])
-        return rows.default(split, across, len(signal.fold.indices), (height, width), wide, whole=whole)
+        if signal.name not in self._rows:
+            split, across = rows.stages_of(signal.shape[1]), along_columns(signal, paired=True)
+            kernels: list[Rows] = []
+            if split is not None and across is not None:
+                filters, (height, width) = len(signal.fold.indices), signal.parent.shape
+                kernels = rows.possible(split, signal.shape[0], filters, (height, width))
 
-    def filters(self, signal: Signal, shape: Rows) -> tuple[Array, Array]:
-        """Where the windows of a kernel for rows begin, and the weights there, without those that are next to zero."""
+            def cost(kernel: Rows) -> tuple[float, float]:
+                work = self.rows_work(signal, kernel)
+                # of those that all wait for memory, the one that would be quickest if all came from the cache
+                return work.seconds(USUAL, MANY, float("inf")), work.seconds(USUAL, MANY, 0)
+
+            self._rows[signal.name] = min(kernels, key=cost, default=None)
+        return self._rows[signal.name]
+
+    def rows_work(self, signal: Signal, kernel: Rows) -> Work:
+        """What a kernel for rows does for one image."""
+        return image_cost.rows_work(signal.paths, kernel, self.held(signal, kernel))
+
+    def filters(self, signal: Signal) -> tuple[Array, Array]:
+        """Where the windows of filters begin, and the weights there, without those that are next to zero."""
         assert signal.fold is not None and signal.parent is not None
-        if signal.name not in self._filters:
-            start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape, shape.window)
-            if shape.whole:
-                start, w = image_tables.from_zero(start, w)
-            self._filters[signal.name] = start, image_tables.without_small(w, self.options.tolerance)
-        return self._filters[signal.name]
+        key = _filters_key(signal)
+        if key not in self._filters:
+            start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape)
+            self._filters[key] = start, image_tables.without_small(w, self.options.tolerance)
+        return self._filters[key]
 
-    def bins(self, signal: Signal, shape: Rows) -> float:
-        """How many bins of a window have a weight, on average."""
-        _, w = self.filters(signal, shape)
-        return np.count_nonzero(w) / len(w)
+    def chunks(self, signal: Signal, kernel: Rows) -> Chunks:
+        """The filters as a kernel for rows reads them."""
+        across = along_columns(signal, paired=True)
+        assert across is not None
+        return chunks(*self.filters(signal), kernel.parent, (across, kernel.split.length), kernel.together)
+
+    def held(self, signal: Signal, kernel: Rows) -> Held:
+        """What these chunks hold."""
+        key = _filters_key(signal)
+        if key not in self._held:
+            together = [count for count in rows.TOGETHER if kernel.filters % count == 0]
+            result = kernel.height, kernel.split.length
+            self._held[key] = held(*self.filters(signal), kernel.parent, result, together)
+        return self._held[key][kernel.together]
 
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns, None where their length has no stages."""
@@ -152,8 +174,7 @@ class ImageChoices:
             first, second = self.rows(signal), self.columns(signal, paired=True)
             if first is None or second is None:
                 return []
-            one = image_cost.rows_work(paths, first, self.bins(signal, first))
-            return [one, one, *self._columns_works(signal, second)]
+            return [self.rows_work(signal, first), *self._columns_works(signal, second)]
         fold = image_cost.fold_work(paths, prod(signal.fold.widths or signal.parent.shape), samples)
         if way is Way.COLUMNS:
             second = self.columns(signal, paired=False)
@@ -215,3 +236,9 @@ class ImageChoices:
             during = 2 * COMPLEX * numbers
         held = packed if signal.spectrum else 0
         return max([during, *(held + self.live_bytes(child) for child in signal.children)])
+
+
+def _filters_key(signal: Signal) -> tuple[Any, ...]:
+    """What signals have in common that the same filters make of the same level."""
+    assert signal.fold is not None
+    return signal.fold.bank, signal.fold.level, signal.fold.indices

@@ -80,7 +80,7 @@ class ImageChoicesT(ImageChoices):
         if signal.children:
             found.append(cost.columns_work(paths, pack))
         found += [self._spread(signal, result) for result in signal.results if result.kind not in slopes.sinks]
-        return found + ([fold, line] if rows is None else 2 * [cost.rows_work(paths, rows, self.bins(signal, rows))])
+        return found + ([fold, line] if rows is None else [self.rows_work(signal, rows)])
 
     def share(self, signal: Signal, way: Way) -> cost_t.Share:
         """What of a parent's spectrum the windows of a signal hold."""
@@ -91,7 +91,7 @@ class ImageChoicesT(ImageChoices):
             if rows is None:
                 start, w = image_tables.filters(self.spec, signal.fold, signal.parent.shape)
             else:
-                start, w = self.filters(signal, rows)
+                start, w = self.filters(signal)
             self._shares[key] = cost_t.share(start, w, signal.parent.shape)
         return self._shares[key]
 

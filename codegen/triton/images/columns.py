@@ -39,7 +39,7 @@ class Columns:
     width : int
         Columns of an image.
     paired : bool
-        Whether rows of the input are sums and differences of the images of a pair, not these.
+        Whether rows of the input are sums of the images of a pair and conjugates of their differences, not these.
     sinks : tuple of str
         Of 'local', 'total', 'pack' and 'raw'.
     outputs : int
@@ -154,7 +154,7 @@ def read(code: Code, columns: Columns) -> list[Plane]:
         z = code.let("z", f"tl.load(line + {at})")
         if columns.paired:
             q = code.let("z", f"tl.load(line + {at + size})")
-            planes.append(code.pair(f"low({z}) + sign * low({q})", f"high({z}) + sign * high({q})"))
+            planes.append(code.pair(f"low({z}) + sign * low({q})", f"high({z}) - sign * high({q})"))
         else:
             planes.append(code.pair(f"low({z})", f"high({z})"))
     return planes

@@ -33,9 +33,9 @@ TRANSPOSED = {
 
 def of_rows(shape: rows.Rows, name: str) -> Written:
     """The kernel of a shape."""
-    bins, samples = "x".join(map(str, shape.window)), f"{shape.height}x{shape.split.length}"
+    bins, samples = "x".join(map(str, shape.parent)), f"{shape.height}x{shape.split.length}"
     doc = f"{bins} bins of a spectrum times filters, folded to {samples}, transformed along rows"
-    return Written(name, doc, rows.parameters(shape), rows.body(shape), ("SIGN",))
+    return Written(name, doc, rows.parameters(shape), rows.body(shape))
 
 
 def of_columns(shape: columns.Columns, name: str) -> Written:

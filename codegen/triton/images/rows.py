@@ -1,27 +1,41 @@
 """The kernel that multiplies a spectrum by filters, folds it and transforms its rows in registers.
 
-One program has a tile of rows of the result, of all pairs of images one after the other, for one filter. It yields
-the sums or, with SIGN = -1, the differences of the images of a pair, ``P = w Z`` or ``Q = w conj(Z[-k])``, each a
-product for each bin of the window: `columns.py` makes the images of them, when it reads. Bins whose weight is zero are
-not read. Programs of different filters go side by side, so that they find the spectrum in the cache.
+One program has a tile of rows of the result, of all pairs of images one after the other, for a few filters, so that a
+bin of the spectrum is read once for all of them. It visits the chunks of bins that have a weight (`chunks.py`) and adds
+up what folds onto its rows. It yields the sums of the images of a pair, ``P = w Z``, or the conjugates of their
+differences, ``Q = w conj(Z[-k])``, each a product for each bin: `columns.py` makes the images of them, when it reads.
+Programs of different filters go side by side, so that they find the spectrum in the cache.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 from scatc.codegen.code import Code, Plane
-from scatc.codegen.triton.images.mixed import THREADS, Stages, fits, mixed_fft, numbers_each, stages
+from scatc.codegen.triton.images.mixed import (
+    MOST_LISTED,
+    THREADS,
+    USUAL_LISTED,
+    Stages,
+    fits,
+    mixed_fft,
+    numbers_each,
+    stages,
+)
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""
 
-LOOKED_UP = 2
-"""How many bins that follow each other take no longer than one whose place is read from a table."""
-
 SECOND = 4
 """Least length of the second stage, of which neighbouring bins are read together, 32 bytes; 2 if it must be."""
+
+TOGETHER = (1, 2, 4, 8)
+"""Filters of a program."""
+
+MOST_TOGETHER = 60
+"""Complex numbers of a thread that has lists of several filters, which it transforms one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +46,53 @@ class Rows:
     ----------
     split : Stages
         Of the transform along a row.
+    height : int
+        Rows of the result.
     filters : int
         To a parent.
     parent : tuple of int
         Bins of the parent's spectrum, on each axis.
-    window : tuple of int
-        Bins of a window, those of a row padded with zeros to whole planes of the first stage.
-    across : Stages
-        Of the transform along columns that follows, in whose order rows are written.
-    whole : bool
-        Whether windows hold all bins of a row, from 0 on.
+    together : int
+        Filters of a program.
+    masked : bool
+        Whether bins of a chunk that have no weight are not read.
     tile, warps : int
-        Rows of a program; its warps.
+        Rows of a program for each of its filters; its warps.
     """
 
     split: Stages
+    height: int
     filters: int
     parent: tuple[int, int]
-    window: tuple[int, int]
-    across: Stages
-    whole: bool
+    together: int = 1
+    masked: bool = True
     tile: int = 32
     warps: int = 4
 
     @property
-    def height(self) -> int:
-        """Rows of the result."""
-        return self.across.length
+    def groups(self) -> int:
+        """Of the filters of a parent and, behind them, the mirrored ones."""
+        return 2 * self.filters // self.together
+
+    @property
+    def folded(self) -> bool:
+        """Whether rows may have more than one chunk."""
+        return self.parent != (self.height, self.split.length)
 
     def candidates(self) -> list[Rows]:
-        """Half, as many and twice the rows and the warps, where each thread holds whole transforms' lists that fit."""
+        """Half, as many and twice the rows, the warps and the filters, if a thread's lists are whole and fit."""
 
         def legal(other: Rows) -> bool:
-            return fits(self.split, other.tile, other.warps)
+            most = max(MOST_LISTED // other.together, self.split.first)  # a list of each filter, at least
+            return together_fits(other) and fits(self.split, other.tile, other.warps, most)
 
-        return space(self, legal, tile=around(self.tile), warps=around(self.warps, most=MOST_WARPS))
+        return space(
+            self,
+            legal,
+            tile=around(self.tile),
+            warps=around(self.warps, most=MOST_WARPS),
+            together=around(self.together, most=TOGETHER[-1]),
+        )
 
 
 def stages_of(length: int) -> Stages | None:
@@ -74,98 +100,113 @@ def stages_of(length: int) -> Stages | None:
     return stages(length, SECOND) or stages(length, SECOND // 2)
 
 
+def together_fits(rows: Rows) -> bool:
+    """Whether so many filters divide those of a parent, and the lists of all of them fit a thread."""
+    first, together = rows.split.first, rows.together
+    fit = together == 1 or (first <= USUAL_LISTED and first * together <= MOST_TOGETHER)
+    return rows.filters % together == 0 and fit
+
+
 def default(
-    split: Stages, across: Stages, filters: int, parent: tuple[int, int], window: tuple[int, int], *, whole: bool
+    split: Stages, height: int, filters: int, parent: tuple[int, int], together: int = 1, *, masked: bool = True
 ) -> Rows:
     """The kernel to begin with: some forty numbers a thread, in four warps."""
-    # bins whose places are looked up, and padding, take registers, too
-    each = numbers_each(split.first) if whole and split.padded == split.first else 1
-    height = across.length
-    padded = (-(-window[0] // height) * height, -(-window[1] // split.second) * split.second)
+    # padding takes registers, too
+    each = numbers_each(split.first * together) if split.padded == split.first else 1
     tile = max(THREADS * each // split.second, 1)
-    return Rows(split, filters, parent, padded, across, whole, tile, THREADS // 32)
+    return Rows(split, height, filters, parent, together, masked, tile, THREADS // 32)
+
+
+def possible(split: Stages, height: int, filters: int, parent: tuple[int, int]) -> list[Rows]:
+    """The kernels to choose from."""
+    choices = product(TOGETHER, (True, False))
+    found = [default(split, height, filters, parent, together, masked=masked) for together, masked in choices]
+    return [rows for rows in found if together_fits(rows)]
 
 
 def parameters(rows: Rows) -> dict[str, str]:
     """Names and types of a kernel's arguments."""
-    found = {"X": "*i64", "start": "*i32", "w": "*fp32"} | ({} if rows.whole else {"bins": "*i32"})
+    found = {"X": "*i64", "first": "*i32", "places": "*i32", "w": "*fp32" if rows.together == 1 else "*i64"}
     return found | {"twiddles": "*i64", "Y": "*i64", **dict.fromkeys(NUMBERS, "i32")}
 
 
 def body(rows: Rows) -> str:
     """The statements of the kernel."""
     code, split = Code(), rows.split
-    length, height = split.length, rows.height
+    length, height, bins = split.length, rows.height, rows.parent[0] * rows.parent[1]
     code.write(
-        f"filter = tl.program_id(0) % {rows.filters}",
+        f"group = tl.program_id(0) % {rows.groups}",
         "parent = tl.program_id(1).to(tl.int64)",
-        f"child = parent * {rows.filters} + filter",
-        f"lane = tl.program_id(0) // {rows.filters} * {rows.tile}",
-        "row = lane // pairs",
-        f"lane = lane - row * pairs + tl.arange(0, {rows.tile})",
+        f"mirrored = group // {rows.groups // 2}",
+        f"tile = tl.program_id(0) // {rows.groups}",
+        f"last = tl.cdiv(pairs * {height}, {rows.tile}) - 1",
+        "tile = tl.where(mirrored > 0, last - tile, tile)  # at about the same time, the same bins",
+        f"row = tile * {rows.tile} // pairs",
+        f"lane = tile * {rows.tile} - row * pairs + tl.arange(0, {rows.tile})[:, None]",
         "# the rows beyond it, in float32: threads divide again where they store, and integers take many instructions",
         "more = ((lane.to(tl.float32) + 0.5) * (1.0 / pairs)).to(tl.int32)",
         "row += more",
         "pair = (lane - more * pairs).to(tl.int64)",
         f"there = row < {height}",
         f"row = tl.minimum(row, {height - 1})  # those behind the last store nothing",
-        f"spectrum = X + parent * pairs * {rows.parent[0] * rows.parent[1]} + pair * {rows.parent[0] * rows.parent[1]}",
+        f"spectrum = X + (parent * pairs + pair) * {bins}",
         f"p = tl.arange(0, {split.second})[None, :]",
     )
-    planes = _fold(code, rows)
-    found = mixed_fft(code, planes, split, rows.tile, 1, "twiddles", columns=False)
+    folded = _fold(code, rows)
     code.write(
-        f"image = Y + (child * pairs * 2 + (1 - SIGN) // 2) * {height * length}",
-        f"line = (image + pair * {2 * height * length} + row * {length})[:, None]",
+        f"filter = parent * {rows.filters} + (group - mirrored * {rows.groups // 2}) * {rows.together}",
+        f"image = Y + (filter * pairs * 2 + mirrored) * {height * length}",
+        f"line = image + pair * {2 * height * length} + row * {length}",
     )
-    for group in found:
-        e = code.let("e", f"{group.start} + tl.arange(0, {group.size})[None, :]")
-        inside = "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
-        for q, (re, im) in enumerate(group.planes):
-            code.write(f"tl.store(line + {e} + {group.stride * q}, both({re}, {im}), mask=there[:, None]{inside})")
+    for f, planes in enumerate(folded):
+        if f:
+            code.write(f"line += pairs.to(tl.int64) * {2 * height * length}  # the next filter")
+        for group in mixed_fft(code, planes, split, rows.tile, 1, "twiddles", columns=False):
+            e = code.let("e", f"{group.start} + tl.arange(0, {group.size})[None, :]")
+            inside = "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
+            for q, (re, im) in enumerate(group.planes):
+                code.write(f"tl.store(line + {e} + {group.stride * q}, both({re}, {im}), mask=there{inside})")
     return str(code)
 
 
-def _fold(code: Code, rows: Rows) -> list[Plane]:
-    """The products with the filter on its window, folded on both axes, as planes of the first stage."""
-    split, (height, width) = rows.split, rows.window
-    bins_y, bins_x = rows.parent
-    names = [(f"a{j}", f"b{j}") for j in range(split.first)]
-    live = [j for j in range(split.first) if j * split.second < width]
-    code.write(f"zero = tl.zeros(({rows.tile}, {split.second}), tl.float32)")
-    code.write(*(f"{name} = zero" for j in live for name in names[j]))
-    natural = "row"
-    if rows.across.coprime:
-        second, more = rows.across.second, rows.across.first - 1
-        natural = code.let("natural", f"(row + row % {second} * {more}) % {rows.height}")
-    code.write("first_row = tl.load(start + 2 * filter)")
-    if not rows.whole:
-        code.write(f"bins += ((1 - SIGN) // 2 * {rows.filters} + filter) * {width} + p")
-    inner = Code()
-    inner.write(
-        f"r = {natural} + a",
-        f"y = (first_row + r) % {bins_y}",
-        "if SIGN < 0:",
-        f"    y = tl.where(y > 0, {bins_y} - y, 0)",
-        f"line = (spectrum + y * {bins_x})[:, None]",
-        f"weights = w + ((filter * {height} + r) * {width})[:, None] + p",
+def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
+    """The products with each filter, folded on both axes, as planes of the first stage."""
+    split = rows.split
+    names = [[(f"a{f}_{j}", f"b{f}_{j}") for j in range(split.first)] for f in range(rows.together)]
+    chunk = Code()
+    chunk.write(
+        "line = spectrum + tl.load(places + chunk) + p",
+        f"weights = w + chunk * {split.length * max(rows.together // 2, 1)} + p",
     )
-    if rows.whole:
-        inner.write(f"across = line + ({bins_x} * (1 - SIGN) // 2 + SIGN * p)")
-    for j in live:
-        re, im = names[j]
-        for at in range(j * split.second, width, split.length):
-            weight = inner.let("weight", f"tl.load(weights + {at})")
-            z = _bin(inner, rows, at, f"mask={weight} != 0, other=0")
-            inner.write(f"{re} += low({z}) * {weight}", f"{im} += high({z}) * (SIGN * {weight})")
-    code.write(f"for a in range(0, {height}, {rows.height}):", *(f"    {line}" for line in inner.lines))
-    return [names[j] if j in live else None for j in range(split.first)]
+    for j in range(split.first):
+        weights, mask = _weights(chunk, rows, j * split.second)
+        mask = f", mask={mask}, other=0" if rows.masked else ""
+        z = chunk.let("z", f"tl.load(line + {j * split.second}{mask})")
+        for weight, planes in zip(weights, names, strict=True):
+            (re, im), add = planes[j], "+=" if rows.folded else "="
+            chunk.write(f"{re} {add} low({z}) * {weight}", f"{im} {add} high({z}) * {weight}")
+    code.write(f"at = group * {rows.height} + row")
+    if rows.folded:
+        code.write(
+            f"zero = tl.zeros(({rows.tile}, {split.second}), tl.float32)",
+            *(f"{name} = zero" for planes in names for plane in planes for name in plane),
+            "begin = tl.load(first + at)",
+            "count = tl.load(first + at + 1) - begin",
+            "for c in range(0, tl.max(count)):",
+            "    chunk = tl.where(c < count, begin + c, 0)",
+            *(f"    {line}" for line in chunk.lines),
+        )
+    else:
+        code.write("chunk = at + 1", *chunk.lines)
+    return [list(planes) for planes in names]
 
 
-def _bin(code: Code, rows: Rows, at: int, mask: str) -> str:
-    """Bins of the spectrum, those of negative frequency for differences."""
-    if rows.whole and at:
-        return code.let("z", f"tl.load(across + SIGN * {at}, {mask})")
-    first = f"p if SIGN > 0 else tl.where(p > 0, {rows.parent[1]} - p, 0)"
-    place = code.let("at", first if rows.whole else f"tl.load(bins + {at})")
-    return code.let("z", f"tl.load(line + {place}, {mask})")
+def _weights(code: Code, rows: Rows, at: int) -> tuple[list[str], str]:
+    """The weights of a bin in each filter, and where there are any."""
+    if rows.together == 1:
+        weight = code.let("weight", f"tl.load(weights + {at})")
+        return [weight], f"{weight} != 0"
+    pairs = [code.let("pair", f"tl.load(weights + {at + i * rows.split.length})") for i in range(rows.together // 2)]
+    # bits of both, of which those of zeros are zero
+    bits = " | ".join(f"{pair}.to(tl.int32) | ({pair} >> 32).to(tl.int32)" for pair in pairs)
+    return [f"{part}({pair})" for pair in pairs for part in ("low", "high")], f"({bits}) != 0"

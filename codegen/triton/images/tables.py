@@ -43,8 +43,8 @@ def repetitions(index: Array, length: int) -> Array:
     return lines
 
 
-def filters(spec: Spec, fold: Fold, parent: tuple[int, ...], padded: tuple[int, int] = (0, 0)) -> tuple[Array, Array]:
-    """Where each filter's window begins, from 0 on, and its weights there, with zeros up to `padded` bins.
+def filters(spec: Spec, fold: Fold, parent: tuple[int, ...]) -> tuple[Array, Array]:
+    """Where each filter's window begins, from 0 on, and its weights there.
 
     They carry what the transform back leaves out, 1 over the samples of the parent, and the half of telling two signals
     apart.
@@ -52,24 +52,11 @@ def filters(spec: Spec, fold: Fold, parent: tuple[int, ...], padded: tuple[int, 
     widths = fold.widths or parent
     starts = fold.starts or ((0, 0),) * len(fold.indices)
     bank = banks(spec)[fold.bank]
-    shape = tuple(max(*pair) for pair in zip(padded, widths, strict=True))
-    w = np.zeros((len(fold.indices), *shape), np.float32)
+    w = np.zeros((len(fold.indices), *widths), np.float32)
     for row, index, start in zip(w, fold.indices, starts, strict=True):
         box = tuple(Band(s, s + width) for s, width in zip(start, widths, strict=True))
-        row[: widths[0], : widths[1]] = bank.window(index, fold.level, box)[0] * (0.5 / np.prod(parent))
+        row[:] = bank.window(index, fold.level, box)[0] * (0.5 / np.prod(parent))
     return (np.array(starts) % np.array(parent)).astype(np.int32), w
-
-
-def from_zero(start: Array, w: Array) -> tuple[Array, Array]:
-    """Windows that hold all bins of a row, turned so that they begin with bin 0."""
-    columns = (np.arange(w.shape[2]) - start[:, 1:]) % w.shape[2]
-    return start * np.array([1, 0], np.int32), np.take_along_axis(w, columns[:, None, :], 2)
-
-
-def bins_of_rows(start: Array, width: int, bins: int) -> Array:
-    """Which bins of a row the windows of filters hold, and which the mirrored windows, as ``(2, filters, width)``."""
-    ahead = start[:, 1:] + np.arange(width)
-    return (np.stack([ahead, -ahead]) % bins).astype(np.int32)
 
 
 def averaging(spec: Spec, level: int, result: Result, axis: int) -> Array:

@@ -17,6 +17,7 @@ from scatc.codegen.triton.emitter import Emitter
 from scatc.codegen.triton.images import columns, rows, sums
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
+from scatc.codegen.triton.images.chunks import Held
 from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work, sums_work
 from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_sums
 from scatc.codegen.triton.images.mixed import Stages
@@ -56,7 +57,7 @@ class Images(Emitter):
         self.of_columns: dict[str, columns.Columns] = {}
         self.of_sums: dict[str, sums.Sums] = {}
         self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
-        self._bins: dict[int, float] = {}  # with a weight, by the launches of kernels for rows
+        self._held: dict[int, Held] = {}  # in chunks, by the launches of kernels for rows
 
     def generated(self) -> Iterable[Written]:
         """The kernels for rows and for columns."""
@@ -67,7 +68,7 @@ class Images(Emitter):
     def work(self, step: Launch | Transform) -> Work:
         """What a step does for one image."""
         if isinstance(step, Launch) and step.kernel in self.of_rows:
-            return rows_work(step.paths, self.of_rows[step.kernel], self._bins[id(step)])
+            return rows_work(step.paths, self.of_rows[step.kernel], self._held[id(step)])
         if isinstance(step, Launch) and step.kernel in self.of_columns:
             return columns_work(step.paths, self.of_columns[step.kernel])
         if isinstance(step, Launch) and step.kernel in self.of_sums:
@@ -239,19 +240,16 @@ class Images(Emitter):
         shape = self.taken(shape)
         name, length = signal.nodes[0], shape.split.length
         kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
-        start, w = self.choices.filters(signal, shape)
-        bins = {} if shape.whole else {"bins": image_tables.bins_of_rows(start, shape.window[1], parent.shape[1])}
-        filters = self._filters(signal, "rows", start=start, w=w, **bins)
+        chunks = self.choices.chunks(signal, shape)
+        filters = self._filters(signal, "rows", first=chunks.first, places=chunks.places, w=chunks.w)
         self.room(name, signal, "2 * pairs")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters, *self.twiddles(shape.split)]
         arguments += [f"{name}.view(torch.int64)", "pairs"]
         tiles = f"triton.cdiv(pairs * {shape.height}, {shape.tile})"
-        grid = (f"{shape.filters} * {tiles}", str(signal.paths // shape.filters))
-        types = rows.parameters(shape)
-        for sign in (1, -1):
-            step = Launch(kernel, types, grid, arguments, {"SIGN": sign}, shape.warps, signal.paths, shape)
-            self.launch(step)
-            self._bins[id(step)] = self.choices.bins(signal, shape)
+        grid = (f"{shape.groups} * {tiles}", str(signal.paths // shape.filters))
+        step = Launch(kernel, rows.parameters(shape), grid, arguments, {}, shape.warps, signal.paths, shape)
+        self.launch(step)
+        self._held[id(step)] = self.choices.held(signal, shape)
         return name
 
     def _library_rows(self, signal: Signal) -> str:

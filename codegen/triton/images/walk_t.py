@@ -302,8 +302,8 @@ class ImagesT(Images):
         if shape is None:
             start, w = image_tables.filters(self.spec, fold, parent.shape)
         else:
-            start, w = self.choices.filters(signal, shape)
-        filters = self._filters(signal, "rows" if paired else "fold", start=start, w=w)
+            start, w = self.choices.filters(signal)
+        filters = self._filters(signal, "thinned" if paired else "fold", start=start, w=w)
         sizes = {"PARENT_ROWS": parent.shape[0], "PARENT_COLUMNS": parent.shape[1], "ROWS": signal.shape[0]}
         sizes |= {"COLUMNS": signal.shape[1], "HEIGHT": w.shape[1], "WIDTH": w.shape[2]}
         half = (parent.shape[0] // 2 + 1) * parent.shape[1]
