@@ -38,7 +38,7 @@ MATRICES: list[Any] = [
 ]
 SPLITS = [split for length in (20, 40, 60, 120, 132, 240, 264) if (split := stages_of(length))]
 ROWS: list[Any] = [
-    rows.default(split, split, 8, (264, 264), (264, 264), whole=whole) for split in SPLITS for whole in (0, 1)
+    kernel for split in SPLITS for kernel in rows.possible(split, split.length, 8, (2 * split.length,) * 2)
 ]
 COLUMNS: list[Any] = [
     columns.default(split, split.length, True, sinks, outputs=32)
@@ -76,7 +76,7 @@ ALL: list[Any] = [
     *GATHERED,
     *SUMS,
 ]
-FREE = {"parts", "rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
+FREE = {"together", "parts", "rows", "warps", "tile", "count", "numbers", "outputs", "block", "pairs", "there", "group"}
 """What candidates may differ in."""
 
 SHAPES: dict[Tunable, str] = {
