@@ -154,6 +154,13 @@ assert "D_3" not in graph.nodes
 assert graph["Y_3"].by == 1
 
 # %% [markdown]
+# **fuse_ripples** is for [joint time-frequency scattering](joint.md), which filters along the rows of several paths.
+# Here nothing does.
+
+# %%
+assert run_next("fuse_ripples") == graph
+
+# %% [markdown]
 # **use_real**: U is real, so the FFT of U computes half of the bins; the others are their conjugates.
 
 # %%
