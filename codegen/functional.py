@@ -20,9 +20,9 @@ from scatc.codegen.functional_tables import (
     filter_tables,
     has_components,
     make_tables,
-    mix_tables,
     output_parts,
     output_rows,
+    ripple_tables,
 )
 from scatc.codegen.slices import shape_text
 from scatc.ir.cost import Machine
@@ -105,8 +105,8 @@ class Emitter:
     ----------
     components : bool
         Whether arrays between fold and modulus have an axis of components.
-    filters, mixes : dict
-        Of each fold, the name of its filters' table; of each mix and ripple, those of its matrices.
+    filters, ripples : dict
+        Of each fold, the name of its filters' table; of each ripple, those of its matrices.
     """
 
     def __init__(self, program: Program, target: FunctionalTarget) -> None:
@@ -115,7 +115,7 @@ class Emitter:
         self.dim = self.spec.dim
         self.components = has_components(program)
         self.macros: Any = templates(target.name).get_template("nodes.py.j2").module
-        self.filters, self.mixes = filter_tables(program), mix_tables(program)
+        self.filters, self.ripples = filter_tables(program), ripple_tables(program)
         self._parts = output_parts(program)
 
     def module(self, options: Options, tables: Tables, version: str) -> str:
@@ -180,8 +180,8 @@ class Emitter:
     def results(self, branch: str | None) -> list[str]:
         """What the function of a branch, or of the trunk, returns: coefficients; of the trunk, then the spectrum."""
         found = [node.x for name, node in self.graph.outputs if self.branch(name) == branch]
-        if branch is None and self.program.branches:
-            found.append(self.graph[self.program.branches[0]].x)
+        if branch is None and self.branches:
+            found.append(self.graph[self.branches[0]].x)
         return found
 
     def given(self, branch: str | None) -> list[str]:

@@ -11,11 +11,11 @@ from math import prod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from scatc.codegen.functional_tables import lowpass_table, progression, toeplitz, windows
-from scatc.codegen.slices import index, shape_text, span, wrapped
+from scatc.codegen.functional_tables import lowpass_table, toeplitz, windows
+from scatc.codegen.slices import index, progression, shape_text, span, wrapped
 from scatc.ir.geometry import Padding, extension_index
 from scatc.ir.lowpass import frames
-from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Mix, Modulus, Node, Pad, Ripple, Stack, Unpad
+from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad, Ripple, Stack, Unpad
 from scatc.ir.values import Value
 
 if TYPE_CHECKING:
@@ -238,30 +238,12 @@ def _unpad(e: Emitter, name: str, node: Unpad, x: Value, y: Value) -> dict[str, 
 
 def _stack(e: Emitter, name: str, node: Stack, x: Value, y: Value) -> dict[str, object]:
     """`parts`: what is joined; `rows`: what is read of it, a slice or a table, if not all."""
-    rows = node.rows
-    found = ""
-    if rows:
-        step = rows[1] - rows[0] if len(rows) > 1 else 1
-        found = f"{rows[0] or ''}:{rows[-1] + 1}" + (f":{step}" if step > 1 else "")
-    return {"parts": list(node.operands), "rows": found if progression(rows or (0,)) else f"{name}_rows"}
-
-
-def _mix(e: Emitter, name: str, node: Mix, x: Value, y: Value) -> dict[str, object]:
-    """`matrix`: a table, if rows are not just added up; `split`, `joined`: shapes, if there are several axes of rows;
-    `cast`: whether a complex matrix meets real rows.
-    """
-    several = x.paths > node.length or not node.bank
-    return {
-        "matrix": "".join(e.mixes[name]),
-        "split": shape_text(-1, x.paths // node.length, node.length, *x.shape) if several else "",
-        "joined": shape_text(-1, y.paths, *y.shape) if several else "",
-        "cast": x.real and not y.real,
-    }
+    return {"parts": list(node.operands), "rows": progression(node.rows) or (f"{name}_rows" if node.rows else "")}
 
 
 def _ripple(e: Emitter, name: str, node: Ripple, x: Value, y: Value) -> dict[str, object]:
     """`filter`, `phi`: matrices, the latter if there is one; `cast`: whether a complex matrix meets real rows."""
-    filter, *phi = e.mixes[name]
+    filter, *phi = e.ripples[name]
     return {"filter": filter, "phi": "".join(phi), "mode": node.mode, "cast": x.real}
 
 
@@ -275,7 +257,6 @@ RULES: dict[type[Node], Rule] = {
     Average: _average,
     Unpad: _unpad,
     Stack: _stack,
-    Mix: _mix,
     Ripple: _ripple,
 }
 """By node kind; a target may put its own beside these."""

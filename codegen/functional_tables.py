@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scatc.codegen import Tables
+from scatc.codegen.slices import progression
 from scatc.ir.filters import Band, banks
 from scatc.ir.graph import Graph
 from scatc.ir.joint import mix_matrix
 from scatc.ir.lowpass import frames, impulse_response
-from scatc.ir.nodes import Fold, Lowpass, Mix, Modulus, Node, Output, Ripple, Stack
+from scatc.ir.nodes import Fold, Lowpass, Modulus, Node, Output, Ripple, Stack
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 from scatc.ir.spec import Spec
@@ -148,33 +149,32 @@ def _lowpass(program: Program, options: Options, name: str, node: Lowpass, compa
     return tables
 
 
-def mix_tables(program: Program) -> dict[str, tuple[str, ...]]:
-    """Of each mix by a filter, and of each ripple, the names of its matrices: equal ones are one."""
+def ripple_tables(program: Program) -> dict[str, tuple[str, ...]]:
+    """Of each ripple, the names of its matrices: equal ones are one."""
+    known: dict[str, tuple[str, ...]] | None = program.graph.derived.get(ripple_tables)
+    if known is not None:
+        return known
     first: dict[Hashable, str] = {}
     found: dict[str, tuple[str, ...]] = {}
     for name, node in program.graph:
-        if isinstance(node, Mix | Ripple):
-            mixes = node.mixes if isinstance(node, Ripple) else (node,)
-            keys = [(letter, replace(mix, x="")) for letter, mix in zip("ma", mixes, strict=False) if mix.bank]
-            found[name] = tuple(first.setdefault(mix, f"{name}_{letter}") for letter, mix in keys)
+        if isinstance(node, Ripple):
+            mixes = zip(("m", "a"), node.mixes, (program.values[node.x].paths, node.whole), strict=False)
+            keys = [(f"{name}_{letter}", (replace(mix, x=""), rows)) for letter, mix, rows in mixes if mix.bank]
+            found[name] = tuple(first.setdefault(key, table) for table, key in keys)
+    program.graph.derived[ripple_tables] = found
     return found
 
 
-def _mix(program: Program, options: Options, name: str, node: Mix | Ripple, compact: bool) -> Tables:
-    """`<name>_m`: the matrix of the filter, from the rows of an axis to those that are kept; `<name>_a`: of phi."""
+def _ripple(program: Program, options: Options, name: str, node: Ripple, compact: bool) -> Tables:
+    """`<name>_m`: the matrix of the filter, from the rows of x to those between; `<name>_a`: of phi, from these on."""
     tables: Tables = {}
-    mixes = node.mixes if isinstance(node, Ripple) else (node,)
-    for table, mix in zip(mix_tables(program)[name], mixes, strict=False):
+    rows = program.values[node.x].paths, node.whole
+    for table, mix, count in zip(ripple_tables(program)[name], node.mixes, rows, strict=False):
         if table in (f"{name}_m", f"{name}_a"):
-            matrix = mix_matrix(program.graph.spec, mix)
+            matrix = mix_matrix(program.graph.spec, mix, count)
             dtype = np.result_type(options.dtype, np.complex64) if np.iscomplexobj(matrix) else np.dtype(options.dtype)
             tables[table] = np.ascontiguousarray(matrix.astype(dtype))
     return tables
-
-
-def progression(rows: tuple[int, ...]) -> bool:
-    """Whether rows are equally far apart, so that a slice reads them."""
-    return len(rows) == 1 or rows == tuple(range(rows[0], rows[-1] + 1, max(rows[1] - rows[0], 1)))
 
 
 def _stack(program: Program, options: Options, name: str, node: Stack, compact: bool) -> Tables:
@@ -205,8 +205,7 @@ def output_rows(program: Program) -> list[NDArray[np.int32] | None]:
 TABLES: dict[type[Node], Callable[[Program, Options, str, Any, bool], Tables]] = {
     Fold: _fold,
     Lowpass: _lowpass,
-    Mix: _mix,
-    Ripple: _mix,
+    Ripple: _ripple,
     Stack: _stack,
 }
 """By node kind; a target may put its own rules beside these."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 Span = tuple[int, int]
@@ -16,6 +16,16 @@ def index(*parts: str) -> str:
 def span(start: int, stop: int) -> str:
     """`start:stop`, without a start of 0."""
     return f"{start or ''}:{stop}"
+
+
+def progression(rows: Sequence[int]) -> str:
+    """The slice that reads rows, if they rise by the same step; else, or if there are none, nothing."""
+    if not rows:
+        return ""
+    step = rows[1] - rows[0] if len(rows) > 1 else 1
+    if step < 1 or list(rows) != list(range(rows[0], rows[-1] + 1, step)):
+        return ""
+    return span(rows[0], rows[-1] + 1) + (f":{step}" if step > 1 else "")
 
 
 def shape_text(*sizes: object) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import log2, prod
 
 from scatc.ir.graph import Graph
-from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Mix, Modulus, Node, Output, Pad, Ripple, Unpad
+from scatc.ir.nodes import Average, Fft, Fold, Ifft, Input, Lowpass, Modulus, Node, Output, Pad, Ripple, Unpad
 from scatc.ir.transposed import FftT, FoldT, IfftT, LowpassT, ModulusT
 from scatc.ir.values import Value, infer
 
@@ -126,13 +126,10 @@ def _arithmetic(node: Node, x: Value, y: Value, machine: Machine) -> tuple[float
     if isinstance(node, (Lowpass, LowpassT)):
         whole = x if isinstance(node, Lowpass) else y
         return x.paths * lowpass_flops(node, whole), machine.matmul_rate, 2 * len(node.methods)
-    if isinstance(node, Mix):
-        flops = (2.0 if y.real else 4.0 if x.real else 8.0) * y.samples * node.length
-        return flops, machine.matmul_rate if node.bank else machine.bandwidth, 2
     if isinstance(node, Ripple):
         between = node.whole * prod(x.shape)
         averaged = 2.0 * node.whole * y.samples if node.mode else 0.0
-        return between * ((4.0 if x.real else 8.0) * node.length + 4.0) + averaged, machine.matmul_rate, 4
+        return between * ((4.0 if x.real else 8.0) * x.paths + 4.0) + averaged, machine.matmul_rate, 4
     if isinstance(node, Modulus):
         return 4.0 * x.samples, machine.bandwidth, 1
     if isinstance(node, ModulusT):

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import numpy as np
 
@@ -66,6 +66,44 @@ def positive(field: str, value: object) -> float:
 def is_positive(number: float | None) -> bool:
     """Whether a number is finite and above 0."""
     return number is not None and 0 < number < math.inf
+
+
+def support(field: str, value: object, allowed: str) -> float | Literal["global"] | None:
+    """The support of a low-pass filter: None as it is, 0 for none, 'global', or a number of at least 1."""
+    if value is None:
+        return None
+    text, number = as_text(value), as_float(value)
+    if text == "global":
+        return "global"
+    if text == "none" or number == 0:
+        return 0.0
+    if number is None:
+        nearest = get_close_matches((text or "").lower(), ["global"], 1)
+        fail(field, value, allowed, nearest[0] if nearest else None)
+    if number < 1:
+        fail(field, value, allowed, 1)
+    return number
+
+
+def whole(number: float) -> int | float:
+    """A number as an integer, if it is one."""
+    return int(number) if number.is_integer() else number
+
+
+def distance(field: str, value: object, J: int, of: str, length: int | float | str) -> int | None:
+    """The distance of outputs, a power of two, by default as the support `of`; None where that has no length."""
+    if isinstance(length, str) or length == 0:
+        if value is not None:
+            fail(field, value, f"left at None, since {of}={length!r} does not average locally")
+        return None
+    if value is None:
+        return 1 << log2(length)
+    coarsest = 1 << max(J, log2(length))
+    number = as_int(value)
+    if number is not None and 1 <= number <= coarsest and number.bit_count() == 1:
+        return number
+    near = clamp(value, 1, coarsest)
+    fail(field, value, f"a power of two from 1 to {coarsest}", None if near is None else 1 << round(math.log2(near)))
 
 
 # Reading values of any type: None stands for "no such thing".

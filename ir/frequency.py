@@ -6,10 +6,9 @@ Along it lie the first-order wavelets, from high to low; it is filtered as time 
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from .fields import as_float, as_int, as_items, as_text, choice, clamp, either, fail, integer, log2
+from .fields import as_int, as_items, choice, clamp, distance, either, fail, integer, log2, support, whole
 from .filters.morlet1d import frequencies
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def joint_fields(spec: Spec, **given: Any) -> dict[str, object]:
         "J_fr": J_fr,
         "Q_fr": _Q_fr(either(given["Q_fr"], 1)),
         "F": F,
-        "stride_fr": _stride_fr(J_fr, F, given["stride_fr"]),
+        "stride_fr": distance("stride_fr", given["stride_fr"], J_fr, "F", F),
         "format": choice("format", either(given["format"], "time"), "time", "joint"),
     }
 
@@ -81,32 +80,10 @@ def _Q_fr(value: object) -> tuple[int, ...]:
 
 def _F(J_fr: int, wavelets: int, value: object) -> int | float | str:
     """As T: None is ``2**J_fr``."""
-    if value is None:
-        return 1 << J_fr
-    word, number = as_text(value), as_float(value)
-    if word == "global":
-        return "global"
-    if word == "none" or number == 0:
-        return 0
     allowed = f"None, 'global', 0 or a number from 1 to {wavelets}, of first-order wavelets"
-    if number is None:
-        nearest: object = next(iter(get_close_matches((word or "").lower(), ["global"], 1)), None)
-        fail("F", value, allowed, nearest)
-    if number != 2**J_fr and not 1 <= number <= wavelets:
-        fail("F", value, allowed, 1 if number < 1 else wavelets)
-    return int(number) if number.is_integer() else number
-
-
-def _stride_fr(J_fr: int, F: int | float | str, value: object) -> int | None:
-    if isinstance(F, str) or F == 0:
-        if value is not None:
-            fail("stride_fr", value, f"left at None, since F={F!r} does not average locally")
-        return None
-    if value is None:
-        return 1 << log2(F)
-    coarsest = 1 << max(J_fr, log2(F))
-    stride = as_int(value)
-    if stride is not None and 1 <= stride <= coarsest and stride.bit_count() == 1:
-        return stride
-    near = clamp(value, 1, coarsest)
-    fail("stride_fr", value, f"a power of two from 1 to {coarsest}", None if near is None else 1 << log2(near))
+    given = support("F", value, allowed)
+    if given is None or isinstance(given, str):
+        return given or 1 << J_fr
+    if given > wavelets and given != 1 << J_fr:
+        fail("F", value, allowed, wavelets)
+    return whole(given)

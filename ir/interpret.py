@@ -232,15 +232,13 @@ def _stack(spec: Spec, node: Stack, x: Array, *others: Any) -> Array:
 
 
 def _mix(spec: Spec, node: Mix, x: Array, value: Value) -> Array:
-    x = x.reshape(len(x), x.shape[1] // node.length, node.length, *x.shape[2:])
     if not node.bank:
-        return np.asarray(x.sum(axis=2))
+        return np.asarray(x.sum(axis=1, keepdims=True))
     bank = banks(spec)[node.bank]
     (n,) = bank.grid(node.level)
-    spectrum = np.moveaxis(np.fft.fft(x, n, axis=2), 2, -1)  # fft pads with zeros
+    spectrum = np.moveaxis(np.fft.fft(x, n, axis=1), 1, -1)  # fft pads with zeros
     y = np.fft.ifft(spectrum * bank.response(node.index, node.level)[0])[..., :: 1 << node.by]
-    y = np.moveaxis(y, -1, 2)[:, :, : node.kept]
-    y = y.reshape(len(y), y.shape[1] * y.shape[2], *y.shape[3:])
+    y = np.moveaxis(y, -1, 1)[:, : node.kept]
     return y.real if value.real and node.bank == "phi_fr" else y
 
 

@@ -117,12 +117,10 @@ def _family(spec: Spec, n2: int | None, n_fr: int, n1_max: int) -> Family:
     return Family(n2, n_fr, n1_max, stride, rows, info.j, int(np.sign(info.xi or 0)))
 
 
-def mix_matrix(spec: Spec, node: Mix) -> NDArray[Any]:
-    """What a `Mix` multiplies each axis by, shape ``(kept, length)``; real where its bank is `phi_fr`."""
-    if not node.bank:
-        return np.ones((1, node.length))
+def mix_matrix(spec: Spec, node: Mix, rows: int) -> NDArray[Any]:
+    """What a `Mix` by a filter multiplies so many rows by, shape ``(kept, rows)``; real where its bank is `phi_fr`."""
     bank = banks(spec)[node.bank]
     (n,) = bank.grid(node.level)
-    distance = ((np.arange(node.kept) << node.by)[:, None] - np.arange(node.length)) % n
+    distance = ((np.arange(node.kept) << node.by)[:, None] - np.arange(rows)) % n
     matrix: NDArray[Any] = np.fft.ifft(bank.response(node.index, node.level)[0])[distance]
     return matrix.real if node.bank == "phi_fr" else matrix

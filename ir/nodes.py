@@ -2,9 +2,10 @@
 
 The *scattering graph* says what is meant (`Input Pad Filter Subsample Modulus Average Unpad Output`); the *spectral
 program* says how it is computed (`Fft Fold Ifft Modulus Lowpass Average Unpad Output`). Joint time-frequency
-scattering has `Stack` and `Mix` besides, at both levels, and `Ripple` in programs. Both are graphs of these frozen
-dataclasses, so every pass is a rewrite from one graph to another. A node names its input; what a value looks like is
-inferred (`values.py`), what it means is written once (`interpret.py`), and each target has its own rules for emission.
+scattering has `Stack` besides, at both levels, and `Mix` in the graph, of which programs have `Ripple`. Both are graphs
+of these frozen dataclasses, so every pass is a rewrite from one graph to another. A node names its input; what a value
+looks like is inferred (`values.py`), what it means is written once (`interpret.py`), and each target has its own rules
+for emission.
 
 Programs of gradients (`adjoint.py`) have the transposed kinds besides, which `transposed.py` defines.
 """
@@ -165,7 +166,7 @@ class Stack(Node):
 
 @dataclass(frozen=True, slots=True)
 class Mix(Node):
-    """Convolution along rows instead of samples: `length` rows at a time are one log-frequency axis.
+    """Convolution along rows instead of samples: the rows of x are a log-frequency axis.
 
     They are followed by zeros, up to the length of the axis with its padding subsampled by `2**level`, filtered by
     filter `index` of `bank`, and subsampled by `2**by`; the first `kept` rows are kept. Without a bank, rows are added.
@@ -176,7 +177,6 @@ class Mix(Node):
     index: int = 0
     level: int = 0
     by: int = 0
-    length: int = 1
     kept: int = 1
 
 
@@ -191,7 +191,6 @@ class Ripple(Node):
     kind: ClassVar[str] = "ripple"
     index: int = 0
     by: int = 0
-    length: int = 1
     whole: int = 1
     mode: str = ""
     then: int = 0
@@ -200,12 +199,12 @@ class Ripple(Node):
     @property
     def mixes(self) -> tuple[Mix, ...]:
         """What it does before the modulus and, if anything, behind it."""
-        first = Mix(self.x, "psi_fr", self.index, 0, self.by, self.length, self.whole)
+        first = Mix(self.x, "psi_fr", self.index, by=self.by, kept=self.whole)
         if not self.mode:
             return (first,)
-        return first, Mix(self.x, "", 0, 0, 0, self.whole) if self.mode == "sum" else Mix(
-            self.x, self.mode, 0, self.by, self.then, self.whole, self.kept
-        )
+        if self.mode == "sum":
+            return first, Mix(self.x)
+        return first, Mix(self.x, self.mode, level=self.by, by=self.then, kept=self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,4 +268,4 @@ class Lowpass(Node):
 
 
 SCATTERING_KINDS = (Input, Pad, Filter, Subsample, Modulus, Average, Unpad, Stack, Mix, Output)
-PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Stack, Mix, Ripple, Output)
+PROGRAM_KINDS = (Input, Pad, Fft, Fold, Ifft, Modulus, Lowpass, Average, Unpad, Stack, Ripple, Output)

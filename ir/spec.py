@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Literal, SupportsFloat, SupportsIndex, cast
 
 import numpy as np
@@ -21,17 +20,19 @@ from .fields import (
     as_float,
     as_int,
     as_items,
-    as_text,
     boolean,
     choice,
     clamp,
     clamp_all,
+    distance,
     either,
     fail,
     integer,
     is_positive,
     log2,
     positive,
+    support,
+    whole,
 )
 from .geometry import Padding
 
@@ -175,7 +176,7 @@ class Spec:
             return
         _meaningless(dim, sigma_0=sigma_0, rotation_covariant=rotation_covariant, integral_powers=integral_powers)
         J, T = _scales(dim, shape, J, T)
-        put(J=J, T=T, stride=_stride(J, T, stride))
+        put(J=J, T=T, stride=distance("stride", stride, J, "T", T))
         if dim == 1:
             _meaningless(dim, L=L)
             put(Q=_wavelets_per_octave(order, either(Q, 1)), L=None)
@@ -336,50 +337,25 @@ def _shape(dim: int, value: object) -> tuple[int, ...]:
 def _scales(dim: int, shape: tuple[int, ...], J: object, T: object) -> tuple[int, int | float | Literal["global"]]:
     """Return J and T, which limit each other."""
     side = min(shape)
-    number = as_float(T)
-    given = None if T is None or as_text(T) in ("global", "none") or number == 0 else number
-    if T is not None and given is None and number != 0 and as_text(T) not in ("global", "none"):
-        nearest = get_close_matches((as_text(T) or "").lower(), ["global"], 1)
-        fail("T", T, _allowed_T(side), nearest[0] if nearest else None)
-    if given is not None and given < 1:
-        fail("T", T, _allowed_T(side), 1)
+    allowed = f"None, 'global', 0 or a number from 1 to {side}"
+    given = support("T", T, allowed)
+    local = given if isinstance(given, float) and given else None
 
     if dim == 2:
         largest, reason = log2(side), f"2**J is at most the smallest side {side}"
     else:
         largest = geometry.max_log2_padded(side)
-        if given is not None and given <= side:
-            largest = log2(geometry.padded_length(side, given))
+        if local is not None and local <= side:
+            largest = log2(geometry.padded_length(side, local))
         reason = f"2**J is at most the padded length {2**largest}"
     J = integer("J", J, 1, largest, reason)
 
-    if given is None:
-        return J, 2**J if T is None else "global" if as_text(T) == "global" else 0
+    if given is None or isinstance(given, str):
+        return J, given or 2**J
     # T=2**J is T=None in its canonical form, which in 1D may exceed the signal
     if given > side and given != 2**J:
-        fail("T", T, _allowed_T(side), side)
-    return J, int(given) if given.is_integer() else given
-
-
-def _allowed_T(side: int) -> str:
-    return f"None, 'global', 0 or a number from 1 to {side}"
-
-
-def _stride(J: int, T: int | float | Literal["global"], value: object) -> int | None:
-    if T in ("global", 0):
-        if value is not None:
-            fail("stride", value, f"left at None, since T={T!r} does not average locally")
-        return None
-    log2_T = log2(cast("int | float", T))
-    if value is None:
-        return 1 << log2_T
-    coarsest = 1 << max(J, log2_T)
-    stride = as_int(value)
-    if stride is not None and 1 <= stride <= coarsest and stride.bit_count() == 1:
-        return stride
-    near = clamp(value, 1, coarsest)
-    nearest = None if near is None else 1 << round(math.log2(near))
-    fail("stride", value, f"a power of two from 1 to {coarsest}", nearest)
+        fail("T", T, allowed, side)
+    return J, whole(given)
 
 
 def _wavelets_per_octave(order: int, value: object) -> tuple[int, ...]:

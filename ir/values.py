@@ -176,10 +176,7 @@ def _stack(spec: Spec, node: Stack, x: Value, *others: Value) -> Value:
 
 
 def _mix(spec: Spec, node: Mix, x: Value) -> Value:
-    axes = x.paths // node.length
-    if not node.bank:
-        return x._replace(paths=axes)
-    return x._replace(real=x.real and node.bank == "phi_fr", paths=axes * node.kept)
+    return x._replace(real=x.real and node.bank != "psi_fr", paths=node.kept)
 
 
 def _ripple(spec: Spec, node: Ripple, x: Value) -> Value:

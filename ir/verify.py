@@ -203,27 +203,24 @@ def _row_problems(graph: Graph, node: Node, *operands: Value) -> list[str]:
         return _mix_problems(graph, node, x.paths)
     if node.mode not in _AVERAGES_OF_ROWS:
         return [f"its mode must be one of {', '.join(map(repr, _AVERAGES_OF_ROWS))}"]
-    if x.paths != node.length:
-        return [f"it is meant for {node.length} rows, and its input has {x.paths}"]
     if node.mode != "phi_fr" and node.kept != (1 if node.mode else node.whole):
         return [f"it keeps {node.kept} of {node.whole} rows without phi_fr"]
-    return [problem for mix in node.mixes for problem in _mix_problems(graph, mix, mix.length)]
+    found = [_mix_problems(graph, mix, rows) for mix, rows in zip(node.mixes, (x.paths, node.whole), strict=False)]
+    return [problem for problems in found for problem in problems]
 
 
 def _mix_problems(graph: Graph, node: Mix, rows: int) -> list[str]:
     """What is wrong with a mix of so many rows."""
-    if node.length < 1 or rows % node.length:
-        return [f"its axes of {node.length} rows do not make up {rows}"]
     if not node.bank:
-        return []
+        return [] if node.kept == 1 else [f"it keeps {node.kept} rows of a sum"]
     bank = banks(graph.spec).get(node.bank)
     if bank is None or not node.bank.endswith("_fr") or not 0 <= node.index < len(bank):
         return [f"there is no filter {node.index} in bank {node.bank!r} along log-frequency"]
     whole = bank.shape[0]
     if min(node.level, node.by) < 0 or whole % (1 << (node.level + node.by)):
         return [f"2**{node.level + node.by} does not divide the axis of {whole}"]
-    if not 1 <= node.kept <= whole >> (node.level + node.by) or node.length > whole >> node.level:
-        return [f"it reads {node.length} and keeps {node.kept} rows of an axis of {whole >> node.level}"]
+    if not 1 <= node.kept <= whole >> (node.level + node.by) or rows > whole >> node.level:
+        return [f"it reads {rows} and keeps {node.kept} rows of an axis of {whole >> node.level}"]
     return []
 
 

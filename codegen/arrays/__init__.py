@@ -15,6 +15,7 @@ from scatc.codegen.arrays.emitter import ArraysEmitter, rows_of
 from scatc.codegen.arrays.ripples import samples_at_a_time
 from scatc.codegen.functional import Emitter, FunctionalTarget
 from scatc.codegen.functional_rules import RULES, Rule
+from scatc.codegen.slices import progression
 from scatc.ir.cost import Machine
 from scatc.ir.nodes import Node, Ripple
 from scatc.ir.options import Options
@@ -43,8 +44,7 @@ class ArraysTarget(FunctionalTarget):
         """Those of the functional targets, but for outputs: each node's rows, where they are no slice."""
         tables = {name: table for name, table in super().tables(program, options).items() if not name.startswith("out")}
         for name, node in program.graph.outputs:
-            _, rows = rows_of(program, node)
-            if isinstance(rows, list):
+            if not progression(rows := rows_of(program, node)):
                 tables[f"{name}_rows"] = np.array(rows, np.intp)
         return tables
 

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from scatc.codegen import Tables
+from scatc.codegen.arrays.ripples import FEWEST
 from scatc.codegen.functional import Emitter, FunctionalTarget
+from scatc.codegen.slices import progression
 from scatc.ir.nodes import Output, Stack
 from scatc.ir.options import Options
 from scatc.ir.schedule import Program
 
 
-def rows_of(program: Program, node: Output) -> tuple[int, slice | list[int]]:
-    """The output array that a node writes, and the rows there: a slice if they follow each other."""
-    rows = [program.places[path][1] for path in node.paths]
-    whole = rows == list(range(rows[0], rows[0] + len(rows)))
-    return program.places[node.paths[0]][0], slice(rows[0], rows[0] + len(rows)) if whole else rows
+def rows_of(program: Program, node: Output) -> list[int]:
+    """The rows of its output array that a node writes."""
+    return [program.places[path][1] for path in node.paths]
 
 
 class ArraysEmitter(Emitter):
@@ -52,9 +52,8 @@ class ArraysEmitter(Emitter):
         context = super().context(options, tables, version)
         for name, section in ((None, context["trunk"]), *zip(self.branches, context["branches"], strict=True)):
             section.stores = [self._store(out, node) for out, node in self.graph.outputs if self.branch(out) == name]
-        return context | {"batch": self.program.batch}
+        return context | {"batch": self.program.batch, "fewest": FEWEST}
 
     def _store(self, name: str, node: Output) -> SimpleNamespace:
-        group, rows = rows_of(self.program, node)
-        text = f"{rows.start}:{rows.stop}" if isinstance(rows, slice) else f"{name}_rows"
-        return SimpleNamespace(x=node.x, group=group, rows=text)
+        rows = progression(rows_of(self.program, node)) or f"{name}_rows"
+        return SimpleNamespace(x=node.x, group=self.program.places[node.paths[0]][0], rows=rows)

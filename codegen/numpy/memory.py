@@ -10,7 +10,7 @@ from scatc.codegen.numpy.folding import buffers
 from scatc.codegen.numpy.transposed import is_repeated, is_together, pieces_of, slab_planes
 from scatc.ir.cost import frame_outputs
 from scatc.ir.lowpass import frames
-from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Mix, Modulus, Node, Pad, Ripple, Stack
+from scatc.ir.nodes import Average, Fft, Fold, Ifft, Lowpass, Modulus, Node, Pad, Ripple, Stack
 from scatc.ir.schedule import Footprint
 from scatc.ir.transposed import AverageT, Blank, Cotangent, FftT, FoldT, IfftT, Load, LowpassT, PadT, UnpadT
 from scatc.ir.values import Value
@@ -58,7 +58,7 @@ class NumpyMemory:
             return Footprint(held=size * real, scratch=self._lowpass_scratch(node, x) * real)
         if isinstance(node, Average):
             return Footprint(held=size * real, scratch=prod(x.shape) * real * (node.mode == "integral"))
-        if isinstance(node, Stack | Mix):  # read without its rows in order, or of an axis each, it is copied once more
+        if isinstance(node, Stack):  # joined, and then read in another order
             return Footprint(held=size * (real if y.real else cplx), scratch=size * (real if y.real else cplx))
         if isinstance(node, Ripple):  # some samples at a time; for all rows that are kept, there are those between once
             between = cplx * node.whole * min(samples_at_a_time(node.whole), *x.shape)

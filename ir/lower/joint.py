@@ -80,12 +80,12 @@ class JointScattering:
         """The filter of a family, the modulus, and the average along log-frequency."""
         steps = along(self.spec, f.n_fr)
         whole = self.spec.padded_fr >> steps.by
-        mix = partial(Mix, bank="psi_fr", index=f.n_fr, by=steps.by, length=f.n1_max)
+        mix = partial(Mix, bank="psi_fr", index=f.n_fr, by=steps.by)
         filtered: list[Step] = [("M", partial(mix, kept=whole if steps.mode else f.rows)), ("V", Modulus)]
         if steps.mode == "sum":
-            filtered.append(("F", partial(Mix, length=whole)))
+            filtered.append(("F", Mix))
         elif steps.mode:
-            phi = partial(Mix, bank="phi_fr", level=steps.by, by=steps.then, length=whole, kept=f.rows)
+            phi = partial(Mix, bank="phi_fr", level=steps.by, by=steps.then, kept=f.rows)
             filtered.append(("F", phi))
         return filtered
 

@@ -20,14 +20,13 @@ def fuse_ripples(graph: Graph, options: Options) -> Graph:
     for name, node in graph:
         if not (isinstance(node, Mix) and node.bank == "psi_fr" and (modulus := _only_reader(graph, name, Modulus))):
             continue
-        whole = Ripple(node.x, node.index, node.by, node.length, node.kept, kept=node.kept)
+        whole = Ripple(node.x, node.index, node.by, node.kept, kept=node.kept)
         gone.add(name)
         end, last = modulus, _only_reader(graph, modulus, Mix)
         if last:
             average = graph[last]
             assert isinstance(average, Mix)
-            kept = average.kept if average.bank else 1
-            whole = replace(whole, mode=average.bank or "sum", then=average.by, kept=kept)
+            whole = replace(whole, mode=average.bank or "sum", then=average.by, kept=average.kept)
             gone.add(modulus)
             end = last
         fused[end] = whole
