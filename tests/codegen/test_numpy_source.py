@@ -63,6 +63,16 @@ def test_every_source_is_tidy(data: st.DataObject) -> None:
     assert_tidy(keeping(compiled, save))
 
 
+def test_gathers_of_long_names_are_tidy() -> None:
+    # a stride of one in a space of eight: branches by the dozen, each a gather of windows along both axes
+    spec = Spec(dim=2, shape=(8, 8), J=3, L=4, T=8, stride=1)
+    machine = Machine(cache_bytes=1 << 12)
+    compiled = build(spec, find_target("numpy"), Options(dtype="float32", machine=machine))
+    assert "windows[:" in compiled.source
+    assert_tidy(compiled)
+    assert_tidy(gradient(compiled, "all"))
+
+
 def assert_tidy(compiled: Compiled) -> None:
     source, graph = compiled.source, compiled.program.graph
     tree = ast.parse(source)
