@@ -13,6 +13,7 @@ from math import prod
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
+from scatc.codegen.triton.planes import lanes, loaded, read
 
 LARGEST_RADIX = 32
 """Of a stage: compilation takes minutes beyond."""
@@ -134,17 +135,12 @@ def _twiddles(code: Code, rows: int, axes: tuple[int, int, int, int], block: str
     """
     following, rest, done, radix = axes
     numbers = rest * radix * done
-    digits = f"(tl.arange(0, {numbers}){f' // {done}' if done > 1 else ''})[None, :]"
+    digits = f"({lanes(numbers)}{f' // {done}' if done > 1 else ''})[None, :]"
     # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
     turns = code.let("turns", f"{block} + tl.broadcast_to({digits}, [{rows}, {numbers}])")
-    found: list[Complex | None] = []
-    for n in range(following):
-        if n == 0 and rest == 1:
-            found.append(None)
-            continue
-        w = code.let("w", f"tl.load({turns} + {n * rest * radix})")
-        found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")))
-    return found
+    places = range(0, following * rest * radix, rest * radix)
+    found = read(code, places, (rows, numbers), lambda at: loaded(code, f"tl.load({turns} + {at})"))
+    return [None, *found[1:]] if rest == 1 else found
 
 
 def exchange(code: Code, planes: Sequence[Plane], rows: int, axes: tuple[int, int, int, int]) -> list[Plane]:

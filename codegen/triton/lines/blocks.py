@@ -16,9 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS, sensible
+from scatc.codegen.triton.planes import lanes, read, runs, stacks, unstacked, within
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
@@ -158,36 +159,36 @@ def cut(shape: Cut) -> str:
         "path = tl.program_id(1).to(tl.int64)",
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
-        f"place = (first + (row % blocks) * hop)[:, None] + tl.arange(0, {rest})[None, :]",
+        f"place = (first + (row % blocks) * hop)[:, None] + {lanes(rest)}[None, :]",
         "here = samples + place",
-        *if_inside(shape),
     )
-    names = [code.name("z") for _ in range(stages[0])]
-    code.write(*(f"    {z} = tl.load(here + {j * rest})" for j, z in enumerate(names)), "else:")
-    for j, z in enumerate(names):
-        if shape.around:
-            code.write(f"    {z} = tl.load(samples + ((place + {j * rest}) & (line - 1)))")
-        else:
-            inside = f"(place >= {-j * rest}) & (place < line - {j * rest})"
-            code.write(f"    {z} = tl.load(here + {j * rest}, mask={inside}, other=0)")
-    planes: list[Plane] = [code.pair(f"low({z})", f"high({z})") for z in names]
+    (run,) = runs(range(0, shape.length, rest))
+    at = code.let("at", run.at)
+    code.write(*if_inside(shape), f"    z = tl.load(here + {at})", "else:")
+    if shape.around:
+        code.write(f"    z = tl.load(samples + ((place + {at}) & (line - 1)))")
+    else:
+        code.write(f"    z = tl.load(here + {at}, mask=(place >= -{at}) & (place < line - {at}), other=0)")
+    parts = (unstacked(code, code.let("t", f"{part}(z)"), run.size, (shape.rows, rest)) for part in ("low", "high"))
+    planes: list[Plane] = list(zip(*parts, strict=True))
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
-        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None] + tl.arange(0, {last})[None, :]",
+        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None] + {lanes(last)}[None, :]",
         "live = (row < pairs * blocks)[:, None]",
     )
-    half, dropped = shape.bins // 2, shape.length - shape.bins
     live = ", mask=live" if shape.rows > 1 else ""
-    for q, plane in enumerate(planes):
-        assert plane is not None
-        start = q * last
-        if start + last <= half or start >= shape.length - half:
-            to = start if start + last <= half else start - dropped
-            code.write(f"tl.store(spectrum + {to}, both({plane[0]}, {plane[1]}){live})")
-        else:
-            assert start >= half or shape.length - half <= start + last, "planes are kept or dropped as a whole"
+    for at, (re, im) in stacks(code, planes, kept(shape, stages[-1]), (shape.rows, last)):
+        code.write(f"tl.store(spectrum + {at}, both({re}, {im}){live})")
     return str(code)
+
+
+def kept(shape: OfBlocks, planes: int) -> list[int | None]:
+    """Where each of the planes of a block's spectrum is, of which the bins around 0 are in memory."""
+    half, dropped, size = shape.bins // 2, shape.length - shape.bins, shape.length // planes
+    starts = range(0, shape.length, size)
+    assert half % size == 0, "planes are kept or dropped as a whole"
+    return [k if k < half else k - dropped if k >= shape.length - half else None for k in starts]
 
 
 def if_inside(
@@ -223,46 +224,43 @@ def thin(shape: Thin) -> str:
         "block = row % blocks",
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
-        f"p = tl.arange(0, {rest})",
+        f"p = {lanes(rest)}[None, :]",
+        f"weights = tl.broadcast_to(smooth + p, [{count}, {rest}])",
     )
-    planes: list[Plane] = []
-    for place in range(0, shape.length, rest):
-        total: Plane = None
-        for k, weight in ((place, place), (place - shape.length + shape.bins, place + shape.length)):
-            z = code.let("z", f"tl.load(spectrum + {k} + p[None, :])")
-            g = code.let("g", f"tl.load(smooth + {weight} + p)[None, :]")
-            total = code.add(total, code.pair(f"low({z}) * {g}", f"high({z}) * {g}"))
-        planes.append(total)
+
+    def product(at: str, behind: str, weight: str) -> Complex:
+        z = code.let("z", f"tl.load(spectrum + {at} + p{behind})")
+        g = code.let("g", f"tl.load(weights + {at}{weight})")
+        return code.pair(f"low({z}) * {g}", f"high({z}) * {g}")
+
+    def smoothed(at: str) -> Complex:
+        one, other = product(at, "", ""), product(at, f" + {shape.bins - shape.length}", f" + {shape.length}")
+        return code.pair(f"{one[0]} + {other[0]}", f"{one[1]} + {other[1]}")
+
+    planes: list[Plane] = read(code, range(0, shape.length, rest), (count, rest), smoothed)
     planes = register_fft(code, planes, count, stages, 1, "twiddles")
+    code.write("# store")
+    parted = [(stacks(code, planes, places, (count, last)), mask) for places, mask in middle(shape, last)]
     code.write(
-        "# store",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "begin = first + block * hop",
-        f"i = tl.arange(0, {last})[None, :]",
+        f"i = {lanes(last)}[None, :]",
         f"place = (begin - {shape.crop})[:, None] + i",
         "here = samples + place",
         "live = (row < pairs * blocks)[:, None]",
         *if_inside(shape, length="hop", also=f" & ((tl.program_id(0) + 1) * {shape.rows} <= pairs * blocks)"),
     )
-    kept = [(q * last, plane) for q, plane in enumerate(planes) if middle(shape, q * last, last) is not None]
-    for start, plane in kept:
-        assert plane is not None
-        mask = middle(shape, start, last)
-        masked = f", mask={' & '.join(mask)}" if mask else ""
-        code.write(f"    tl.store(here + {start}, both({plane[0]}, {plane[1]}){masked})")
+    for some, mask in parted:
+        masked = f", mask={mask.removeprefix(' & ')}" if mask else ""
+        code.write(*(f"    tl.store(here + {at}, both({re}, {im}){masked})" for at, (re, im) in some))
     code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
-    for start, plane in kept:
-        assert plane is not None
-        masked = " & ".join(["live", *(middle(shape, start, last) or ()), f"(i < stop - {start})"])
-        there = f"samples + ((place + {start}) & (line - 1))"
-        code.write(f"    tl.store({there}, both({plane[0]}, {plane[1]}), mask={masked})")
+    for some, mask in parted:
+        for at, (re, im) in some:
+            there = f"samples + ((place + {at}) & (line - 1))"
+            code.write(f"    tl.store({there}, both({re}, {im}), mask=live{mask} & (i < stop - {at}))")
     return str(code)
 
 
-def middle(shape: Thin, start: int, size: int) -> tuple[str, ...] | None:
-    """Which of the samples `start` + i of a block, i below `size`, are in its middle: masks of `i`; None if none is."""
-    stop = shape.length - shape.crop
-    if start + size <= shape.crop or start >= stop:
-        return None
-    below = (f"(i >= {shape.crop - start})",) if start < shape.crop else ()
-    return below + ((f"(i < {stop - start})",) if start + size > stop else ())
+def middle(shape: Thin, plane: int) -> list[tuple[list[int | None], str]]:
+    """Where the planes of the middle of a block are, and masks of what is in it: of sample `i` of a plane."""
+    return list(within(shape.length, plane, shape.crop, shape.length - shape.crop, "i"))

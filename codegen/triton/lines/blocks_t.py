@@ -10,10 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.lines.blocks import Blocks, OfBlocks, Thin, default_cut, default_thin, if_inside, middle
+from scatc.codegen.triton.lines.blocks import (
+    Blocks,
+    OfBlocks,
+    Thin,
+    default_cut,
+    default_thin,
+    if_inside,
+    kept,
+    middle,
+)
+from scatc.codegen.triton.planes import lanes, loaded, read, runs, stacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,52 +113,43 @@ def join(shape: Join) -> str:
     """The statements of the kernel that adds blocks up."""
     code, stages = Code(), wide_radices(shape.length)[::-1]
     rest, last = shape.length // stages[0], shape.length // stages[-1]
-    half, dropped = shape.bins // 2, shape.length - shape.bins
     code.write(
         f"row = tl.program_id(0) * {shape.rows} + tl.arange(0, {shape.rows})",
         "path = tl.program_id(1).to(tl.int64)",
         "live = (row < pairs * count)[:, None]",
         "pair = tl.minimum(row // count, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "block = begin + (row % count) * step",
-        f"k = tl.arange(0, {rest})[None, :]",
+        f"k = {lanes(rest)}[None, :]",
         f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None] + k",
     )
-    planes: list[Plane] = []
-    for start in range(0, shape.length, rest):
-        if half <= start and start + rest <= shape.length - half:
-            planes.append(None)
-            continue
-        assert start + rest <= half or shape.length - half <= start, "planes are kept or dropped as a whole"
-        z = code.let("z", f"tl.load(spectrum + {start if start < half else start - dropped})")
-        planes.append(code.pair(f"low({z})", f"high({z})"))
+    planes: list[Plane] = read(
+        code, kept(shape, stages[0]), (shape.rows, rest), lambda at: loaded(code, f"tl.load(spectrum + {at})")
+    )
     planes = register_fft(code, planes, shape.rows, stages, 1, "twiddles")
     code.write(
         "# add",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "start = (first + block * hop)[:, None]",
-        f"place = start + tl.arange(0, {last})[None, :]",
+        f"place = start + {lanes(last)}[None, :]",
         "here = samples + place",
-        *if_inside(shape, "count", "(begin + {} * step)"),
     )
+    ((at, (re, im)),) = stacks(code, planes, range(0, shape.length, last), (shape.rows, last))
 
-    def add(plane: Plane, to: str, there: str) -> None:
-        assert plane is not None
-        value = f"both({plane[0]}, {plane[1]})"
+    def add(to: str, there: str) -> None:
+        value = f"both({re}, {im})"
         if not shape.fresh:
             known = code.name("z")
             code.write(f"    {known} = tl.load({to}, mask={there}, other=0)")
-            value = f"both(low({known}) + {plane[0]}, high({known}) + {plane[1]})"
+            value = f"both(low({known}) + {re}, high({known}) + {im})"
         code.write(f"    tl.store({to}, {value}, mask={there})")
 
-    for q, plane in enumerate(planes):
-        add(plane, f"here + {q * last}", "live")
+    code.write(*if_inside(shape, "count", "(begin + {} * step)"))
+    add(f"here + {at}", "live")
     code.write("else:")
-    for q, plane in enumerate(planes):
-        if shape.around:
-            add(plane, f"samples + ((place + {q * last}) & (line - 1))", "live")
-        else:
-            inside = f"live & (place >= {-q * last}) & (place < line - {q * last})"
-            add(plane, f"here + {q * last}", inside)
+    if shape.around:
+        add(f"samples + ((place + {at}) & (line - 1))", "live")
+    else:
+        add(f"here + {at}", f"live & (place >= -{at}) & (place < line - {at})")
     if shape.fresh:
         _fill(code, shape)
     return str(code)
@@ -190,36 +191,38 @@ def unthin(shape: Unthin) -> str:
         "live = (row < pairs * blocks)[:, None]",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "begin = first + block * hop",
-        f"i = tl.arange(0, {rest})[None, :]",
+        f"i = {lanes(rest)}[None, :]",
         f"place = (begin - {shape.crop})[:, None] + i",
         f"stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}",
     )
-    planes: list[Plane] = []
-    for start in range(0, shape.length, rest):
-        mask = middle(shape, start, rest)
-        if mask is None:
-            planes.append(None)
-            continue
-        masked = " & ".join([*mask, f"(i < stop - {start})"])
-        z = code.let("z", f"tl.load(samples + ((place + {start}) & (line - 1)), mask={masked}, other=0)")
-        planes.append(code.pair(f"low({z})", f"high({z})"))
+    planes: list[Plane] = [None] * stages[0]
+    for places, mask in middle(shape, rest):
+
+        def samples(at: str, mask: str = mask) -> Complex:
+            masked = f"(i < stop - {at}){mask}"
+            return loaded(code, f"tl.load(samples + ((place + {at}) & (line - 1)), mask={masked}, other=0)")
+
+        some = read(code, places, (shape.rows, rest), samples)
+        planes = [one or other for one, other in zip(some, planes, strict=True)]
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
         f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
-        f"p = tl.arange(0, {last})",
+        f"p = {lanes(last)}[None, :]",
+        f"weights = tl.broadcast_to(smooth + p, [{shape.rows}, {last}])",
     )
-    for q, plane in enumerate(planes):
-        assert plane is not None
-        place = q * last
-        for k, weight in ((place, place), (place - shape.length + shape.bins, place + shape.length)):
-            g = code.let("g", f"tl.load(smooth + {weight} + p)[None, :]")
-            known = code.let("z", f"tl.load(spectrum + {k} + p[None, :], mask=live, other=0)") if shape.add else ""
-            re, im = (f"{part} * {g}" for part in plane)
-            if known:
-                re, im = f"low({known}) + {re}", f"high({known}) + {im}"
-            code.write(f"tl.store(spectrum + {k} + p[None, :], both({re}, {im}), mask=live)")
+    for at, (re, im) in stacks(code, planes, range(0, shape.length, last), (shape.rows, last)):
+        for more, weight in (("", ""), (f" + {shape.bins - shape.length}", f" + {shape.length}")):
+            place = f"spectrum + {at} + p{more}"
+            g = code.let("g", f"tl.load(weights + {at}{weight})")
+            z = f"{re} * {g}", f"{im} * {g}"
+            if shape.add:
+                known = code.let("z", f"tl.load({place}, mask=live, other=0)")
+                z = f"low({known}) + {z[0]}", f"high({known}) + {z[1]}"
+            code.write(f"tl.store({place}, both({z[0]}, {z[1]}), mask=live)")
     if not shape.add:
-        for k in range(shape.length, shape.bins - shape.length, last):
-            code.write(f"tl.store(spectrum + {k} + p[None, :], tl.zeros(({shape.rows}, {last}), tl.int64), mask=live)")
+        for run in runs(range(shape.length, shape.bins - shape.length, last)):
+            size = f"{run.size}, " if run.size > 1 else ""
+            nothing = f"tl.zeros(({size}{shape.rows}, {last}), tl.int64)"
+            code.write(f"tl.store(spectrum + {run.at} + p, {nothing}, mask=live)")
     return str(code)

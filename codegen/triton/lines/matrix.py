@@ -18,6 +18,7 @@ from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.lines.wavelet import ROWS as TILES
 from scatc.codegen.triton.lines.wavelet import WARPS, sensible
+from scatc.codegen.triton.planes import lanes, loaded, read, stacks
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LEAST, MOST = 1 << 14, 1 << 22
@@ -151,25 +152,27 @@ def columns(matrix: Matrix) -> str:
         f"place = low_k + {rows} * tl.arange(0, {rest})[None, :]",
     )
     wrap = "{} & (bins - 1)" if matrix.masked else "({} % bins + bins) % bins"
-    planes: list[Plane] = []
-    for at in range(0, matrix.length, rest * rows):
-        total: Plane = None
-        for j in range(at, matrix.width, matrix.length):
-            k = code.let("k", f"begin + {j} + place")
-            z = code.let("z", f"tl.load(spectrum + ({wrap.format(k)}))")
-            m = code.let("z", f"tl.load(spectrum + ({wrap.format('-' + k)}))")
-            weight = code.let("weight", f"tl.load(weights + {j} + place)")
-            re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
-            im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
-            total = code.add(total, code.pair(re, im))
-        planes.append(total)
+
+    def product(at: str) -> Complex:
+        k = code.let("k", f"begin + {at} + place")
+        z = code.let("z", f"tl.load(spectrum + ({wrap.format(k)}))")
+        m = code.let("z", f"tl.load(spectrum + ({wrap.format('-' + k)}))")
+        weight = code.let("weight", f"tl.load(weights + {at} + place)")
+        re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
+        im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
+        return code.pair(re, im)
+
+    planes: list[Plane] = [None] * stages[0]
+    for start in range(0, matrix.width, matrix.length):
+        places = range(start, min(start + matrix.length, matrix.width), rest * rows)
+        for i, z in enumerate(read(code, places, (tile, rest), product)):
+            planes[i] = code.add(planes[i], z)
     planes = register_fft(code, planes, tile, stages, 1, "twiddles")
     last = length // stages[-1]
     code.write("# turn", f"line = T + (child.to(tl.int64) * 2 * pairs + signal) * {matrix.length}")
-    for q, plane in enumerate(planes):
-        assert plane is not None
-        n1 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
-        re, im = code.times(plane, turned_by(code, matrix, f"low_k * {n1}"))
+    for at, z in stacks(code, planes, range(0, length, last), (tile, last)):
+        n1 = code.let("n", f"{at} + tl.arange(0, {last})[None, :]")
+        re, im = code.times(z, turned_by(code, matrix, f"low_k * {n1}"))
         code.write(f"tl.store(line + {n1} * {rows} + low_k, both({re}, {im}))")
     return str(code)
 
@@ -184,15 +187,6 @@ def turned_by(code: Code, matrix: Matrix, product: str) -> Complex:
     return code.times((f"low({a})", f"high({a})"), (f"low({b})", f"high({b})"))
 
 
-def read(code: Code, place: str, step: int, count: int) -> list[Plane]:
-    """Numbers of a line, as planes so many apart."""
-    planes: list[Plane] = []
-    for j in range(count):
-        z = code.let("z", f"tl.load(line + {j * step} + {place})")
-        planes.append((code.let("re", f"low({z})"), code.let("im", f"high({z})")))
-    return planes
-
-
 def lines(matrix: Matrix) -> str:
     """The statements of the second kernel: transform over k2, modulus, packed in pairs."""
     code, length = Code(), matrix.rows
@@ -203,17 +197,19 @@ def lines(matrix: Matrix) -> str:
         "child = tl.program_id(1).to(tl.int64)",
         f"low_n = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
-        f"p = tl.arange(0, {rest})[None, :]",
+        f"p = {lanes(rest)}[None, :]",
     )
-    planes = register_fft(code, read(code, "p", rest, stages[0]), tile, stages, 1, "twiddles")
+    planes: list[Plane] = read(
+        code, range(0, length, rest), (tile, rest), lambda at: loaded(code, f"tl.load(line + {at} + p)")
+    )
+    planes = register_fft(code, planes, tile, stages, 1, "twiddles")
     code.write(
         "# pack: a signal that is not there has no samples",
         "there = tl.where(signal < n, 1.0, 0.0)",
         f"packed = U + (child * pairs + (signal >> 1)) * {2 * matrix.length} + (signal & 1) + 2 * low_n",
     )
-    for q, plane in enumerate(planes):
-        assert plane is not None
-        u = code.let("u", f"tl.sqrt({plane[0]} * {plane[0]} + {plane[1]} * {plane[1]})")
-        n2 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
+    moduli = [(code.let("u", f"tl.sqrt({z[0]} * {z[0]} + {z[1]} * {z[1]})"),) for z in planes if z is not None]
+    for at, (u,) in stacks(code, moduli, range(0, length, last), (tile, last)):
+        n2 = code.let("n", f"{at} + tl.arange(0, {last})[None, :]")
         code.write(f"tl.store(packed + {2 * matrix.columns} * {n2}, {u} * there)")
     return str(code)

@@ -8,11 +8,12 @@ spectrum of the cotangent in its natural order.
 
 from __future__ import annotations
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.kernels import Written
-from scatc.codegen.triton.lines.matrix import Matrix, read, turned_by
+from scatc.codegen.triton.lines.matrix import Matrix, turned_by
 from scatc.codegen.triton.modulus import turned
+from scatc.codegen.triton.planes import lanes, loaded, read, stacks
 
 LEAST = 1 << 12
 """Shorter signals go there and back in registers."""
@@ -45,20 +46,21 @@ def rows(matrix: Matrix) -> str:
         f"low_n = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
         f"packed = gU + (child * pairs + (signal >> 1)) * {2 * matrix.length} + (signal & 1) + 2 * low_n",
-        f"p = tl.arange(0, {rest})[None, :]",
+        f"p = {lanes(rest)}[None, :]",
     )
-    planes = register_fft(code, read(code, "p", rest, stages[0]), tile, stages, 1, "twiddles")
-    code.write("# phase")
-    cotangents: list[Plane] = []
-    for q, plane in enumerate(planes):
-        n2 = code.let("n", f"{q * last} + tl.arange(0, {last})[None, :]")
-        g = code.let("g_u", f"tl.load(packed + {2 * matrix.columns} * {n2})")
-        cotangents.append(turned(code, plane, g))
+    planes: list[Plane] = read(
+        code, range(0, length, rest), (tile, rest), lambda at: loaded(code, f"tl.load(line + {at} + p)")
+    )
+    planes = register_fft(code, planes, tile, stages, 1, "twiddles")
+    code.write("# phase", f"packed += {2 * matrix.columns} * tl.arange(0, {last})[None, :]")
+    step = 2 * matrix.columns * last
+    places = range(0, step * stages[-1], step)
+    slopes = read(code, places, (tile, last), lambda at: (code.let("g_u", f"tl.load(packed + {at})"),))
+    cotangents: list[Plane] = [turned(code, z, g[0]) for z, g in zip(planes, slopes, strict=True) if g is not None]
     done = register_fft(code, cotangents, tile, stages[::-1], -1, "twiddles")
     code.write("# store")
-    for q, plane in enumerate(done):
-        assert plane is not None
-        code.write(f"tl.store(line + {q * rest} + p, both({plane[0]}, {plane[1]}))")
+    for at, (re, im) in stacks(code, done, range(0, length, rest), (tile, rest)):
+        code.write(f"tl.store(line + {at} + p, both({re}, {im}))")
     return str(code)
 
 
@@ -72,16 +74,18 @@ def columns(matrix: Matrix) -> str:
         "child = tl.program_id(1).to(tl.int64)",
         f"low_k = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_k",
-        f"p = tl.arange(0, {rest})[None, :]",
+        f"p = {lanes(rest)}[None, :]",
     )
-    planes: list[Plane] = []
-    for j, plane in enumerate(read(code, f"{step} * p", rest * step, stages[0])):
-        assert plane is not None
-        planes.append(code.times(plane, turned_by(code, matrix, f"low_k * ({j * rest} + p)"), -1))
+
+    def unturned(at: str) -> Complex:
+        k = code.let("k", f"{at} + p")
+        z = loaded(code, f"tl.load(line + {step} * {k})")
+        return code.times(z, turned_by(code, matrix, f"low_k * {k}"), -1)
+
+    planes: list[Plane] = read(code, range(0, length, rest), (tile, rest), unturned)
     done = register_fft(code, planes, tile, stages, -1, "twiddles")
     code.write("# store")
-    for q, plane in enumerate(done):
-        assert plane is not None
-        place = f"{q * last * step} + {step} * tl.arange(0, {last})[None, :]"
-        code.write(f"tl.store(line + {place}, both({plane[0]}, {plane[1]}))")
+    for at, (re, im) in stacks(code, done, range(0, length, last), (tile, last)):
+        place = f"{step} * ({at} + tl.arange(0, {last})[None, :])"
+        code.write(f"tl.store(line + {place}, both({re}, {im}))")
     return str(code)

@@ -8,11 +8,13 @@ pairs for the next transform, or store it as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_ffts
+from scatc.codegen.triton.planes import lanes, runs, stacks, unstacked, within
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}
@@ -214,21 +216,20 @@ def begin(code: Code, shape: Shape) -> None:
 def folded(code: Code, shape: Shape) -> list[Plane]:
     """The planes of the first stage where rows are signals: each reads its half of a pair's spectrum."""
     code.write("signal = index", "half = signal >> 1", "first = ((signal & 1) == 0)[:, None]")
-    planes: list[Plane] = []
-    for terms in _window(code, shape):
-        total: Plane = None
-        for z, m, weight in terms:
-            re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
-            im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
-            total = code.add(total, code.pair(re, im))
-        planes.append(total)
+
+    def product(z: str, m: str, weight: str) -> tuple[Complex]:
+        re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
+        im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
+        return (code.pair(re, im),)
+
+    (planes,) = _window(code, shape, product)
     return planes
 
 
 def _of_signals(code: Code, shape: Shape) -> None:
     """Rows are signals."""
     (moduli,) = _moduli(code, shape, folded(code, shape))
-    code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
+    code.write("live = signal < n", f"at = {lanes(shape.last)}")
     if set(shape.sinks) & {"local", "total", "raw"}:
         code.write("size = tl.load(scale + signal, mask=live, other=0.0)")
     for sink in shape.sinks:
@@ -241,16 +242,13 @@ def _of_pairs(code: Code, shape: Shape) -> None:
     if shape.cut:
         code.write("of_pair = index // blocks", "block = index % blocks", "all_pairs = pairs", "pairs = pairs * blocks")
     code.write("half = index")
-    one: list[Plane] = []
-    other: list[Plane] = []
-    for terms in _window(code, shape):
-        totals: list[Plane] = [None, None]
-        for z, m, weight in terms:
-            a, b = code.pair(f"low({z})", f"high({z})"), code.pair(f"low({m})", f"high({m})")
-            totals[0] = code.add(totals[0], code.pair(f"({a[0]} + {b[0]}) * {weight}", f"({a[1]} - {b[1]}) * {weight}"))
-            totals[1] = code.add(totals[1], code.pair(f"({a[1]} + {b[1]}) * {weight}", f"({b[0]} - {a[0]}) * {weight}"))
-        one.append(totals[0])
-        other.append(totals[1])
+
+    def products(z: str, m: str, weight: str) -> tuple[Complex, Complex]:
+        a, b = code.pair(f"low({z})", f"high({z})"), code.pair(f"low({m})", f"high({m})")
+        one = code.pair(f"({a[0]} + {b[0]}) * {weight}", f"({a[1]} - {b[1]}) * {weight}")
+        return one, code.pair(f"({a[1]} + {b[1]}) * {weight}", f"({b[0]} - {a[0]}) * {weight}")
+
+    one, other = _window(code, shape, products)
     firsts, seconds = _moduli(code, shape, one, other)
     _pack_pairs(code, shape, firsts, seconds)
 
@@ -263,8 +261,11 @@ def _moduli(code: Code, shape: Shape, *sets: list[Plane]) -> list[list[str]]:
     return found
 
 
-def _window(code: Code, shape: Shape) -> list[list[tuple[str, str, str]]]:
-    """For each plane of the first stage, what is folded into it: bins k and -k of the spectrum, and weights."""
+def _window(
+    code: Code, shape: Shape, products: Callable[[str, str, str], Sequence[Complex]]
+) -> tuple[list[Plane], ...]:
+    """The planes of the first stage, for each of the `products` of bins k and -k of a spectrum and a weight."""
+    plane, width = shape.plane, shape.width
     code.write(
         "# window",
         "pair = tl.minimum(half, pairs - 1)  # rows behind the last compute it again, and store nothing",
@@ -272,29 +273,35 @@ def _window(code: Code, shape: Shape) -> list[list[tuple[str, str, str]]]:
         if shape.together
         else "spectrum = X + (parent * pairs + pair) * bins",
         "begin = tl.load(start + filter)",
-        f"weights = w + filter * {shape.width}",
-        f"p = tl.arange(0, {shape.plane})",
+        f"p = {lanes(plane)}",
+        f"weights = tl.broadcast_to((w + filter * {width} + p)[None, :], [{shape.rows}, {plane}])",
     )
-    places = range(0, shape.length, shape.plane)
-    terms = [(place, j) for place in places for j in range(place, shape.width, shape.length)]
-    names = [(code.name("z"), code.name("z")) for _ in terms]
+    # the window folds onto the planes once for each `length` that it is long
+    found = [run for a in range(0, width, shape.length) for run in runs(range(a, min(a + shape.length, width), plane))]
+    names = [(code.let("at", run.at), code.name("z"), code.name("z")) for run in found]
     code.write(
-        f"if (begin > 0) & (begin + {shape.width} <= bins):",
+        f"if (begin > 0) & (begin + {width} <= bins):",
         "    ahead = (spectrum + begin)[:, None] + p[None, :]",
         "    behind = (spectrum + (bins - begin))[:, None] - p[None, :]",
     )
-    for (z, m), (_, j) in zip(names, terms, strict=True):
-        code.write(f"    {z} = tl.load(ahead + {j})", f"    {m} = tl.load(behind - {j})")
+    for at, z, m in names:
+        code.write(f"    {z} = tl.load(ahead + {at})", f"    {m} = tl.load(behind - {at})")
     code.write("else:  # bins wrap around")
     wrap = "{} & (bins - 1)" if shape.masked else "({} % bins + bins) % bins"
-    for (z, m), (_, j) in zip(names, terms, strict=True):
-        ahead, behind = (wrap.format(k) for k in (f"(begin + {j} + p)", f"(-begin - {j} - p)"))
-        code.write(f"    {z} = tl.load(spectrum[:, None] + ({ahead})[None, :])")
-        code.write(f"    {m} = tl.load(spectrum[:, None] + ({behind})[None, :])")
-    planes: dict[int, list[tuple[str, str, str]]] = {place: [] for place in places}
-    for (z, m), (place, j) in zip(names, terms, strict=True):
-        planes[place].append((z, m, code.let("weight", f"tl.load(weights + {j} + p)[None, :]")))
-    return list(planes.values())
+    for at, z, m in names:
+        ahead, behind = (wrap.format(k) for k in (f"(begin + {at} + p)", f"(-begin - {at} - p)"))
+        code.write(
+            f"    {z} = tl.load(spectrum[:, None] + ({ahead}))", f"    {m} = tl.load(spectrum[:, None] + ({behind}))"
+        )
+    sets: list[list[Plane]] = []
+    for run, (at, z, m) in zip(found, names, strict=True):
+        made = products(z, m, code.let("weight", f"tl.load(weights + {at})"))
+        sets = sets or [[None] * (shape.length // plane) for _ in made]
+        for planes, number in zip(sets, made, strict=True):
+            parts = (unstacked(code, part, run.size, (shape.rows, plane)) for part in number)
+            for i, z_of in zip(run.places, zip(*parts, strict=True), strict=True):
+                planes[i] = code.add(planes[i], z_of)
+    return tuple(sets)
 
 
 def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
@@ -339,14 +346,14 @@ def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
         "packed += 2 * at[None, :]",
         "there = (signal < 2 * pairs)[:, None]",
     )
-    for q, u in enumerate(moduli):
-        value = f"tl.where(live[:, None], {u}, 0.0)"
-        code.write(f"tl.store(packed + {2 * q * shape.last}, {value}, mask=there)")
+    places = range(0, 2 * shape.length, 2 * shape.last)
+    for place, (u,) in stacks(code, [(u,) for u in moduli], places, (shape.rows, shape.last)):
+        code.write(f"tl.store(packed + {place}, tl.where(live[:, None], {u}, 0.0), mask=there)")
 
 
 def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str]) -> None:
     """As `_pack`, both signals at a time; of a block what no other block has."""
-    code.write("# pack", f"at = tl.arange(0, {shape.last})[None, :]", "live = (index < pairs)[:, None]")
+    code.write("# pack", f"at = {lanes(shape.last)}[None, :]", "live = (index < pairs)[:, None]")
     first, stop = 0, shape.length
     if shape.cut:
         first, stop = shape.crop, shape.crop + shape.hop
@@ -361,28 +368,24 @@ def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str])
             "there = tl.where(2 * index + 1 < n, 1.0, 0.0)[:, None]",
             f"packed = (U + (child * pairs + index) * {shape.length})[:, None] + at",
         )
-    for q, (u, v) in enumerate(zip(firsts, seconds, strict=True)):
-        start = q * shape.last
-        if start + shape.last <= first or start >= stop:
-            continue
-        mask = "live"
-        if start < first:
-            mask += f" & (at >= {first - start})"
-        if start + shape.last > stop:
-            mask += f" & (at < {stop - start})"
-        if shape.tail:
-            mask += f" & (at < end - {start})"
-        code.write(f"tl.store(packed + {start}, both({u}, {v} * there), mask={mask})")
+    planes, size = list(zip(firsts, seconds, strict=True)), (shape.rows, shape.last)
+    for some, edge in within(shape.length, shape.last, first, stop):
+        for place, (u, v) in stacks(code, planes, some, size):
+            mask = f"live{edge}" + (f" & (at < end - {place})" if shape.tail else "")
+            code.write(f"tl.store(packed + {place}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
-    at = f"at[None, :] - {shape.first}"
-    code.write(f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept})[:, None] + {at}")
-    for q, u in enumerate(moduli):
-        start = q * shape.last - shape.first
-        if start + shape.last > 0 and start < shape.kept:
-            inside = f"live[:, None] & (at >= {-start})[None, :] & (at < {shape.kept - start})[None, :]"
-            code.write(f"tl.store(line + {q * shape.last}, {u} * size[:, None], mask={inside})")
+    code.write(
+        f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept} - {shape.first})[:, None]"
+    )
+    code.write("line += at[None, :]")
+    for place, (u,) in stacks(
+        code, [(u,) for u in moduli], range(0, shape.length, shape.last), (shape.rows, shape.last)
+    ):
+        i = code.let("i", f"at[None, :] + {place}")
+        inside = f"live[:, None] & ({i} >= {shape.first}) & ({i} < {shape.first + shape.kept})"
+        code.write(f"tl.store(line + {place}, {u} * size[:, None], mask={inside})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

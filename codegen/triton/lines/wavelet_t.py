@@ -18,6 +18,7 @@ from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.modulus import turned
+from scatc.codegen.triton.planes import lanes, read, stacks, within
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {1024: 8, 2048: 4}
@@ -117,7 +118,7 @@ def body(shape: Turn) -> str:
     if there.cut:
         code.write("all_pairs = pairs", "pairs = pairs * blocks")
     planes = register_fft(code, wavelet.folded(code, there), there.rows, there.stages, 1, "twiddles")
-    code.write(f"# cotangents: {shape.source}", f"at = tl.arange(0, {there.last})")
+    code.write(f"# cotangents: {shape.source}", f"at = {lanes(there.last)}")
     if shape.source != "memory":
         code.write(
             "live = signal < n",
@@ -131,14 +132,13 @@ def body(shape: Turn) -> str:
     spectrum = register_fft(code, cotangents, there.rows, there.stages[::-1], -1, "twiddles")
     code.write(
         "# store",
-        f"into = P + ((child * 2 * pairs + signal) * {there.length})[:, None] + tl.arange(0, {there.plane})[None, :]",
+        f"into = P + ((child * 2 * pairs + signal) * {there.length})[:, None] + {lanes(there.plane)}[None, :]",
         "there = (signal < 2 * pairs)[:, None]",
     )
-    for q, plane in enumerate(spectrum):
-        assert plane is not None
-        if q * there.plane >= there.width:
-            break  # no filter reads what is beyond its window
-        code.write(f"tl.store(into + {q * there.plane}, both({plane[0]}, {plane[1]}), mask=there)")
+    # no filter reads what is beyond its window
+    places = range(0, min(there.length, -(-there.width // there.plane) * there.plane), there.plane)
+    for place, (re, im) in stacks(code, spectrum, places, (there.rows, there.plane)):
+        code.write(f"tl.store(into + {place}, both({re}, {im}), mask=there)")
     return str(code)
 
 
@@ -156,16 +156,16 @@ def _memory(code: Code, shape: Turn) -> list[str]:
     else:
         whole = f"(child * pairs + pair) * {2 * there.length} + (signal & 1)"
         code.write(f"packed = gU + ({whole})[:, None] + 2 * at[None, :]")
-    found = []
-    for start in range(0, there.length, there.last):
-        if start + there.last <= first or start >= stop:
-            found.append("")
-            continue
-        masks = [f"(at[None, :] >= {first - start})"] if start < first else []
-        masks += [f"(at[None, :] < {stop - start})"] if start + there.last > stop else []
-        masks += [f"(at[None, :] < end - {start})"] if there.tail else []
-        mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
-        found.append(code.let("g_u", f"tl.load(packed + {2 * start}{mask})"))
+    code.write("at = at[None, :]")
+    found = [""] * there.stages[-1]
+    for places, edge in within(there.length, there.last, first, stop):
+
+        def cotangents(place: str, edge: str = edge) -> tuple[str]:
+            mask = (edge + (f" & (at < end - {place})" if there.tail else "")).removeprefix(" & ")
+            return (code.let("g_u", f"tl.load(packed + 2 * {place}{f', mask={mask}, other=0.0' if mask else ''})"),)
+
+        some = read(code, places, (there.rows, there.last), cotangents)
+        found = [g[0] if g else known for g, known in zip(some, found, strict=True)]
     return found
 
 
@@ -199,12 +199,15 @@ def _total(code: Code, shape: Turn) -> list[str]:
 
 
 def _raw(code: Code, shape: Turn) -> list[str]:
-    found, there = [], shape.there
-    for q in range(there.stages[-1]):
-        i = code.let("i", f"({q * there.last - there.first} + at)[None, :]")
+    there = shape.there
+
+    def cotangents(place: str) -> tuple[str]:
+        i = code.let("i", f"at[None, :] + {place} - {there.first}")
         inside = f"live[:, None] & ({i} >= 0) & ({i} < {there.kept})"
-        found.append(code.let("g_u", f"tl.load(line + {i}, mask={inside}, other=0.0) * by"))
-    return found
+        return (code.let("g_u", f"tl.load(line + {i}, mask={inside}, other=0.0) * by"),)
+
+    found = read(code, range(0, there.length, there.last), (there.rows, there.last), cotangents)
+    return [g[0] for g in found if g is not None]
 
 
 _SOURCES = {"memory": _memory, "local": _local, "total": _total, "raw": _raw}

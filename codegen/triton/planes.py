@@ -1,0 +1,181 @@
+"""Planes in memory: read and written many at a time, for the sake of Triton's compiler.
+
+Before it chooses how threads hold what a kernel reads or writes, it looks at all that depends on it, once for each read
+and each write: in a kernel of thousands of statements that takes a second for three of them, a minute for two hundred.
+So planes are read as one tensor, whose first axis is their list. Threads hold that axis as a whole, as long as a plane
+has a number for each of them, so that what follows is a change of names: the axis goes to the end, and is split.
+Writing goes the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from scatc.codegen.code import Code, Complex
+
+Shape2 = tuple[int, int]
+"""Of a plane."""
+
+Parts = TypeVar("Parts", bound=tuple[str, ...])
+"""The names of what a number of a plane consists of: two of a complex one."""
+
+
+def lanes(count: int) -> str:
+    """The places in a row of a plane, as text: 0, 1, .., of which it cannot be seen that they are neighbours.
+
+    Else, where numbers lie at multiples of 16 bytes, Triton would have each thread read two or four neighbours, spread
+    the list over threads instead, and exchange all that was read.
+    """
+    return f"(tl.arange(0, {count}) & {count - 1})"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Planes that lie as far apart as each other: as many as an axis may have, a power of two.
+
+    Attributes
+    ----------
+    first : int
+        Which plane of the list is the first of them.
+    size : int
+    start, step : int
+        Where it is, and how much further the next.
+    listed : bool
+        Whether it is read as a tensor of three axes even if it is one plane.
+    """
+
+    first: int
+    size: int
+    start: int
+    step: int
+    listed: bool
+
+    @property
+    def at(self) -> str:
+        """Where they are: the text of a number, or of a tensor along the first of three axes."""
+        if not self.listed:
+            return str(self.start)
+        scaled = lanes(self.size) if self.step == 1 else f"tl.arange(0, {self.size}) * {self.step}"
+        return f"({scaled} + {self.start})[:, None, None]" if self.start else f"({scaled})[:, None, None]"
+
+    @property
+    def places(self) -> range:
+        """Which planes of the list they are."""
+        return range(self.first, self.first + self.size)
+
+
+def runs(places: Sequence[int | None], *, listed: bool = False) -> Iterator[Run]:
+    """The planes of a list that are in memory, by where they are; None is not there.
+
+    If single planes are `listed` as well, Triton lays them out as it does those that they are computed with.
+    """
+    first = 0
+    while first < len(places):
+        start = places[first]
+        if start is None:
+            first += 1
+            continue
+        following = places[first + 1] if first + 1 < len(places) else None
+        step = 0 if following is None else following - start
+        count = 1
+        while first + count < len(places) and places[first + count] == start + count * step:
+            count += 1
+        size = 1 << (count.bit_length() - 1)
+        yield Run(first, size, start, step if size > 1 else 1, listed or size > 1)
+        first += size
+
+
+def unstacked(code: Code, tensor: str, size: int, shape: Shape2) -> list[str]:
+    """The planes of a tensor, ``[size, *shape]``, as a list."""
+    if size == 1:
+        return [code.let("t", f"tl.reshape({tensor}, [{shape[0]}, {shape[1]}])")]
+    last = code.let("t", f"tl.permute({tensor}, [1, 2, 0])")
+    twos = ", 2" * (size.bit_length() - 1)
+    return code.unstack(code.let("t", f"tl.reshape({last}, [{shape[0]}, {shape[1]}{twos}])"), size)
+
+
+def stacked(code: Code, planes: Sequence[str], shape: Shape2) -> str:
+    """Planes, a power of two of them, as one tensor, ``[size, *shape]``."""
+    if len(planes) == 1:
+        return planes[0]
+    last = code.let("t", f"tl.reshape({code.stack(planes)}, [{shape[0]}, {shape[1]}, {len(planes)}])")
+    return code.let("t", f"tl.permute({last}, [2, 0, 1])")
+
+
+def read(
+    code: Code,
+    places: Sequence[int | None],
+    shape: Shape2,
+    number: Callable[[str], Parts],
+    *,
+    listed: bool = False,
+) -> list[Parts | None]:
+    """Numbers in memory, as planes.
+
+    Parameters
+    ----------
+    code : Code
+    places : sequence of int or None
+        Where each plane is; None is a plane of zeros.
+    shape : tuple of int
+    number : callable
+        Writes what reads numbers at a place, which is given as text, and returns their parts: of complex numbers two.
+    listed : bool, optional
+        As of `runs`.
+
+    Returns
+    -------
+    list of tuples of str, or of None
+    """
+    found: list[Parts | None] = [None] * len(places)
+    for run in runs(places, listed=listed):
+        parts = number(code.let("at", run.at))
+        lists = [unstacked(code, part, run.size, shape) if run.listed else [part] for part in parts]
+        found[run.first : run.first + run.size] = cast(list[Parts | None], list(zip(*lists, strict=True)))
+    return found
+
+
+def loaded(code: Code, z: str) -> Complex:
+    """Both parts of numbers that are loaded as 64-bit integers."""
+    bits = code.let("bits", z)
+    return code.pair(f"low({bits})", f"high({bits})")
+
+
+def stacks(
+    code: Code, planes: Sequence[Parts | None], places: Sequence[int | None], shape: Shape2
+) -> list[tuple[str, Parts]]:
+    """Planes as tensors that can be written, each with where it is to be; those without a place are left out."""
+    found = []
+    for run in runs(places):
+        lists = zip(*(plane for plane in planes[run.first : run.first + run.size] if plane is not None), strict=True)
+        parts = cast(Parts, tuple(stacked(code, part, shape) for part in lists))
+        found.append((code.let("at", run.at), parts))
+    return found
+
+
+def write(
+    code: Code,
+    planes: Sequence[Parts | None],
+    places: Sequence[int | None],
+    shape: Shape2,
+    number: Callable[[str, Parts], None],
+) -> None:
+    """Planes to memory, the other way round: `number` writes what stores numbers, of which it is given the parts."""
+    for at, parts in stacks(code, planes, places, shape):
+        number(at, parts)
+
+
+def within(length: int, plane: int, first: int, stop: int, name: str = "at") -> Iterator[tuple[list[int | None], str]]:
+    """Where the planes of a line are that have samples from `first` to `stop`, and a mask of their samples, if any.
+
+    Samples of a plane are called `name`; masks begin with ``&``. Planes as a whole come first, and need none.
+    """
+    starts = range(0, length, plane)
+    yield [start if first <= start and start + plane <= stop else None for start in starts], ""
+    for start in starts:
+        if start < first < start + plane or start < stop < start + plane:
+            above = f" & ({name} >= {first - start})" if start < first else ""
+            below = f" & ({name} < {stop - start})" if start + plane > stop else ""
+            yield [start if other == start else None for other in starts], above + below
