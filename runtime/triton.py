@@ -24,7 +24,7 @@ from scatc.codegen.triton.target import TritonTarget
 from scatc.codegen.triton.tuned import Tunable, Tuned
 from scatc.ir.errors import TargetError
 from scatc.ir.paths import Path
-from scatc.runtime import kernels, timing
+from scatc.runtime import ahead, kernels, timing
 from scatc.runtime.cache import DiskCache
 from scatc.runtime.devices import placed
 from scatc.runtime.load import load_source
@@ -32,11 +32,24 @@ from scatc.runtime.plan import Compiled, Plan
 from scatc.runtime.store import to_entry, write_entry
 from scatc.runtime.torch_ops import plainly
 from scatc.runtime.tuning import texts, tune
+from scatc.runtime.workers import default_workers
 
 
 def interpreted() -> bool:
     """Whether Triton interprets kernels on the CPU: it looks at this when they are defined."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def architecture(device: torch.device) -> str:
+    """What kernels are compiled for on a GPU, as `TritonPlan.asm` calls it."""
+    if torch.version.hip:
+        return str(torch.cuda.get_device_properties(device).gcnArchName).split(":", maxsplit=1)[0]
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}"
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def _check_part(of: str) -> None:
@@ -152,9 +165,9 @@ class TritonPlan(Plan):
         return self._loaded(self._compiled.source)
 
     def _loaded(self, source: str) -> ModuleType:
-        digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+        name = f"{self.target}-{_digest(source)}"
         try:
-            return load_source(source, self.target, DiskCache().keep_source(f"{self.target}-{digest}", source))
+            return load_source(source, self.target, DiskCache().keep_source(name, source))
         except ModuleNotFoundError as error:
             raise TargetError(
                 f"target={self.target!r} needs {error.name} to run, which is not installed: "
@@ -317,9 +330,16 @@ class TritonPlan(Plan):
         if (device, of) not in self._on_device:
             with self._placing:
                 if (device, of) not in self._on_device:
-                    wanted = self._compiled.tables if tables is None else tables
-                    self._on_device[device, of] = self._placed(device, wanted)
+                    wanted = self._placed(device, self._compiled.tables if tables is None else tables)
+                    if device.type == "cuda":
+                        self._compile_ahead(architecture(device), of)
+                    self._on_device[device, of] = wanted
         return self._on_device[device, of]
+
+    def _compile_ahead(self, arch: str, of: str) -> None:
+        """Have the kernels of a part compiled side by side, before each is launched for the first time."""
+        source = self.source(of)
+        ahead.compile_ahead(source, self._launches(of), arch, _digest(source), default_workers())
 
     def _placed(self, device: torch.device, wanted: Tables) -> dict[str, Tensor]:
         """Tables on a device: those of the forward run that are there, where they are the same, and the others."""

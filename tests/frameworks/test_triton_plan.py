@@ -36,6 +36,7 @@ SUITES = [
     ("triton_images_gradient.py", "1"),
     ("triton_tuned.py", "1"),
     ("triton_machine_code.py", "0"),
+    ("triton_ahead.py", "0"),
     ("triton_volumes.py", "1"),
     ("triton_volumes_gradient.py", "1"),
     ("triton_volumes_machine_code.py", "0"),

@@ -240,7 +240,8 @@ def thin(shape: Thin) -> str:
     planes: list[Plane] = read(code, range(0, shape.length, rest), (count, rest), smoothed)
     planes = register_fft(code, planes, count, stages, 1, "twiddles")
     code.write("# store")
-    parted = [(stacks(code, planes, places, (count, last)), mask) for places, mask in middle(shape, last)]
+    places, edges = middle(shape, last)
+    parted = stacks(code, planes, places, (count, last))
     code.write(
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "begin = first + block * hop",
@@ -250,17 +251,16 @@ def thin(shape: Thin) -> str:
         "live = (row < pairs * blocks)[:, None]",
         *if_inside(shape, length="hop", also=f" & ((tl.program_id(0) + 1) * {shape.rows} <= pairs * blocks)"),
     )
-    for some, mask in parted:
-        masked = f", mask={mask.removeprefix(' & ')}" if mask else ""
-        code.write(*(f"    tl.store(here + {at}, both({re}, {im}){masked})" for at, (re, im) in some))
+    masked = f", mask={edges.removeprefix(' & ')}" if edges else ""
+    for at, (re, im) in parted:
+        code.write(f"    tl.store(here + {at}, both({re}, {im}){masked.format(at, at)})")
     code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
-    for some, mask in parted:
-        for at, (re, im) in some:
-            there = f"samples + ((place + {at}) & (line - 1))"
-            code.write(f"    tl.store({there}, both({re}, {im}), mask=live{mask} & (i < stop - {at}))")
+    for at, (re, im) in parted:
+        there = f"samples + ((place + {at}) & (line - 1))"
+        code.write(f"    tl.store({there}, both({re}, {im}), mask=live{edges.format(at, at)} & (i < stop - {at}))")
     return str(code)
 
 
-def middle(shape: Thin, plane: int) -> list[tuple[list[int | None], str]]:
-    """Where the planes of the middle of a block are, and masks of what is in it: of sample `i` of a plane."""
-    return list(within(shape.length, plane, shape.crop, shape.length - shape.crop, "i"))
+def middle(shape: Thin, plane: int) -> tuple[list[int | None], str]:
+    """Where the planes are that have samples of the middle of a block, and a mask of these samples (`within`)."""
+    return within(shape.length, plane, shape.crop, shape.length - shape.crop)

@@ -58,6 +58,9 @@ class Unthin(Thin):
 FILL = 128
 """Zeros of a block that are written at a time."""
 
+MOST_ADDED = 4
+"""Planes that are read at a time to add others to them, which take registers, too."""
+
 JOIN = {
     "X": "*i64",
     "twiddles": "*i64",
@@ -133,23 +136,24 @@ def join(shape: Join) -> str:
         f"place = start + {lanes(last)}[None, :]",
         "here = samples + place",
     )
-    ((at, (re, im)),) = stacks(code, planes, range(0, shape.length, last), (shape.rows, last))
+    parted = stacks(code, planes, range(0, shape.length, last), (shape.rows, last), MOST_ADDED)
 
     def add(to: str, there: str) -> None:
-        value = f"both({re}, {im})"
-        if not shape.fresh:
-            known = code.name("z")
-            code.write(f"    {known} = tl.load({to}, mask={there}, other=0)")
-            value = f"both(low({known}) + {re}, high({known}) + {im})"
-        code.write(f"    tl.store({to}, {value}, mask={there})")
+        for at, (re, im) in parted:
+            place, mask, value = to.format(at), there.format(at), f"both({re}, {im})"
+            if not shape.fresh:
+                known = code.name("z")
+                code.write(f"    {known} = tl.load({place}, mask={mask}, other=0)")
+                value = f"both(low({known}) + {re}, high({known}) + {im})"
+            code.write(f"    tl.store({place}, {value}, mask={mask})")
 
     code.write(*if_inside(shape, "count", "(begin + {} * step)"))
-    add(f"here + {at}", "live")
+    add("here + {0}", "live")
     code.write("else:")
     if shape.around:
-        add(f"samples + ((place + {at}) & (line - 1))", "live")
+        add("samples + ((place + {0}) & (line - 1))", "live")
     else:
-        add(f"here + {at}", f"live & (place >= -{at}) & (place < line - {at})")
+        add("here + {0}", "live & (place >= -{0}) & (place < line - {0})")
     if shape.fresh:
         _fill(code, shape)
     return str(code)
@@ -195,15 +199,13 @@ def unthin(shape: Unthin) -> str:
         f"place = (begin - {shape.crop})[:, None] + i",
         f"stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}",
     )
-    planes: list[Plane] = [None] * stages[0]
-    for places, mask in middle(shape, rest):
+    places, edges = middle(shape, rest)
 
-        def samples(at: str, mask: str = mask) -> Complex:
-            masked = f"(i < stop - {at}){mask}"
-            return loaded(code, f"tl.load(samples + ((place + {at}) & (line - 1)), mask={masked}, other=0)")
+    def samples(at: str) -> Complex:
+        mask = f"(i < stop - {at}){edges.format(at, at)}"
+        return loaded(code, f"tl.load(samples + ((place + {at}) & (line - 1)), mask={mask}, other=0)")
 
-        some = read(code, places, (shape.rows, rest), samples)
-        planes = [one or other for one, other in zip(some, planes, strict=True)]
+    planes: list[Plane] = read(code, places, (shape.rows, rest), samples)
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",

@@ -14,7 +14,7 @@ from typing import Any
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_ffts
-from scatc.codegen.triton.planes import lanes, runs, stacks, unstacked, within
+from scatc.codegen.triton.planes import Run, lanes, runs, stacks, unstacked, within
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}
@@ -261,6 +261,13 @@ def _moduli(code: Code, shape: Shape, *sets: list[Plane]) -> list[list[str]]:
     return found
 
 
+def _window_runs(shape: Shape) -> list[Run]:
+    """The planes of a window, which folds onto those of the first stage once for each `length` that it is long."""
+    width, length = shape.width, shape.length
+    ranges = (range(start, min(start + length, width), shape.plane) for start in range(0, width, length))
+    return [run for places in ranges for run in runs(places)]
+
+
 def _window(
     code: Code, shape: Shape, products: Callable[[str, str, str], Sequence[Complex]]
 ) -> tuple[list[Plane], ...]:
@@ -276,8 +283,7 @@ def _window(
         f"p = {lanes(plane)}",
         f"weights = tl.broadcast_to((w + filter * {width} + p)[None, :], [{shape.rows}, {plane}])",
     )
-    # the window folds onto the planes once for each `length` that it is long
-    found = [run for a in range(0, width, shape.length) for run in runs(range(a, min(a + shape.length, width), plane))]
+    found = _window_runs(shape)
     names = [(code.let("at", run.at), code.name("z"), code.name("z")) for run in found]
     code.write(
         f"if (begin > 0) & (begin + {width} <= bins):",
@@ -304,6 +310,16 @@ def _window(
     return tuple(sets)
 
 
+def neighbours(shape: Shape, axes: tuple[int, int, int]) -> str:
+    """The last axis of a tensor of phi, as text: Triton may see that its numbers lie side by side.
+
+    But not where it would take tensors of the transform to be alike, and lay out these as it reads phi (`lanes`).
+    """
+    alike = {(run.size, shape.rows, shape.plane) for run in _window_runs(shape)}
+    alike.add((shape.stages[-1], shape.rows, shape.last))
+    return lanes(axes[2]) if axes in alike else f"tl.arange(0, {axes[2]})"
+
+
 def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
     """A product for each group of planes, with the warps along an axis of its own, whose sum is the average.
 
@@ -315,7 +331,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
     code.write(
         f"warp = tl.arange(0, {warps})[:, None, None] * {depth}",
         f"sample = tl.arange(0, {depth})[None, :, None]",
-        f"place = (warp + sample) * {columns} + tl.arange(0, {columns})[None, None, :]",
+        f"place = (warp + sample) * {columns} + {neighbours(shape, (warps, depth, columns))}[None, None, :]",
         f"acc = tl.zeros(({warps}, {shape.rows}, {columns}), tl.float32)",
     )
     for group in range(0, len(moduli), together):
@@ -353,26 +369,27 @@ def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
 
 def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str]) -> None:
     """As `_pack`, both signals at a time; of a block what no other block has."""
-    code.write("# pack", f"at = {lanes(shape.last)}[None, :]", "live = (index < pairs)[:, None]")
+    code.write("# pack", f"i = {lanes(shape.last)}[None, :]", "live = (index < pairs)[:, None]")
     first, stop = 0, shape.length
     if shape.cut:
         first, stop = shape.crop, shape.crop + shape.hop
         code.write(
             "there = tl.where(2 * of_pair + 1 < n, 1.0, 0.0)[:, None]",
             f"begin = block * {shape.hop} - {shape.crop}",
-            "packed = (U + (child * all_pairs + of_pair) * line + begin)[:, None] + at",
+            "packed = (U + (child * all_pairs + of_pair) * line + begin)[:, None] + i",
             "end = (line - begin)[:, None]",
         )
     else:
         code.write(
             "there = tl.where(2 * index + 1 < n, 1.0, 0.0)[:, None]",
-            f"packed = (U + (child * pairs + index) * {shape.length})[:, None] + at",
+            f"packed = (U + (child * pairs + index) * {shape.length})[:, None] + i",
         )
-    planes, size = list(zip(firsts, seconds, strict=True)), (shape.rows, shape.last)
-    for some, edge in within(shape.length, shape.last, first, stop):
-        for place, (u, v) in stacks(code, planes, some, size):
-            mask = f"live{edge}" + (f" & (at < end - {place})" if shape.tail else "")
-            code.write(f"tl.store(packed + {place}, both({u}, {v} * there), mask={mask})")
+    places, edges = within(shape.length, shape.last, first, stop)
+    tail = " & (i < end - {})" if shape.tail else ""
+    planes = list(zip(firsts, seconds, strict=True))
+    for place, (u, v) in stacks(code, planes, places, (shape.rows, shape.last)):
+        mask = f"live{edges}{tail}".format(*[place] * 3)
+        code.write(f"tl.store(packed + {place}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from scatc.codegen.code import Code
 from scatc.codegen.triton.fft import register_fft, wide_radices
+from scatc.codegen.triton.fused import FusedCode
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
@@ -113,7 +114,7 @@ def written(shape: Turn, name: str) -> Written:
 
 def body(shape: Turn) -> str:
     """The statements of the kernel."""
-    code, there = Code(), shape.there
+    code, there = FusedCode(), shape.there
     wavelet.begin(code, there)
     if there.cut:
         code.write("all_pairs = pairs", "pairs = pairs * blocks")
@@ -156,17 +157,16 @@ def _memory(code: Code, shape: Turn) -> list[str]:
     else:
         whole = f"(child * pairs + pair) * {2 * there.length} + (signal & 1)"
         code.write(f"packed = gU + ({whole})[:, None] + 2 * at[None, :]")
-    code.write("at = at[None, :]")
-    found = [""] * there.stages[-1]
-    for places, edge in within(there.length, there.last, first, stop):
+    code.write("i = at[None, :]")
+    places, edges = within(there.length, there.last, first, stop)
+    mask = (edges + (" & (i < end - {})" if there.tail else "")).removeprefix(" & ")
 
-        def cotangents(place: str, edge: str = edge) -> tuple[str]:
-            mask = (edge + (f" & (at < end - {place})" if there.tail else "")).removeprefix(" & ")
-            return (code.let("g_u", f"tl.load(packed + 2 * {place}{f', mask={mask}, other=0.0' if mask else ''})"),)
+    def cotangents(place: str) -> tuple[str]:
+        masked = f", mask={mask}, other=0.0".format(*[place] * 3) if mask else ""
+        return (code.let("g_u", f"tl.load(packed + 2 * {place}{masked})"),)
 
-        some = read(code, places, (there.rows, there.last), cotangents)
-        found = [g[0] if g else known for g, known in zip(some, found, strict=True)]
-    return found
+    found = read(code, places, (there.rows, there.last), cotangents)
+    return [g[0] if g else "" for g in found]
 
 
 def _local(code: Code, shape: Turn) -> list[str]:
@@ -179,7 +179,8 @@ def _local(code: Code, shape: Turn) -> list[str]:
         f"averages = tl.load(line + t, mask=live[:, None] & (t < {there.outputs}), other=0.0) * by",
         f"averages = tl.broadcast_to(averages[None, :, :], [{warps}, {there.rows}, {columns}])",
         f"warp = tl.arange(0, {warps})[:, None, None] * {columns}",
-        f"place = (warp + tl.arange(0, {columns})[None, :, None]) * {depth} + tl.arange(0, {depth})[None, None, :]",
+        f"place = (warp + tl.arange(0, {columns})[None, :, None]) * {depth}"
+        f" + {wavelet.neighbours(there, (warps, columns, depth))}[None, None, :]",
     )
     found = []
     for group in range(products):
