@@ -18,6 +18,9 @@ from scatc.codegen.code import Code, Complex
 Shape2 = tuple[int, int]
 """Of a plane."""
 
+MOST = 128
+"""Planes of a run: there are no longer lists."""
+
 Parts = TypeVar("Parts", bound=tuple[str, ...])
 """The names of what a number of a plane consists of: two of a complex one."""
 
@@ -57,6 +60,10 @@ class Run:
         """Where they are: the text of a number, or of a tensor along the first of three axes."""
         if not self.listed:
             return str(self.start)
+        if self.size == 1:
+            return f"tl.full([1, 1, 1], {self.start}, tl.int32)"
+        if self.step == 1 and self.start == 0:
+            return f"{lanes(self.size)}[:, None, None]"
         scaled = lanes(self.size) if self.step == 1 else f"tl.arange(0, {self.size}) * {self.step}"
         return f"({scaled} + {self.start})[:, None, None]" if self.start else f"({scaled})[:, None, None]"
 
@@ -66,8 +73,8 @@ class Run:
         return range(self.first, self.first + self.size)
 
 
-def runs(places: Sequence[int | None], *, listed: bool = False) -> Iterator[Run]:
-    """The planes of a list that are in memory, by where they are; None is not there.
+def runs(places: Sequence[int | None], most: int = MOST, *, listed: bool = False) -> Iterator[Run]:
+    """The planes of a list that are in memory, by where they are, `most` or fewer at a time; None is not there.
 
     If single planes are `listed` as well, Triton lays them out as it does those that they are computed with.
     """
@@ -82,7 +89,7 @@ def runs(places: Sequence[int | None], *, listed: bool = False) -> Iterator[Run]
         count = 1
         while first + count < len(places) and places[first + count] == start + count * step:
             count += 1
-        size = 1 << (count.bit_length() - 1)
+        size = min(1 << (count.bit_length() - 1), most)
         yield Run(first, size, start, step if size > 1 else 1, listed or size > 1)
         first += size
 
@@ -144,38 +151,22 @@ def loaded(code: Code, z: str) -> Complex:
 
 
 def stacks(
-    code: Code, planes: Sequence[Parts | None], places: Sequence[int | None], shape: Shape2
+    code: Code, planes: Sequence[Parts | None], places: Sequence[int | None], shape: Shape2, most: int = MOST
 ) -> list[tuple[str, Parts]]:
     """Planes as tensors that can be written, each with where it is to be; those without a place are left out."""
     found = []
-    for run in runs(places):
+    for run in runs(places, most):
         lists = zip(*(plane for plane in planes[run.first : run.first + run.size] if plane is not None), strict=True)
         parts = cast(Parts, tuple(stacked(code, part, shape) for part in lists))
         found.append((code.let("at", run.at), parts))
     return found
 
 
-def write(
-    code: Code,
-    planes: Sequence[Parts | None],
-    places: Sequence[int | None],
-    shape: Shape2,
-    number: Callable[[str, Parts], None],
-) -> None:
-    """Planes to memory, the other way round: `number` writes what stores numbers, of which it is given the parts."""
-    for at, parts in stacks(code, planes, places, shape):
-        number(at, parts)
+def within(length: int, plane: int, first: int, stop: int) -> tuple[list[int | None], str]:
+    """Where the planes of a line are that have samples from `first` to `stop`, and which of their samples those are.
 
-
-def within(length: int, plane: int, first: int, stop: int, name: str = "at") -> Iterator[tuple[list[int | None], str]]:
-    """Where the planes of a line are that have samples from `first` to `stop`, and a mask of their samples, if any.
-
-    Samples of a plane are called `name`; masks begin with ``&``. Planes as a whole come first, and need none.
+    The latter as a mask that begins with ``&``, of samples `i` of planes at ``{}``; nothing if all of them are.
     """
     starts = range(0, length, plane)
-    yield [start if first <= start and start + plane <= stop else None for start in starts], ""
-    for start in starts:
-        if start < first < start + plane or start < stop < start + plane:
-            above = f" & ({name} >= {first - start})" if start < first else ""
-            below = f" & ({name} < {stop - start})" if start + plane > stop else ""
-            yield [start if other == start else None for other in starts], above + below
+    masks = [f" & (i + {{}} >= {first})" if first % plane else "", f" & (i + {{}} < {stop})" if stop % plane else ""]
+    return [start if start + plane > first and start < stop else None for start in starts], "".join(masks)

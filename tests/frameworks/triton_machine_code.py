@@ -127,8 +127,8 @@ def needed(shape: Rows | Columns | Sums, arch: str) -> Resources:
     [
         (ROWS[20], 168, 8 << 10),
         (ROWS[40], 168, 8 << 10),
-        (ROWS[60], 192, 8 << 10),
-        (ROWS[132], 168, 16 << 10),
+        (ROWS[60], 168, 8 << 10),
+        (ROWS[132], 144, 16 << 10),
         (COLUMNS[40], 128, 0),
         (COLUMNS[132], 255, 24 << 10),
         (SUMS, 64, 0),

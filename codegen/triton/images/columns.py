@@ -8,12 +8,15 @@ transform (`pack`); moduli as they are (`raw`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scatc.codegen.code import Code, Plane
+from scatc.codegen.code import Code, Complex, Plane
+from scatc.codegen.triton import planes
 from scatc.codegen.triton.images.mixed import MOST_LISTED, THREADS, Group, Stages, fits, mixed_fft, numbers_each
-from scatc.codegen.triton.tuned import MOST_WARPS, around, space
+from scatc.codegen.triton.planes import MOST, Run, runs, stacked
+from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 NUMBERS = ("paths", "n", "pairs")
 """The last arguments of a kernel: rows of the output, the batch."""
@@ -111,8 +114,7 @@ def parameters(columns: Columns) -> dict[str, str]:
 def body(columns: Columns) -> str:
     """The statements of the kernel."""
     code = Code()
-    planes = read(code, columns)
-    found = mixed_fft(code, planes, columns.split, columns.tile, 1, "twiddles", columns=True)
+    found = mixed_fft(code, read(code, columns), columns.split, columns.tile, 1, "twiddles", columns=True)
     code.write("# modulus")
     moduli = []
     for group in found:
@@ -148,16 +150,18 @@ def read(code: Code, columns: Columns) -> list[Plane]:
     else:
         code.write(f"top = Y + (({row} + second) * {size} + x)[None, :]")
     code.write(f"line = top + p * {width}")
-    planes: list[Plane] = []
-    for j in range(split.first):
-        at = j * split.second * width
+    if columns.paired:
+        code.write(f"other = line + {size}")
+
+    def numbers(at: str) -> Complex:
         z = code.let("z", f"tl.load(line + {at})")
-        if columns.paired:
-            q = code.let("z", f"tl.load(line + {at + size})")
-            planes.append(code.pair(f"low({z}) + sign * low({q})", f"high({z}) - sign * high({q})"))
-        else:
-            planes.append(code.pair(f"low({z})", f"high({z})"))
-    return planes
+        if not columns.paired:
+            return code.pair(f"low({z})", f"high({z})")
+        q = code.let("z", f"tl.load(other + {at})")
+        return code.pair(f"low({z}) + sign * low({q})", f"high({z}) - sign * high({q})")
+
+    places = range(0, size, split.second * width)
+    return planes.read(code, places, (split.second, columns.tile), numbers, listed=True)
 
 
 Moduli = list[tuple[Group, list[str]]]
@@ -168,16 +172,18 @@ def places(code: Code, group: Group) -> str:
     return code.let("e", f"{group.start} + tl.arange(0, {group.size})[:, None]")
 
 
-def outputs(code: Code, split: Stages, group: Group, e: str) -> list[str]:
-    """Where each of a group's planes lies along the column."""
-    if not split.coprime:
-        return [f"({e} + {group.stride * q})" for q in range(len(group.planes))]
-    (unit, more), n = split.units, split.length
-    first, found = code.let("y", f"{e} * {unit} % {n}"), []
-    for q in range(len(group.planes)):
-        y = code.let("y", f"{first} + {q * more % n}")
-        found.append(code.let("y", f"{y} - tl.where({y} < {n}, 0, {n})"))
-    return found
+def outputs(code: Code, columns: Columns, group: Group, e: str) -> Iterator[tuple[Run, str]]:
+    """Where a group's planes lie along the column, several of them at a time if they have numbers for all threads."""
+    split, n = columns.split, columns.split.length
+    few = group.size * columns.tile < WARP * columns.warps
+    unit, step = split.units if split.coprime else (1, group.stride)
+    first = code.let("y", f"{e} * {unit} % {n}") if split.coprime else e
+    for run in runs(range(0, len(group.planes) * step, step), 1 if few else MOST, listed=not few):
+        if split.coprime:
+            y = code.let("y", f"{first} + {run.at} % {n}")
+            yield run, code.let("y", f"{y} - tl.where({y} < {n}, 0, {n})")
+        else:
+            yield run, f"({first} + {run.at})"
 
 
 def inside(group: Group, e: str) -> str:
@@ -234,11 +240,14 @@ def _one_product(code: Code, group: Group, q: int, us: list[str], together: int,
 def _listed(code: Code, columns: Columns, moduli: Moduli) -> None:
     """The same where a thread holds all of a column, and averages are few: sums, with the weights in the text."""
     ((_, us),) = moduli
-    place = f"T + ((child * n + signal) * {columns.outputs * columns.width} + x)[None, :]"
-    for o, weights in enumerate(columns.weights):
+    totals = []
+    for weights in columns.weights:
         total = code.combine([(weight, u) for weight, u in zip(weights, us, strict=True) if weight])
-        total = total or code.let("sum", f"tl.zeros_like({us[0]})")
-        code.write(f"tl.store({place} + {o * columns.width}, {total}, mask=live[None, :])")
+        totals.append((total or code.let("sum", f"tl.zeros_like({us[0]})"),))
+    code.write(f"place = T + ((child * n + signal) * {columns.outputs * columns.width} + x)[None, :]")
+    to = range(0, len(totals) * columns.width, columns.width)
+    for at, (total,) in planes.stacks(code, totals, to, (1, columns.tile)):
+        code.write(f"tl.store(place + {at}, {total}, mask=live[None, :])")
 
 
 def _total(code: Code, columns: Columns, moduli: Moduli) -> None:
@@ -260,7 +269,8 @@ def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
     code.write(f"packed = U + (2 * ((child * pairs + pair) * {size} + x) + second)[None, :]")
     for group, us in moduli:
         e = places(code, group)
-        for y, u in zip(outputs(code, columns.split, group, e), us, strict=True):
+        for run, y in outputs(code, columns, group, e):
+            u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
             value = f"tl.where(live[None, :], {u}, 0.0)"
             code.write(f"tl.store(packed + {y} * {2 * width}, {value}, mask=there[None, :]{inside(group, e)})")
 
@@ -275,7 +285,8 @@ def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
     )
     for group, us in moduli:
         e = places(code, group)
-        for at, u in zip(outputs(code, columns.split, group, e), us, strict=True):
+        for run, at in outputs(code, columns, group, e):
+            u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
             y = code.let("y", f"{at} - {first}")
             mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){inside(group, e)}"
             code.write(f"tl.store(image + {y} * {width}, {u} * size, mask={mask})")

@@ -9,15 +9,22 @@ What is written are the two images of a pair, whatever was read: of sums and dif
 
 from __future__ import annotations
 
-from scatc.codegen.code import Code
+from collections.abc import Sequence
+
+from scatc.codegen.code import Code, Plane
+from scatc.codegen.triton import planes
 from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.fused import FusedCode
 from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, outputs, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
 from scatc.codegen.triton.modulus import turned
+from scatc.codegen.triton.planes import unstacked
 
 NUMBERS = ("n", "pairs")
 """The last arguments of a kernel."""
+
+MOST_STORED = 8
+"""Planes that are stored at a time: of 32, threads would compute all addresses first, which takes registers."""
 
 
 def parameters(columns: Columns) -> dict[str, str]:
@@ -35,8 +42,7 @@ def parameters(columns: Columns) -> dict[str, str]:
 def body(columns: Columns) -> str:
     """The statements of the kernel."""
     code, split, width = FusedCode(), columns.split, columns.width
-    planes = read(code, columns)
-    found = mixed_fft(code, planes, split, columns.tile, 1, "twiddles", columns=True)
+    found = mixed_fft(code, read(code, columns), split, columns.tile, 1, "twiddles", columns=True)
     code.write("# cotangents, with the phase of what they are of")
     spread = _spread(code, columns)
     if "pack" in columns.sinks:
@@ -50,14 +56,23 @@ def body(columns: Columns) -> str:
     if columns.paired:
         code.write(f"top += (second * {split.length * width})[None, :]")
         code.write("tl.debug_barrier()  # one image takes the place of what both were read from")
-    for n, plane in enumerate(back):
-        assert plane is not None
-        row = f"(p + {n * split.second})"
-        if split.coprime:  # from here on rows are in their own order
-            row = code.let("row", f"p * {split.first} + {n * split.second}")
-            row = code.let("row", f"{row} - tl.where({row} < {split.length}, 0, {split.length})")
-        code.write(f"tl.store(top + {row} * {width}, both({plane[0]}, {plane[1]}), mask=there[None, :])")
+    _store(code, columns, back)
     return str(code)
+
+
+def _store(code: Code, columns: Columns, back: Sequence[Plane]) -> None:
+    """The planes of the first stage; from here on rows are in their own order."""
+    split, width = columns.split, columns.width
+    if not split.coprime:
+        code.write(f"line = top + p * {width}")
+    to, shape = range(0, split.length, split.second), (split.second, columns.tile)
+    for at, (re, im) in planes.stacks(code, back, to, shape, MOST_STORED):
+        place = f"line + {at} * {width}"
+        if split.coprime:
+            row = code.let("row", f"p * {split.first} + {at}")
+            row = code.let("row", f"{row} - tl.where({row} < {split.length}, 0, {split.length})")
+            place = f"top + {row} * {width}"
+        code.write(f"tl.store({place}, both({re}, {im}), mask=there[None, :])")
 
 
 def multiplied(columns: Columns) -> bool:
@@ -72,18 +87,24 @@ def padded(columns: Columns) -> int:
 
 def _cotangents(code: Code, columns: Columns, group: Group, spread: list[str]) -> list[str]:
     """The cotangents of the moduli of a group's planes."""
-    found = []
     products = _products(code, columns, group, spread[0]) if multiplied(columns) else []
-    e = places(code, group)
-    ys = outputs(code, columns.split, group, e) if "pack" in columns.sinks else []
+    packed = _packed(code, columns, group) if "pack" in columns.sinks else []
+    found = []
     for q in range(len(group.planes)):
-        terms = products[q : q + 1]
+        terms = products[q : q + 1] + packed[q : q + 1]
         if spread and not products:
             terms.append(_sum(code, columns, spread, group.start + group.stride * q))
-        if "pack" in columns.sinks:
-            at, mask = f"packed + {ys[q]} * {2 * columns.width}", f"live[None, :]{inside(group, e)}"
-            terms.append(code.let("g", f"tl.load({at}, mask={mask}, other=0.0)"))
         found.append(" + ".join(terms))
+    return found
+
+
+def _packed(code: Code, columns: Columns, group: Group) -> list[str]:
+    """The cotangents of moduli that were packed in pairs."""
+    found, e = [], places(code, group)
+    for run, y in outputs(code, columns, group, e):
+        mask = f"live[None, :]{inside(group, e)}"
+        g = code.let("g", f"tl.load(packed + {y} * {2 * columns.width}, mask={mask}, other=0.0)")
+        found += unstacked(code, g, run.size, (group.size, columns.tile)) if run.listed else [g]
     return found
 
 
@@ -117,9 +138,12 @@ def _spread(code: Code, columns: Columns) -> list[str]:
         o = code.let("o", f"tl.arange(0, {padded(columns)})[:, None]")
         mask = f"live[None, :] & ({o} < {outputs})"
         return [code.let("t", f"tl.load(place + {o} * {columns.width}, mask={mask}, other=0.0)")]
-    return [
-        code.let("t", f"tl.load(place + {o * columns.width}, mask=live[None, :], other=0.0)") for o in range(outputs)
-    ]
+
+    def cotangent(at: str) -> tuple[str]:
+        return (code.let("t", f"tl.load(place + {at}, mask=live[None, :], other=0.0)"),)
+
+    found = planes.read(code, range(0, outputs * columns.width, columns.width), (1, columns.tile), cotangent)
+    return [t[0] for t in found if t is not None]
 
 
 def _sum(code: Code, columns: Columns, spread: list[str], row: int) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
+from scatc.codegen.triton.planes import Shape2, lanes, loaded, read
 from scatc.codegen.triton.tuned import WARP
 
 MOST_LISTED = 40
@@ -193,7 +194,7 @@ def mixed_fft(
     later = split.turned and split.second % 4 == 0 and split.padded == split.first
     later = later and (split.second > 4 or split.first <= USUAL_LISTED)
     if split.turned and not later:
-        done = _turned(code, done, split, sign, twiddles, columns=columns)
+        done = _turned(code, done, split, others, sign, twiddles, columns=columns)
     axis, found = "[:, None]" if columns else "[None, :]", []
     for start, size, count in groups(split.first):
         some = [_number(code, plane, done) for plane in done[start : start + count]]
@@ -202,8 +203,10 @@ def mixed_fft(
         listed: list[Plane] = list(zip(*parts, strict=True))
         factors: list[Complex | None] = []
         if later:
-            lanes = f"{twiddles} + tl.arange({start}, {start + size}){axis}"
-            factors = _twiddles(code, lanes, range(0, split.second * split.first, split.first))
+            turn = f"{twiddles} + ({start} + {lanes(size)}){axis}"
+            shape = (size, others) if columns else (others, size)
+            many = size >= split.second  # as many numbers as planes of the first stage have
+            factors = _twiddles(code, turn, range(0, split.length, split.first), shape if many else None)
         after = dft(code, listed, sign, factors)
         ordered = tuple(_number(code, plane, after) for plane in after)
         found.append(Group(start, split.first, size, count, ordered))
@@ -240,28 +243,47 @@ def mixed_fft_back(
         re, im = (_exchange(code, [one[part] for one in done], group.size, others, columns=columns) for part in (0, 1))
         some = list(zip(re, im, strict=True))[: group.count]
         listed += (
-            _turned(code, some, split, sign, twiddles, columns=columns, start=group.start) if split.turned else some
+            _turned(code, some, split, others, sign, twiddles, columns=columns, start=group.start)
+            if split.turned
+            else some
         )
     code.write(f"# back: {split.first} points")
     return dft(code, listed, sign)
 
 
 def _turned(
-    code: Code, planes: Sequence[Plane], split: Stages, sign: int, twiddles: str, *, columns: bool, start: int = 0
+    code: Code,
+    planes: Sequence[Plane],
+    split: Stages,
+    others: int,
+    sign: int,
+    twiddles: str,
+    *,
+    columns: bool,
+    start: int = 0,
 ) -> list[Plane]:
     """Planes of the first stage times their twiddles; the first is plane `start`."""
-    lanes = f"tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'} * {split.first}"
-    factors = _twiddles(code, f"{twiddles} + {lanes}", range(start, start + len(planes)))
+    turn = f"{twiddles} + tl.arange(0, {split.second}){'[:, None]' if columns else '[None, :]'} * {split.first}"
+    shape = (split.second, others) if columns else (others, split.second)
+    factors = _twiddles(code, turn, range(start, start + len(planes)), shape)
     return [code.scaled(*both, sign) for both in zip(planes, factors, strict=True)]
 
 
-def _twiddles(code: Code, turn: str, places: range) -> list[Complex | None]:
-    """What planes are multiplied by, at places of the table behind those of the threads; None for 1, at place 0."""
-    turn, found = code.let("turn", turn), list[Complex | None]()
-    for place in places:
-        w = code.let("w", f"tl.load({turn} + {place})") if place else ""
-        found.append((code.let("c", f"low({w})"), code.let("s", f"high({w})")) if place else None)
-    return found
+def _twiddles(code: Code, turn: str, places: range, shape: Shape2 | None) -> list[Complex | None]:
+    """What planes are multiplied by, at places of the table behind those of the threads; None for 1, at place 0.
+
+    Planes without a `shape` have few numbers, fewer perhaps than there are threads.
+    """
+
+    def number(at: str) -> Complex:
+        return loaded(code, f"tl.load({turn} + {at})")
+
+    if shape is None:
+        turn = code.let("turn", turn)
+        return [number(str(place)) if place else None for place in places]
+    # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
+    turn = code.let("turn", f"tl.broadcast_to({turn}, [{shape[0]}, {shape[1]}])")
+    return read(code, [place or None for place in places], shape, number, listed=True)
 
 
 def _number(code: Code, plane: Plane, others: Sequence[Plane]) -> Complex:

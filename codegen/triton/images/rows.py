@@ -17,13 +17,15 @@ from scatc.codegen.triton.images.mixed import (
     MOST_LISTED,
     THREADS,
     USUAL_LISTED,
+    Group,
     Stages,
     fits,
     mixed_fft,
     numbers_each,
     stages,
 )
-from scatc.codegen.triton.tuned import MOST_WARPS, around, space
+from scatc.codegen.triton.planes import MOST, lanes, runs, stacked, unstacked
+from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 NUMBERS = ("pairs",)
 """The last arguments of a kernel."""
@@ -150,7 +152,7 @@ def body(rows: Rows) -> str:
         f"there = row < {height}",
         f"row = tl.minimum(row, {height - 1})  # those behind the last store nothing",
         f"spectrum = X + (parent * pairs + pair) * {bins}",
-        f"p = tl.arange(0, {split.second})[None, :]",
+        f"p = {lanes(split.second)}[None, :]",
     )
     folded = _fold(code, rows)
     code.write(
@@ -162,34 +164,48 @@ def body(rows: Rows) -> str:
         if f:
             code.write(f"line += pairs.to(tl.int64) * {2 * height * length}  # the next filter")
         for group in mixed_fft(code, planes, split, rows.tile, 1, "twiddles", columns=False):
-            e = code.let("e", f"{group.start} + tl.arange(0, {group.size})[None, :]")
-            inside = "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
-            for q, (re, im) in enumerate(group.planes):
-                code.write(f"tl.store(line + {e} + {group.stride * q}, both({re}, {im}), mask=there{inside})")
+            _store(code, group, rows)
     return str(code)
+
+
+def _store(code: Code, group: Group, rows: Rows) -> None:
+    """What a transform yields, several planes at a time if they have numbers for all threads."""
+    e = code.let("e", f"{group.start} + {lanes(group.size)}[None, :]")
+    inside = "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
+    to, shape = code.let("to", f"line + {e}"), (rows.tile, group.size)
+    places = range(0, rows.split.length, group.stride)
+    few = rows.tile * group.size < WARP * rows.warps
+    for run in runs(places, 1 if few else MOST):
+        some = group.planes[run.first : run.first + run.size]
+        re, im = (stacked(code, [plane[part] for plane in some], shape) for part in (0, 1))
+        code.write(f"tl.store({to} + {run.at}, both({re}, {im}), mask=there{inside})")
 
 
 def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
     """The products with each filter, folded on both axes, as planes of the first stage."""
     split = rows.split
-    names = [[(f"a{f}_{j}", f"b{f}_{j}") for j in range(split.first)] for f in range(rows.together)]
+    together = list(runs(range(0, split.length, split.second), listed=True))
+    sums = [[(f"a{f}_{r}", f"b{f}_{r}") for r in range(len(together))] for f in range(rows.together)]
     chunk = Code()
     chunk.write(
         "line = spectrum + tl.load(places + chunk) + p",
         f"weights = w + chunk * {split.length * max(rows.together // 2, 1)} + p",
     )
-    for j in range(split.first):
-        weights, mask = _weights(chunk, rows, j * split.second)
+    for r, run in enumerate(together):
+        at = chunk.let("at", run.at)
+        weights, mask = _weights(chunk, rows, at)
         mask = f", mask={mask}, other=0" if rows.masked else ""
-        z = chunk.let("z", f"tl.load(line + {j * split.second}{mask})")
-        for weight, planes in zip(weights, names, strict=True):
-            (re, im), add = planes[j], "+=" if rows.folded else "="
+        z = chunk.let("z", f"tl.load(line + {at}{mask})")
+        for weight, of_filter in zip(weights, sums, strict=True):
+            (re, im), add = of_filter[r], "+=" if rows.folded else "="
             chunk.write(f"{re} {add} low({z}) * {weight}", f"{im} {add} high({z}) * {weight}")
     code.write(f"at = group * {rows.height} + row")
+    shape = (rows.tile, split.second)
     if rows.folded:
+        for r, run in enumerate(together):
+            zero = code.let("zero", f"tl.zeros({(run.size, *shape)}, tl.float32)")
+            code.write(*(f"{name} = {zero}" for of_filter in sums for name in of_filter[r]))
         code.write(
-            f"zero = tl.zeros(({rows.tile}, {split.second}), tl.float32)",
-            *(f"{name} = zero" for planes in names for plane in planes for name in plane),
             "begin = tl.load(first + at)",
             "count = tl.load(first + at + 1) - begin",
             "for c in range(0, tl.max(count)):",
@@ -198,15 +214,23 @@ def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
         )
     else:
         code.write("chunk = at + 1", *chunk.lines)
-    return [list(planes) for planes in names]
+    found = []
+    for of_filter in sums:
+        planes: list[Plane] = []
+        for run, parts in zip(together, of_filter, strict=True):
+            lists = (unstacked(code, part, run.size, shape) for part in parts)
+            planes += zip(*lists, strict=True)
+        found.append(planes)
+    return found
 
 
-def _weights(code: Code, rows: Rows, at: int) -> tuple[list[str], str]:
-    """The weights of a bin in each filter, and where there are any."""
+def _weights(code: Code, rows: Rows, at: str) -> tuple[list[str], str]:
+    """The weights of some bins in each filter, and where there are any."""
     if rows.together == 1:
         weight = code.let("weight", f"tl.load(weights + {at})")
         return [weight], f"{weight} != 0"
-    pairs = [code.let("pair", f"tl.load(weights + {at + i * rows.split.length})") for i in range(rows.together // 2)]
+    tables = ["weights", *(f"weights + {i * rows.split.length}" for i in range(1, rows.together // 2))]
+    pairs = [code.let("pair", f"tl.load({table} + {at})") for table in tables]
     # bits of both, of which those of zeros are zero
     bits = " | ".join(f"{pair}.to(tl.int32) | ({pair} >> 32).to(tl.int32)" for pair in pairs)
     return [f"{part}({pair})" for pair in pairs for part in ("low", "high")], f"({bits}) != 0"
