@@ -13,7 +13,7 @@ from math import prod
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
-from scatc.codegen.triton.planes import lanes, loaded, read
+from scatc.codegen.triton.planes import loaded, read
 
 LARGEST_RADIX = 32
 """Of a stage: compilation takes minutes beyond."""
@@ -135,11 +135,11 @@ def _twiddles(code: Code, rows: int, axes: tuple[int, int, int, int], block: str
     """
     following, rest, done, radix = axes
     numbers = rest * radix * done
-    digits = f"({lanes(numbers)}{f' // {done}' if done > 1 else ''})[None, :]"
+    digits = f"(tl.arange(0, {numbers}){f' // {done}' if done > 1 else ''})[None, :]"
     # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
     turns = code.let("turns", f"{block} + tl.broadcast_to({digits}, [{rows}, {numbers}])")
     places = range(0, following * rest * radix, rest * radix)
-    found = read(code, places, (rows, numbers), lambda at: loaded(code, f"tl.load({turns} + {at})"))
+    found = read(code, places, (rows, numbers), lambda at: loaded(code, at.pointers(f"{turns} + {at}")))
     return [None, *found[1:]] if rest == 1 else found
 
 

@@ -25,13 +25,30 @@ Parts = TypeVar("Parts", bound=tuple[str, ...])
 """The names of what a number of a plane consists of: two of a complex one."""
 
 
-def lanes(count: int) -> str:
-    """The places in a row of a plane, as text: 0, 1, .., of which it cannot be seen that they are neighbours.
+def hinted(pointers: str, *, down: bool = False) -> str:
+    """Pointers to planes, a tensor with a first axis of planes, as text, with a hint at how threads are to hold them.
 
-    Else, where numbers lie at multiples of 16 bytes, Triton would have each thread read two or four neighbours, spread
-    the list over threads instead, and exchange all that was read.
+    Threads go along the last axis first (or `down` the one before), along the first one last; each holds one number of
+    what they go along. Triton orders axes by how many neighbours in memory they are said to have (if equal, by its
+    version), and has a thread hold two or four neighbours if they are said to be aligned. The hint is read for nothing
+    else.
     """
-    return f"(tl.arange(0, {count}) & {count - 1})"
+    return f"tl.multiple_of(tl.max_contiguous({pointers}, {(1, 4, 2) if down else (1, 2, 4)}), (4, 4, 4))"
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where planes are, as the name of a number or of a tensor with a first axis of planes."""
+
+    name: str
+    listed: bool
+
+    def __str__(self) -> str:
+        return self.name
+
+    def pointers(self, text: str, *, down: bool = False) -> str:
+        """Pointers that were computed with it, as a read or write wants them."""
+        return hinted(text, down=down) if self.listed else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +63,7 @@ class Run:
     start, step : int
         Where it is, and how much further the next.
     listed : bool
-        Whether it is read as a tensor of three axes even if it is one plane.
+        Whether it is a tensor of three axes, with a first one of planes.
     """
 
     first: int
@@ -63,9 +80,17 @@ class Run:
         if self.size == 1:
             return f"tl.full([1, 1, 1], {self.start}, tl.int32)"
         if self.step == 1 and self.start == 0:
-            return f"{lanes(self.size)}[:, None, None]"
-        scaled = lanes(self.size) if self.step == 1 else f"tl.arange(0, {self.size}) * {self.step}"
+            return f"tl.arange(0, {self.size})[:, None, None]"
+        scaled = f"tl.arange(0, {self.size})" + (f" * {self.step}" if self.step != 1 else "")
         return f"({scaled} + {self.start})[:, None, None]" if self.start else f"({scaled})[:, None, None]"
+
+    def let(self, code: Code) -> At:
+        """Give it a name."""
+        return At(code.let("at", self.at), self.listed)
+
+    def pointers(self, text: str) -> str:
+        """Pointers that were computed with it, as a read or write wants them."""
+        return At(self.at, self.listed).pointers(text)
 
     @property
     def places(self) -> range:
@@ -73,10 +98,10 @@ class Run:
         return range(self.first, self.first + self.size)
 
 
-def runs(places: Sequence[int | None], most: int = MOST, *, listed: bool = False) -> Iterator[Run]:
+def runs(places: Sequence[int | None], most: int = MOST, *, listed: bool = True) -> Iterator[Run]:
     """The planes of a list that are in memory, by where they are, `most` or fewer at a time; None is not there.
 
-    If single planes are `listed` as well, Triton lays them out as it does those that they are computed with.
+    Unless they are `listed`, single planes have two axes.
     """
     first = 0
     while first < len(places):
@@ -115,9 +140,7 @@ def read(
     code: Code,
     places: Sequence[int | None],
     shape: Shape2,
-    number: Callable[[str], Parts],
-    *,
-    listed: bool = False,
+    number: Callable[[At], Parts],
 ) -> list[Parts | None]:
     """Numbers in memory, as planes.
 
@@ -128,37 +151,35 @@ def read(
         Where each plane is; None is a plane of zeros.
     shape : tuple of int
     number : callable
-        Writes what reads numbers at a place, which is given as text, and returns their parts: of complex numbers two.
-    listed : bool, optional
-        As of `runs`.
+        Writes what reads numbers at a place, and returns their parts: of complex numbers two.
 
     Returns
     -------
     list of tuples of str, or of None
     """
     found: list[Parts | None] = [None] * len(places)
-    for run in runs(places, listed=listed):
-        parts = number(code.let("at", run.at))
+    for run in runs(places):
+        parts = number(run.let(code))
         lists = [unstacked(code, part, run.size, shape) if run.listed else [part] for part in parts]
         found[run.first : run.first + run.size] = cast(list[Parts | None], list(zip(*lists, strict=True)))
     return found
 
 
-def loaded(code: Code, z: str) -> Complex:
-    """Both parts of numbers that are loaded as 64-bit integers."""
-    bits = code.let("bits", z)
+def loaded(code: Code, pointers: str, mask: str = "") -> Complex:
+    """Both parts of complex numbers, which are loaded as 64-bit integers."""
+    bits = code.let("bits", f"tl.load({pointers}{mask})")
     return code.pair(f"low({bits})", f"high({bits})")
 
 
 def stacks(
     code: Code, planes: Sequence[Parts | None], places: Sequence[int | None], shape: Shape2, most: int = MOST
-) -> list[tuple[str, Parts]]:
+) -> list[tuple[At, Parts]]:
     """Planes as tensors that can be written, each with where it is to be; those without a place are left out."""
     found = []
     for run in runs(places, most):
         lists = zip(*(plane for plane in planes[run.first : run.first + run.size] if plane is not None), strict=True)
         parts = cast(Parts, tuple(stacked(code, part, shape) for part in lists))
-        found.append((code.let("at", run.at), parts))
+        found.append((run.let(code), parts))
     return found
 
 

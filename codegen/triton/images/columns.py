@@ -15,7 +15,7 @@ from typing import Any
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton import planes
 from scatc.codegen.triton.images.mixed import MOST_LISTED, THREADS, Group, Stages, fits, mixed_fft, numbers_each
-from scatc.codegen.triton.planes import MOST, Run, runs, stacked
+from scatc.codegen.triton.planes import MOST, At, Run, runs, stacked
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 NUMBERS = ("paths", "n", "pairs")
@@ -153,15 +153,15 @@ def read(code: Code, columns: Columns) -> list[Plane]:
     if columns.paired:
         code.write(f"other = line + {size}")
 
-    def numbers(at: str) -> Complex:
-        z = code.let("z", f"tl.load(line + {at})")
+    def numbers(at: At) -> Complex:
+        z = code.let("z", f"tl.load({at.pointers(f'line + {at}')})")
         if not columns.paired:
             return code.pair(f"low({z})", f"high({z})")
-        q = code.let("z", f"tl.load(other + {at})")
+        q = code.let("z", f"tl.load({at.pointers(f'other + {at}')})")
         return code.pair(f"low({z}) + sign * low({q})", f"high({z}) - sign * high({q})")
 
     places = range(0, size, split.second * width)
-    return planes.read(code, places, (split.second, columns.tile), numbers, listed=True)
+    return planes.read(code, places, (split.second, columns.tile), numbers)
 
 
 Moduli = list[tuple[Group, list[str]]]
@@ -247,7 +247,7 @@ def _listed(code: Code, columns: Columns, moduli: Moduli) -> None:
     code.write(f"place = T + ((child * n + signal) * {columns.outputs * columns.width} + x)[None, :]")
     to = range(0, len(totals) * columns.width, columns.width)
     for at, (total,) in planes.stacks(code, totals, to, (1, columns.tile)):
-        code.write(f"tl.store(place + {at}, {total}, mask=live[None, :])")
+        code.write(f"tl.store({at.pointers(f'place + {at}')}, {total}, mask=live[None, :])")
 
 
 def _total(code: Code, columns: Columns, moduli: Moduli) -> None:
@@ -272,7 +272,8 @@ def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
         for run, y in outputs(code, columns, group, e):
             u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
             value = f"tl.where(live[None, :], {u}, 0.0)"
-            code.write(f"tl.store(packed + {y} * {2 * width}, {value}, mask=there[None, :]{inside(group, e)})")
+            to = run.pointers(f"packed + {y} * {2 * width}")
+            code.write(f"tl.store({to}, {value}, mask=there[None, :]{inside(group, e)})")
 
 
 def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
@@ -289,7 +290,7 @@ def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
             u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
             y = code.let("y", f"{at} - {first}")
             mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){inside(group, e)}"
-            code.write(f"tl.store(image + {y} * {width}, {u} * size, mask={mask})")
+            code.write(f"tl.store({run.pointers(f'image + {y} * {width}')}, {u} * size, mask={mask})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

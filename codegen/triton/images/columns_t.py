@@ -18,7 +18,7 @@ from scatc.codegen.triton.fused import FusedCode
 from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, outputs, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
 from scatc.codegen.triton.modulus import turned
-from scatc.codegen.triton.planes import unstacked
+from scatc.codegen.triton.planes import At, unstacked
 
 NUMBERS = ("n", "pairs")
 """The last arguments of a kernel."""
@@ -72,7 +72,7 @@ def _store(code: Code, columns: Columns, back: Sequence[Plane]) -> None:
             row = code.let("row", f"p * {split.first} + {at}")
             row = code.let("row", f"{row} - tl.where({row} < {split.length}, 0, {split.length})")
             place = f"top + {row} * {width}"
-        code.write(f"tl.store({place}, both({re}, {im}), mask=there[None, :])")
+        code.write(f"tl.store({at.pointers(place)}, both({re}, {im}), mask=there[None, :])")
 
 
 def multiplied(columns: Columns) -> bool:
@@ -103,7 +103,8 @@ def _packed(code: Code, columns: Columns, group: Group) -> list[str]:
     found, e = [], places(code, group)
     for run, y in outputs(code, columns, group, e):
         mask = f"live[None, :]{inside(group, e)}"
-        g = code.let("g", f"tl.load(packed + {y} * {2 * columns.width}, mask={mask}, other=0.0)")
+        to = run.pointers(f"packed + {y} * {2 * columns.width}")
+        g = code.let("g", f"tl.load({to}, mask={mask}, other=0.0)")
         found += unstacked(code, g, run.size, (group.size, columns.tile)) if run.listed else [g]
     return found
 
@@ -139,8 +140,8 @@ def _spread(code: Code, columns: Columns) -> list[str]:
         mask = f"live[None, :] & ({o} < {outputs})"
         return [code.let("t", f"tl.load(place + {o} * {columns.width}, mask={mask}, other=0.0)")]
 
-    def cotangent(at: str) -> tuple[str]:
-        return (code.let("t", f"tl.load(place + {at}, mask=live[None, :], other=0.0)"),)
+    def cotangent(at: At) -> tuple[str]:
+        return (code.let("t", f"tl.load({at.pointers(f'place + {at}')}, mask=live[None, :], other=0.0)"),)
 
     found = planes.read(code, range(0, outputs * columns.width, columns.width), (1, columns.tile), cotangent)
     return [t[0] for t in found if t is not None]

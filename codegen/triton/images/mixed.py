@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.dft import dft
-from scatc.codegen.triton.planes import Shape2, lanes, loaded, read
+from scatc.codegen.triton.planes import At, Shape2, loaded, read
 from scatc.codegen.triton.tuned import WARP
 
 MOST_LISTED = 40
@@ -203,7 +203,7 @@ def mixed_fft(
         listed: list[Plane] = list(zip(*parts, strict=True))
         factors: list[Complex | None] = []
         if later:
-            turn = f"{twiddles} + ({start} + {lanes(size)}){axis}"
+            turn = f"{twiddles} + ({start} + tl.arange(0, {size})){axis}"
             shape = (size, others) if columns else (others, size)
             many = size >= split.second  # as many numbers as planes of the first stage have
             factors = _twiddles(code, turn, range(0, split.length, split.first), shape if many else None)
@@ -275,15 +275,15 @@ def _twiddles(code: Code, turn: str, places: range, shape: Shape2 | None) -> lis
     Planes without a `shape` have few numbers, fewer perhaps than there are threads.
     """
 
-    def number(at: str) -> Complex:
-        return loaded(code, f"tl.load({turn} + {at})")
+    def number(at: At) -> Complex:
+        return loaded(code, at.pointers(f"{turn} + {at}"))
 
     if shape is None:
         turn = code.let("turn", turn)
-        return [number(str(place)) if place else None for place in places]
+        return [number(At(str(place), listed=False)) if place else None for place in places]
     # one for each number of a plane: large reads say how Triton lays out what they are multiplied by
     turn = code.let("turn", f"tl.broadcast_to({turn}, [{shape[0]}, {shape[1]}])")
-    return read(code, [place or None for place in places], shape, number, listed=True)
+    return read(code, [place or None for place in places], shape, number)
 
 
 def _number(code: Code, plane: Plane, others: Sequence[Plane]) -> Complex:

@@ -24,7 +24,7 @@ from scatc.codegen.triton.images.mixed import (
     numbers_each,
     stages,
 )
-from scatc.codegen.triton.planes import MOST, lanes, runs, stacked, unstacked
+from scatc.codegen.triton.planes import MOST, At, runs, stacked, unstacked
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 NUMBERS = ("pairs",)
@@ -152,7 +152,7 @@ def body(rows: Rows) -> str:
         f"there = row < {height}",
         f"row = tl.minimum(row, {height - 1})  # those behind the last store nothing",
         f"spectrum = X + (parent * pairs + pair) * {bins}",
-        f"p = {lanes(split.second)}[None, :]",
+        f"p = tl.arange(0, {split.second})[None, :]",
     )
     folded = _fold(code, rows)
     code.write(
@@ -170,21 +170,22 @@ def body(rows: Rows) -> str:
 
 def _store(code: Code, group: Group, rows: Rows) -> None:
     """What a transform yields, several planes at a time if they have numbers for all threads."""
-    e = code.let("e", f"{group.start} + {lanes(group.size)}[None, :]")
+    e = code.let("e", f"{group.start} + tl.arange(0, {group.size})[None, :]")
     inside = "" if group.count == group.size else f" & ({e} < {group.start + group.count})"
     to, shape = code.let("to", f"line + {e}"), (rows.tile, group.size)
     places = range(0, rows.split.length, group.stride)
     few = rows.tile * group.size < WARP * rows.warps
-    for run in runs(places, 1 if few else MOST):
+    for run in runs(places, 1 if few else MOST, listed=not few):
         some = group.planes[run.first : run.first + run.size]
         re, im = (stacked(code, [plane[part] for plane in some], shape) for part in (0, 1))
-        code.write(f"tl.store({to} + {run.at}, both({re}, {im}), mask=there{inside})")
+        at = run.let(code)
+        code.write(f"tl.store({at.pointers(f'{to} + {at}')}, both({re}, {im}), mask=there{inside})")
 
 
 def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
     """The products with each filter, folded on both axes, as planes of the first stage."""
     split = rows.split
-    together = list(runs(range(0, split.length, split.second), listed=True))
+    together = list(runs(range(0, split.length, split.second)))
     sums = [[(f"a{f}_{r}", f"b{f}_{r}") for r in range(len(together))] for f in range(rows.together)]
     chunk = Code()
     chunk.write(
@@ -192,10 +193,10 @@ def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
         f"weights = w + chunk * {split.length * max(rows.together // 2, 1)} + p",
     )
     for r, run in enumerate(together):
-        at = chunk.let("at", run.at)
+        at = run.let(chunk)
         weights, mask = _weights(chunk, rows, at)
         mask = f", mask={mask}, other=0" if rows.masked else ""
-        z = chunk.let("z", f"tl.load(line + {at}{mask})")
+        z = chunk.let("z", f"tl.load({at.pointers(f'line + {at}')}{mask})")
         for weight, of_filter in zip(weights, sums, strict=True):
             (re, im), add = of_filter[r], "+=" if rows.folded else "="
             chunk.write(f"{re} {add} low({z}) * {weight}", f"{im} {add} high({z}) * {weight}")
@@ -224,13 +225,13 @@ def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
     return found
 
 
-def _weights(code: Code, rows: Rows, at: str) -> tuple[list[str], str]:
+def _weights(code: Code, rows: Rows, at: At) -> tuple[list[str], str]:
     """The weights of some bins in each filter, and where there are any."""
     if rows.together == 1:
-        weight = code.let("weight", f"tl.load(weights + {at})")
+        weight = code.let("weight", f"tl.load({at.pointers(f'weights + {at}')})")
         return [weight], f"{weight} != 0"
     tables = ["weights", *(f"weights + {i * rows.split.length}" for i in range(1, rows.together // 2))]
-    pairs = [code.let("pair", f"tl.load({table} + {at})") for table in tables]
+    pairs = [code.let("pair", f"tl.load({at.pointers(f'{table} + {at}')})") for table in tables]
     # bits of both, of which those of zeros are zero
     bits = " | ".join(f"{pair}.to(tl.int32) | ({pair} >> 32).to(tl.int32)" for pair in pairs)
     return [f"{part}({pair})" for pair in pairs for part in ("low", "high")], f"({bits}) != 0"

@@ -19,7 +19,7 @@ from typing import Self
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft, wide_radices
 from scatc.codegen.triton.lines.wavelet import PACKED_ROWS, WARPS, sensible
-from scatc.codegen.triton.planes import lanes, read, runs, stacks, unstacked, within
+from scatc.codegen.triton.planes import At, read, runs, stacks, unstacked, within
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LENGTHS = (1 << 10, 1 << 11, 1 << 12, 1 << 13)
@@ -159,27 +159,28 @@ def cut(shape: Cut) -> str:
         "path = tl.program_id(1).to(tl.int64)",
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
-        f"place = (first + (row % blocks) * hop)[:, None] + {lanes(rest)}[None, :]",
+        f"place = (first + (row % blocks) * hop)[:, None] + tl.arange(0, {rest})[None, :]",
         "here = samples + place",
     )
     (run,) = runs(range(0, shape.length, rest))
-    at = code.let("at", run.at)
-    code.write(*if_inside(shape), f"    z = tl.load(here + {at})", "else:")
+    at = run.let(code)
+    here = at.pointers(f"here + {at}")
+    code.write(*if_inside(shape), f"    z = tl.load({here})", "else:")
     if shape.around:
-        code.write(f"    z = tl.load(samples + ((place + {at}) & (line - 1)))")
+        code.write(f"    z = tl.load({at.pointers(f'samples + ((place + {at}) & (line - 1))')})")
     else:
-        code.write(f"    z = tl.load(here + {at}, mask=(place >= -{at}) & (place < line - {at}), other=0)")
+        code.write(f"    z = tl.load({here}, mask=(place >= -{at}) & (place < line - {at}), other=0)")
     parts = (unstacked(code, code.let("t", f"{part}(z)"), run.size, (shape.rows, rest)) for part in ("low", "high"))
     planes: list[Plane] = list(zip(*parts, strict=True))
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
-        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None] + {lanes(last)}[None, :]",
+        f"spectrum = X + ((path * pairs * blocks + row) * {shape.bins})[:, None] + tl.arange(0, {last})[None, :]",
         "live = (row < pairs * blocks)[:, None]",
     )
     live = ", mask=live" if shape.rows > 1 else ""
     for at, (re, im) in stacks(code, planes, kept(shape, stages[-1]), (shape.rows, last)):
-        code.write(f"tl.store(spectrum + {at}, both({re}, {im}){live})")
+        code.write(f"tl.store({at.pointers(f'spectrum + {at}')}, both({re}, {im}){live})")
     return str(code)
 
 
@@ -224,16 +225,16 @@ def thin(shape: Thin) -> str:
         "block = row % blocks",
         "pair = tl.minimum(row // blocks, pairs - 1)  # rows behind the last compute it again, and store nothing",
         f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
-        f"p = {lanes(rest)}[None, :]",
+        f"p = tl.arange(0, {rest})[None, :]",
         f"weights = tl.broadcast_to(smooth + p, [{count}, {rest}])",
     )
 
-    def product(at: str, behind: str, weight: str) -> Complex:
-        z = code.let("z", f"tl.load(spectrum + {at} + p{behind})")
-        g = code.let("g", f"tl.load(weights + {at}{weight})")
+    def product(at: At, behind: str, weight: str) -> Complex:
+        z = code.let("z", f"tl.load({at.pointers(f'spectrum + {at} + p{behind}')})")
+        g = code.let("g", f"tl.load({at.pointers(f'weights + {at}{weight}')})")
         return code.pair(f"low({z}) * {g}", f"high({z}) * {g}")
 
-    def smoothed(at: str) -> Complex:
+    def smoothed(at: At) -> Complex:
         one, other = product(at, "", ""), product(at, f" + {shape.bins - shape.length}", f" + {shape.length}")
         return code.pair(f"{one[0]} + {other[0]}", f"{one[1]} + {other[1]}")
 
@@ -245,7 +246,7 @@ def thin(shape: Thin) -> str:
     code.write(
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "begin = first + block * hop",
-        f"i = {lanes(last)}[None, :]",
+        f"i = tl.arange(0, {last})[None, :]",
         f"place = (begin - {shape.crop})[:, None] + i",
         "here = samples + place",
         "live = (row < pairs * blocks)[:, None]",
@@ -253,10 +254,10 @@ def thin(shape: Thin) -> str:
     )
     masked = f", mask={edges.removeprefix(' & ')}" if edges else ""
     for at, (re, im) in parted:
-        code.write(f"    tl.store(here + {at}, both({re}, {im}){masked.format(at, at)})")
+        code.write(f"    tl.store({at.pointers(f'here + {at}')}, both({re}, {im}){masked.format(at, at)})")
     code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
     for at, (re, im) in parted:
-        there = f"samples + ((place + {at}) & (line - 1))"
+        there = at.pointers(f"samples + ((place + {at}) & (line - 1))")
         code.write(f"    tl.store({there}, both({re}, {im}), mask=live{edges.format(at, at)} & (i < stop - {at}))")
     return str(code)
 

@@ -23,7 +23,7 @@ from scatc.codegen.triton.lines.blocks import (
     kept,
     middle,
 )
-from scatc.codegen.triton.planes import lanes, loaded, read, runs, stacks
+from scatc.codegen.triton.planes import At, loaded, read, runs, stacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +122,25 @@ def join(shape: Join) -> str:
         "live = (row < pairs * count)[:, None]",
         "pair = tl.minimum(row // count, pairs - 1)  # rows behind the last compute it again, and store nothing",
         "block = begin + (row % count) * step",
-        f"k = {lanes(rest)}[None, :]",
+        f"k = tl.arange(0, {rest})[None, :]",
         f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None] + k",
     )
     planes: list[Plane] = read(
-        code, kept(shape, stages[0]), (shape.rows, rest), lambda at: loaded(code, f"tl.load(spectrum + {at})")
+        code, kept(shape, stages[0]), (shape.rows, rest), lambda at: loaded(code, at.pointers(f"spectrum + {at}"))
     )
     planes = register_fft(code, planes, shape.rows, stages, 1, "twiddles")
     code.write(
         "# add",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "start = (first + block * hop)[:, None]",
-        f"place = start + {lanes(last)}[None, :]",
+        f"place = start + tl.arange(0, {last})[None, :]",
         "here = samples + place",
     )
     parted = stacks(code, planes, range(0, shape.length, last), (shape.rows, last), MOST_ADDED)
 
     def add(to: str, there: str) -> None:
         for at, (re, im) in parted:
-            place, mask, value = to.format(at), there.format(at), f"both({re}, {im})"
+            place, mask, value = at.pointers(to.format(at)), there.format(at), f"both({re}, {im})"
             if not shape.fresh:
                 known = code.name("z")
                 code.write(f"    {known} = tl.load({place}, mask={mask}, other=0)")
@@ -195,28 +195,28 @@ def unthin(shape: Unthin) -> str:
         "live = (row < pairs * blocks)[:, None]",
         "samples = U + ((path * pairs + pair) * line)[:, None]",
         "begin = first + block * hop",
-        f"i = {lanes(rest)}[None, :]",
+        f"i = tl.arange(0, {rest})[None, :]",
         f"place = (begin - {shape.crop})[:, None] + i",
         f"stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}",
     )
     places, edges = middle(shape, rest)
 
-    def samples(at: str) -> Complex:
+    def samples(at: At) -> Complex:
         mask = f"(i < stop - {at}){edges.format(at, at)}"
-        return loaded(code, f"tl.load(samples + ((place + {at}) & (line - 1)), mask={mask}, other=0)")
+        return loaded(code, at.pointers(f"samples + ((place + {at}) & (line - 1))"), f", mask={mask}, other=0")
 
     planes: list[Plane] = read(code, places, (shape.rows, rest), samples)
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
     code.write(
         "# store",
         f"spectrum = X + (((path * pairs + pair) * blocks + block) * {shape.bins})[:, None]",
-        f"p = {lanes(last)}[None, :]",
+        f"p = tl.arange(0, {last})[None, :]",
         f"weights = tl.broadcast_to(smooth + p, [{shape.rows}, {last}])",
     )
     for at, (re, im) in stacks(code, planes, range(0, shape.length, last), (shape.rows, last)):
         for more, weight in (("", ""), (f" + {shape.bins - shape.length}", f" + {shape.length}")):
-            place = f"spectrum + {at} + p{more}"
-            g = code.let("g", f"tl.load(weights + {at}{weight})")
+            place = at.pointers(f"spectrum + {at} + p{more}")
+            g = code.let("g", f"tl.load({at.pointers(f'weights + {at}{weight}')})")
             z = f"{re} * {g}", f"{im} * {g}"
             if shape.add:
                 known = code.let("z", f"tl.load({place}, mask=live, other=0)")
@@ -224,7 +224,6 @@ def unthin(shape: Unthin) -> str:
             code.write(f"tl.store({place}, both({z[0]}, {z[1]}), mask=live)")
     if not shape.add:
         for run in runs(range(shape.length, shape.bins - shape.length, last)):
-            size = f"{run.size}, " if run.size > 1 else ""
-            nothing = f"tl.zeros(({size}{shape.rows}, {last}), tl.int64)"
-            code.write(f"tl.store(spectrum + {run.at} + p, {nothing}, mask=live)")
+            at, nothing = run.let(code), f"tl.zeros(({run.size}, {shape.rows}, {last}), tl.int64)"
+            code.write(f"tl.store({at.pointers(f'spectrum + {at} + p')}, {nothing}, mask=live)")
     return str(code)

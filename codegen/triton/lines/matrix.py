@@ -18,7 +18,7 @@ from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.lines.wavelet import ROWS as TILES
 from scatc.codegen.triton.lines.wavelet import WARPS, sensible
-from scatc.codegen.triton.planes import lanes, loaded, read, stacks
+from scatc.codegen.triton.planes import At, loaded, read, stacks
 from scatc.codegen.triton.tuned import MOST_WARPS, around, space
 
 LEAST, MOST = 1 << 14, 1 << 22
@@ -153,11 +153,11 @@ def columns(matrix: Matrix) -> str:
     )
     wrap = "{} & (bins - 1)" if matrix.masked else "({} % bins + bins) % bins"
 
-    def product(at: str) -> Complex:
+    def product(at: At) -> Complex:
         k = code.let("k", f"begin + {at} + place")
-        z = code.let("z", f"tl.load(spectrum + ({wrap.format(k)}))")
-        m = code.let("z", f"tl.load(spectrum + ({wrap.format('-' + k)}))")
-        weight = code.let("weight", f"tl.load(weights + {at} + place)")
+        ahead, behind = f"spectrum + ({wrap.format(k)})", f"spectrum + ({wrap.format('-' + k)})"
+        z, m = (code.let("z", f"tl.load({at.pointers(to, down=True)})") for to in (ahead, behind))
+        weight = code.let("weight", f"tl.load({at.pointers(f'weights + {at} + place', down=True)})")
         re = f"(tl.where(first, low({z}), high({z})) + tl.where(first, low({m}), high({m}))) * {weight}"
         im = f"(tl.where(first, high({z}), low({m})) - tl.where(first, high({m}), low({z}))) * {weight}"
         return code.pair(re, im)
@@ -173,7 +173,8 @@ def columns(matrix: Matrix) -> str:
     for at, z in stacks(code, planes, range(0, length, last), (tile, last)):
         n1 = code.let("n", f"{at} + tl.arange(0, {last})[None, :]")
         re, im = code.times(z, turned_by(code, matrix, f"low_k * {n1}"))
-        code.write(f"tl.store(line + {n1} * {rows} + low_k, both({re}, {im}))")
+        to = at.pointers(f"line + {n1} * {rows} + low_k", down=True)
+        code.write(f"tl.store({to}, both({re}, {im}))")
     return str(code)
 
 
@@ -197,10 +198,10 @@ def lines(matrix: Matrix) -> str:
         "child = tl.program_id(1).to(tl.int64)",
         f"low_n = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
-        f"p = {lanes(rest)}[None, :]",
+        f"p = tl.arange(0, {rest})[None, :]",
     )
     planes: list[Plane] = read(
-        code, range(0, length, rest), (tile, rest), lambda at: loaded(code, f"tl.load(line + {at} + p)")
+        code, range(0, length, rest), (tile, rest), lambda at: loaded(code, at.pointers(f"line + {at} + p"))
     )
     planes = register_fft(code, planes, tile, stages, 1, "twiddles")
     code.write(
@@ -211,5 +212,5 @@ def lines(matrix: Matrix) -> str:
     moduli = [(code.let("u", f"tl.sqrt({z[0]} * {z[0]} + {z[1]} * {z[1]})"),) for z in planes if z is not None]
     for at, (u,) in stacks(code, moduli, range(0, length, last), (tile, last)):
         n2 = code.let("n", f"{at} + tl.arange(0, {last})[None, :]")
-        code.write(f"tl.store(packed + {2 * matrix.columns} * {n2}, {u} * there)")
+        code.write(f"tl.store({at.pointers(f'packed + {2 * matrix.columns} * {n2}', down=True)}, {u} * there)")
     return str(code)

@@ -13,7 +13,7 @@ from scatc.codegen.triton.fft import radices, register_fft
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines.matrix import Matrix, turned_by
 from scatc.codegen.triton.modulus import turned
-from scatc.codegen.triton.planes import lanes, loaded, read, stacks
+from scatc.codegen.triton.planes import At, loaded, read, stacks
 
 LEAST = 1 << 12
 """Shorter signals go there and back in registers."""
@@ -46,21 +46,26 @@ def rows(matrix: Matrix) -> str:
         f"low_n = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_n * {length}",
         f"packed = gU + (child * pairs + (signal >> 1)) * {2 * matrix.length} + (signal & 1) + 2 * low_n",
-        f"p = {lanes(rest)}[None, :]",
+        f"p = tl.arange(0, {rest})[None, :]",
     )
     planes: list[Plane] = read(
-        code, range(0, length, rest), (tile, rest), lambda at: loaded(code, f"tl.load(line + {at} + p)")
+        code, range(0, length, rest), (tile, rest), lambda at: loaded(code, at.pointers(f"line + {at} + p"))
     )
     planes = register_fft(code, planes, tile, stages, 1, "twiddles")
     code.write("# phase", f"packed += {2 * matrix.columns} * tl.arange(0, {last})[None, :]")
     step = 2 * matrix.columns * last
     places = range(0, step * stages[-1], step)
-    slopes = read(code, places, (tile, last), lambda at: (code.let("g_u", f"tl.load(packed + {at})"),))
+    slopes = read(
+        code,
+        places,
+        (tile, last),
+        lambda at: (code.let("g_u", f"tl.load({at.pointers(f'packed + {at}', down=True)})"),),
+    )
     cotangents: list[Plane] = [turned(code, z, g[0]) for z, g in zip(planes, slopes, strict=True) if g is not None]
     done = register_fft(code, cotangents, tile, stages[::-1], -1, "twiddles")
     code.write("# store")
     for at, (re, im) in stacks(code, done, range(0, length, rest), (tile, rest)):
-        code.write(f"tl.store(line + {at} + p, both({re}, {im}))")
+        code.write(f"tl.store({at.pointers(f'line + {at} + p')}, both({re}, {im}))")
     return str(code)
 
 
@@ -74,12 +79,12 @@ def columns(matrix: Matrix) -> str:
         "child = tl.program_id(1).to(tl.int64)",
         f"low_k = (tl.program_id(2) * {tile} + tl.arange(0, {tile}))[:, None]",
         f"line = T + (child * 2 * pairs + signal) * {matrix.length} + low_k",
-        f"p = {lanes(rest)}[None, :]",
+        f"p = tl.arange(0, {rest})[None, :]",
     )
 
-    def unturned(at: str) -> Complex:
+    def unturned(at: At) -> Complex:
         k = code.let("k", f"{at} + p")
-        z = loaded(code, f"tl.load(line + {step} * {k})")
+        z = loaded(code, at.pointers(f"line + {step} * {k}", down=True))
         return code.times(z, turned_by(code, matrix, f"low_k * {k}"), -1)
 
     planes: list[Plane] = read(code, range(0, length, rest), (tile, rest), unturned)
@@ -87,5 +92,5 @@ def columns(matrix: Matrix) -> str:
     code.write("# store")
     for at, (re, im) in stacks(code, done, range(0, length, last), (tile, last)):
         place = f"{step} * ({at} + tl.arange(0, {last})[None, :])"
-        code.write(f"tl.store(line + {place}, both({re}, {im}))")
+        code.write(f"tl.store({at.pointers(f'line + {place}', down=True)}, both({re}, {im}))")
     return str(code)

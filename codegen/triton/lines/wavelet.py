@@ -14,7 +14,7 @@ from typing import Any
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton.fft import radices, register_ffts
-from scatc.codegen.triton.planes import Run, lanes, runs, stacks, unstacked, within
+from scatc.codegen.triton.planes import Run, hinted, runs, stacks, unstacked, within
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {16: 32, 32: 32, 64: 32, 128: 16, 256: 16, 512: 16, 1024: 16, 2048: 8, 4096: 1, 8192: 1}
@@ -229,7 +229,7 @@ def folded(code: Code, shape: Shape) -> list[Plane]:
 def _of_signals(code: Code, shape: Shape) -> None:
     """Rows are signals."""
     (moduli,) = _moduli(code, shape, folded(code, shape))
-    code.write("live = signal < n", f"at = {lanes(shape.last)}")
+    code.write("live = signal < n", f"at = tl.arange(0, {shape.last})")
     if set(shape.sinks) & {"local", "total", "raw"}:
         code.write("size = tl.load(scale + signal, mask=live, other=0.0)")
     for sink in shape.sinks:
@@ -280,28 +280,28 @@ def _window(
         if shape.together
         else "spectrum = X + (parent * pairs + pair) * bins",
         "begin = tl.load(start + filter)",
-        f"p = {lanes(plane)}",
+        f"p = tl.arange(0, {plane})",
         f"weights = tl.broadcast_to((w + filter * {width} + p)[None, :], [{shape.rows}, {plane}])",
     )
     found = _window_runs(shape)
-    names = [(code.let("at", run.at), code.name("z"), code.name("z")) for run in found]
+    names = [(run.let(code), code.name("z"), code.name("z")) for run in found]
     code.write(
         f"if (begin > 0) & (begin + {width} <= bins):",
         "    ahead = (spectrum + begin)[:, None] + p[None, :]",
         "    behind = (spectrum + (bins - begin))[:, None] - p[None, :]",
     )
     for at, z, m in names:
-        code.write(f"    {z} = tl.load(ahead + {at})", f"    {m} = tl.load(behind - {at})")
+        ahead, behind = at.pointers(f"ahead + {at}"), at.pointers(f"behind - {at}")
+        code.write(f"    {z} = tl.load({ahead})", f"    {m} = tl.load({behind})")
     code.write("else:  # bins wrap around")
     wrap = "{} & (bins - 1)" if shape.masked else "({} % bins + bins) % bins"
     for at, z, m in names:
         ahead, behind = (wrap.format(k) for k in (f"(begin + {at} + p)", f"(-begin - {at} - p)"))
-        code.write(
-            f"    {z} = tl.load(spectrum[:, None] + ({ahead}))", f"    {m} = tl.load(spectrum[:, None] + ({behind}))"
-        )
+        ahead, behind = (at.pointers(f"spectrum[:, None] + ({k})") for k in (ahead, behind))
+        code.write(f"    {z} = tl.load({ahead})", f"    {m} = tl.load({behind})")
     sets: list[list[Plane]] = []
     for run, (at, z, m) in zip(found, names, strict=True):
-        made = products(z, m, code.let("weight", f"tl.load(weights + {at})"))
+        made = products(z, m, code.let("weight", f"tl.load({at.pointers(f'weights + {at}')})"))
         sets = sets or [[None] * (shape.length // plane) for _ in made]
         for planes, number in zip(sets, made, strict=True):
             parts = (unstacked(code, part, run.size, (shape.rows, plane)) for part in number)
@@ -310,14 +310,16 @@ def _window(
     return tuple(sets)
 
 
-def neighbours(shape: Shape, axes: tuple[int, int, int]) -> str:
-    """The last axis of a tensor of phi, as text: Triton may see that its numbers lie side by side.
+def of_phi(shape: Shape, axes: tuple[int, int, int], at: str) -> str:
+    """What reads both parts of a tensor of phi, as text.
 
-    But not where it would take tensors of the transform to be alike, and lay out these as it reads phi (`lanes`).
+    Where Triton would take tensors of the transform to be alike, it would lay them out as it reads phi: several
+    neighbours for each thread. So phi is read as they are then.
     """
     alike = {(run.size, shape.rows, shape.plane) for run in _window_runs(shape)}
     alike.add((shape.stages[-1], shape.rows, shape.last))
-    return lanes(axes[2]) if axes in alike else f"tl.arange(0, {axes[2]})"
+    tables = (f"phi_{part} + {at}" for part in ("high", "low"))
+    return ", ".join(f"tl.load({hinted(table) if axes in alike else table})" for table in tables)
 
 
 def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
@@ -331,7 +333,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
     code.write(
         f"warp = tl.arange(0, {warps})[:, None, None] * {depth}",
         f"sample = tl.arange(0, {depth})[None, :, None]",
-        f"place = (warp + sample) * {columns} + {neighbours(shape, (warps, depth, columns))}[None, None, :]",
+        f"place = (warp + sample) * {columns} + tl.arange(0, {columns})[None, None, :]",
         f"acc = tl.zeros(({warps}, {shape.rows}, {columns}), tl.float32)",
     )
     for group in range(0, len(moduli), together):
@@ -339,7 +341,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
         split = code.let("t", f"tl.reshape({stacked}, [{shape.rows}, {warps}, {depth}])")
         moved = code.let("t", f"tl.permute({split}, [1, 0, 2])")
         at = f"{group * shape.last * columns} + place"
-        code.write(f"acc = product(acc, {moved}, tl.load(phi_high + {at}), tl.load(phi_low + {at}))")
+        code.write(f"acc = product(acc, {moved}, {of_phi(shape, (warps, depth, columns), at)})")
     code.write(
         "average = tl.sum(acc, 0) * size[:, None]",
         f"t = tl.arange(0, {columns})",
@@ -364,12 +366,13 @@ def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
     )
     places = range(0, 2 * shape.length, 2 * shape.last)
     for place, (u,) in stacks(code, [(u,) for u in moduli], places, (shape.rows, shape.last)):
-        code.write(f"tl.store(packed + {place}, tl.where(live[:, None], {u}, 0.0), mask=there)")
+        pointers = place.pointers(f"packed + {place}")
+        code.write(f"tl.store({pointers}, tl.where(live[:, None], {u}, 0.0), mask=there)")
 
 
 def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str]) -> None:
     """As `_pack`, both signals at a time; of a block what no other block has."""
-    code.write("# pack", f"i = {lanes(shape.last)}[None, :]", "live = (index < pairs)[:, None]")
+    code.write("# pack", f"i = tl.arange(0, {shape.last})[None, :]", "live = (index < pairs)[:, None]")
     first, stop = 0, shape.length
     if shape.cut:
         first, stop = shape.crop, shape.crop + shape.hop
@@ -389,7 +392,7 @@ def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str])
     planes = list(zip(firsts, seconds, strict=True))
     for place, (u, v) in stacks(code, planes, places, (shape.rows, shape.last)):
         mask = f"live{edges}{tail}".format(*[place] * 3)
-        code.write(f"tl.store(packed + {place}, both({u}, {v} * there), mask={mask})")
+        code.write(f"tl.store({place.pointers(f'packed + {place}')}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
@@ -402,7 +405,7 @@ def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
     ):
         i = code.let("i", f"at[None, :] + {place}")
         inside = f"live[:, None] & ({i} >= {shape.first}) & ({i} < {shape.first + shape.kept})"
-        code.write(f"tl.store(line + {place}, {u} * size[:, None], mask={inside})")
+        code.write(f"tl.store({place.pointers(f'line + {place}')}, {u} * size[:, None], mask={inside})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

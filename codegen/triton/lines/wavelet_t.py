@@ -19,7 +19,7 @@ from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.lines import wavelet
 from scatc.codegen.triton.lines.wavelet import Shape
 from scatc.codegen.triton.modulus import turned
-from scatc.codegen.triton.planes import lanes, read, stacks, within
+from scatc.codegen.triton.planes import At, read, stacks, within
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 ROWS = {1024: 8, 2048: 4}
@@ -119,7 +119,7 @@ def body(shape: Turn) -> str:
     if there.cut:
         code.write("all_pairs = pairs", "pairs = pairs * blocks")
     planes = register_fft(code, wavelet.folded(code, there), there.rows, there.stages, 1, "twiddles")
-    code.write(f"# cotangents: {shape.source}", f"at = {lanes(there.last)}")
+    code.write(f"# cotangents: {shape.source}", f"at = tl.arange(0, {there.last})")
     if shape.source != "memory":
         code.write(
             "live = signal < n",
@@ -133,13 +133,13 @@ def body(shape: Turn) -> str:
     spectrum = register_fft(code, cotangents, there.rows, there.stages[::-1], -1, "twiddles")
     code.write(
         "# store",
-        f"into = P + ((child * 2 * pairs + signal) * {there.length})[:, None] + {lanes(there.plane)}[None, :]",
+        f"into = P + ((child * 2 * pairs + signal) * {there.length})[:, None] + tl.arange(0, {there.plane})[None, :]",
         "there = (signal < 2 * pairs)[:, None]",
     )
     # no filter reads what is beyond its window
     places = range(0, min(there.length, -(-there.width // there.plane) * there.plane), there.plane)
     for place, (re, im) in stacks(code, spectrum, places, (there.rows, there.plane)):
-        code.write(f"tl.store(into + {place}, both({re}, {im}), mask=there)")
+        code.write(f"tl.store({place.pointers(f'into + {place}')}, both({re}, {im}), mask=there)")
     return str(code)
 
 
@@ -161,9 +161,9 @@ def _memory(code: Code, shape: Turn) -> list[str]:
     places, edges = within(there.length, there.last, first, stop)
     mask = (edges + (" & (i < end - {})" if there.tail else "")).removeprefix(" & ")
 
-    def cotangents(place: str) -> tuple[str]:
+    def cotangents(place: At) -> tuple[str]:
         masked = f", mask={mask}, other=0.0".format(*[place] * 3) if mask else ""
-        return (code.let("g_u", f"tl.load(packed + 2 * {place}{masked})"),)
+        return (code.let("g_u", f"tl.load({place.pointers(f'packed + 2 * {place}')}{masked})"),)
 
     found = read(code, places, (there.rows, there.last), cotangents)
     return [g[0] if g else "" for g in found]
@@ -179,14 +179,13 @@ def _local(code: Code, shape: Turn) -> list[str]:
         f"averages = tl.load(line + t, mask=live[:, None] & (t < {there.outputs}), other=0.0) * by",
         f"averages = tl.broadcast_to(averages[None, :, :], [{warps}, {there.rows}, {columns}])",
         f"warp = tl.arange(0, {warps})[:, None, None] * {columns}",
-        f"place = (warp + tl.arange(0, {columns})[None, :, None]) * {depth}"
-        f" + {wavelet.neighbours(there, (warps, columns, depth))}[None, None, :]",
+        f"place = (warp + tl.arange(0, {columns})[None, :, None]) * {depth} + tl.arange(0, {depth})[None, None, :]",
     )
     found = []
     for group in range(products):
         at = f"{group * warps * columns * depth} + place"
         zeros = f"tl.zeros(({warps}, {there.rows}, {depth}), tl.float32)"
-        product = f"product({zeros}, averages, tl.load(phi_high + {at}), tl.load(phi_low + {at}))"
+        product = f"product({zeros}, averages, {wavelet.of_phi(there, (warps, columns, depth), at)})"
         moved = code.let("t", f"tl.permute({product}, [1, 0, 2])")
         twos = ", 2" * (together.bit_length() - 1)
         split = code.let("t", f"tl.reshape({moved}, [{there.rows}, {there.last}{twos}])")
@@ -202,10 +201,10 @@ def _total(code: Code, shape: Turn) -> list[str]:
 def _raw(code: Code, shape: Turn) -> list[str]:
     there = shape.there
 
-    def cotangents(place: str) -> tuple[str]:
+    def cotangents(place: At) -> tuple[str]:
         i = code.let("i", f"at[None, :] + {place} - {there.first}")
         inside = f"live[:, None] & ({i} >= 0) & ({i} < {there.kept})"
-        return (code.let("g_u", f"tl.load(line + {i}, mask={inside}, other=0.0) * by"),)
+        return (code.let("g_u", f"tl.load({place.pointers(f'line + {i}')}, mask={inside}, other=0.0) * by"),)
 
     found = read(code, range(0, there.length, there.last), (there.rows, there.last), cotangents)
     return [g[0] for g in found if g is not None]
