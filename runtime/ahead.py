@@ -12,11 +12,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import torch
+
 from scatc.codegen.triton.launch import Launch
+from scatc.runtime.kernels import target_of
 from scatc.runtime.load import load_source
 
 MOST_PROCESSES = 16
@@ -24,6 +28,9 @@ MOST_PROCESSES = 16
 
 FEWEST = 3
 """Kernels that are worth a process, which takes seconds to start."""
+
+DTYPES = {"*fp32": "float32", "*fp64": "float64", "*i32": "int32", "*i64": "int64"}
+"""Of tensors that arguments point to; the others are numbers."""
 
 
 def compile_ahead(source: str, launches: Sequence[Launch], arch: str, name: str, workers: int) -> None:
@@ -94,23 +101,45 @@ def _run(jobs: Sequence[str]) -> list[int]:
     return [process.wait() for process, _ in started]
 
 
+class Absent:
+    """What Triton's driver says of a GPU, without one: enough to compile what a launch there would."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def get_current_target(self) -> Any:
+        """The architecture."""
+        return self._target
+
+    def get_current_device(self) -> int:
+        """The first."""
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        """The usual one."""
+        return 0
+
+
 def main() -> int:
     """Compile what standard input says; the exit status is 1 if a kernel cannot be."""
-    from scatc.runtime import kernels
+    from triton.runtime.driver import driver
 
     job = json.load(sys.stdin)
     module, failed = load_source(job["source"], "triton"), 0
+    driver.set_active(Absent(target_of(job["arch"])))
     for one in job["launches"]:
         try:
-            kernels.compiled(module, launch_of(one), job["arch"])
-        except Exception:
+            _compile(module, Launch(**one))
+        except Exception:  # the launch will say what it is
             failed = 1
     return failed
 
 
-def launch_of(one: dict[str, Any]) -> Launch:
-    """A launch from what JSON made of it."""
-    return Launch(**{field.name: one[field.name] for field in fields(Launch)} | {"grid": tuple(one["grid"])})
+def _compile(module: ModuleType, launch: Launch) -> None:
+    """Compile what a launch would, with aligned tensors."""
+    arguments = [getattr(torch, DTYPES[kind]) if kind in DTYPES else 2 for kind in launch.types.values()]
+    kernel, options = getattr(module, launch.kernel), module.OPTIONS
+    kernel.warmup(*arguments, grid=(1,), **launch.constants, num_warps=launch.warps, **options)
 
 
 if __name__ == "__main__":

@@ -53,15 +53,15 @@ def assembler(module: ModuleType, launches: Iterable[Launch], arch: str) -> str:
     """The machine code of kernels, as text."""
     texts = []
     for launch in _once(launches):
-        asm = compiled(module, launch, arch).asm
-        text = asm.get("amdgcn") or asm["ptx"]
+        compiled = _compile(module, launch, arch)
+        text = compiled.asm.get("amdgcn") or compiled.asm["ptx"]
         texts.append(f"// {launch.title}, {launch.warps} warps\n{text}")
     return "\n".join(texts)
 
 
 def resources(module: ModuleType, launches: Iterable[Launch], arch: str) -> tuple[Resources, ...]:
     """What kernels need, as the vendor's assembler has it."""
-    return tuple(_resources(compiled(module, launch, arch), launch, arch) for launch in _once(launches))
+    return tuple(_resources(_compile(module, launch, arch), launch, arch) for launch in _once(launches))
 
 
 def compile_all(source: str, launches: Iterable[Launch], arch: str, workers: int) -> tuple[Resources, ...]:
@@ -93,7 +93,8 @@ def _once(launches: Iterable[Launch]) -> list[Launch]:
     return list({launch.title: launch for launch in launches}.values())
 
 
-def _target(arch: str) -> Any:
+def target_of(arch: str) -> Any:
+    """An architecture as Triton knows it."""
     from triton.backends.compiler import GPUTarget
 
     if found := re.fullmatch(r"sm_(\d+)", arch):
@@ -103,9 +104,8 @@ def _target(arch: str) -> Any:
     raise TargetError(f"arch={arch!r} is not possible: it must be NVIDIA's, as 'sm_90', or AMD's, as 'gfx942'")
 
 
-def compiled(module: ModuleType, launch: Launch, arch: str) -> Any:
-    """A kernel as Triton compiles it when it is launched, so that it finds it in its cache then."""
-    target = _target(arch)
+def _compile(module: ModuleType, launch: Launch, arch: str) -> Any:
+    target = target_of(arch)
     try:
         import triton
         from triton.compiler import ASTSource
@@ -116,22 +116,17 @@ def compiled(module: ModuleType, launch: Launch, arch: str) -> Any:
         raise TargetError("machine code cannot be made while TRITON_INTERPRET=1: start Python without it")
     names = list(function.arg_names)
     signature = {name: launch.types.get(name, "constexpr") for name in names}
-    known: dict[tuple[int], list[Any]] = {}
-    for i, name in enumerate(names):
-        if signature[name].startswith("*"):
-            known[i,] = [["tt.divisibility", 16]]
-        elif signature[name] == "constexpr":
-            known[i,] = []
-    source = ASTSource(fn=function, signature=signature, constexprs=dict(launch.constants), attrs=known)
+    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
+    source = ASTSource(fn=function, signature=signature, constexprs=dict(launch.constants), attrs=aligned)
     return triton.compile(source, target=target, options={"num_warps": launch.warps, "enable_fp_fusion": True})
 
 
-def _resources(found: Any, launch: Launch, arch: str) -> Resources:
-    shared, instructions = int(found.metadata.shared), 0
-    if "cubin" in found.asm:
-        registers, spills, instructions = _of_cubin(found.asm["cubin"])
+def _resources(compiled: Any, launch: Launch, arch: str) -> Resources:
+    shared, instructions = int(compiled.metadata.shared), 0
+    if "cubin" in compiled.asm:
+        registers, spills, instructions = _of_cubin(compiled.asm["cubin"])
     else:
-        text = found.asm["amdgcn"]
+        text = compiled.asm["amdgcn"]
         registers = int(re.search(r"\.vgpr_count:\s+(\d+)", text)[1])  # type: ignore[index]
         spills = 4 * int(re.search(r"\.vgpr_spill_count:\s+(\d+)", text)[1])  # type: ignore[index]
     return Resources(launch.title, arch, registers, spills, shared, launch.warps, instructions)

@@ -10,30 +10,17 @@ import pytest
 import torch
 import triton
 from compiled import fresh
-from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 
 from scatc.codegen.triton.launch import Launch
 from scatc.ir.spec import Spec
 from scatc.runtime import ahead
+from scatc.runtime.kernels import target_of
 from scatc.runtime.triton import TritonPlan
 
 assert os.environ.get("TRITON_INTERPRET") != "1"
 
 SPEC = Spec(dim=2, shape=(12, 9), J=1, L=1)
-
-
-class Absent:
-    """A driver of a GPU that is not there: enough to compile, not to launch."""
-
-    def get_current_target(self) -> GPUTarget:
-        return GPUTarget("cuda", 90, 32)
-
-    def get_current_device(self) -> int:
-        return 0
-
-    def get_current_stream(self, device: int) -> int:
-        return 0
 
 
 class Warmed:
@@ -50,7 +37,7 @@ class Warmed:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Triton's cache, empty."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(driver, "_active", Absent())
+    monkeypatch.setattr(driver, "_active", ahead.Absent(target_of("sm_90")))
     return tmp_path
 
 
