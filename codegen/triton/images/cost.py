@@ -29,8 +29,8 @@ def static_work(step: Launch | Transform) -> Work:
 def rows_work(paths: int, rows: Rows, held: Held) -> Work:
     """What the kernel for rows does for one image: sums and differences, a row of each for two images.
 
-    The filters of a parent find its spectrum in the cache, once one of them has read it. The instructions of 50 kernels
-    were counted, lists of 5 to 33 of one to eight filters: the formula has four in five within 10 %, all within 15 %.
+    The filters of a parent find its spectrum in the cache, once one of them has read it. The instructions of 46 kernels
+    were counted, lists of 5 to 33 of one to eight filters: the formula has three in four within 5 %, all within 12 %.
     """
     numbers, together = float(paths * rows.height * rows.split.length), rows.together
     split, threads = rows.split, WARP * rows.warps
@@ -39,12 +39,11 @@ def rows_work(paths: int, rows: Rows, held: Held) -> Work:
     alike = (
         sum(max(rows.tile * size / threads, 1) for _, size, _ in groups(split.first)) * split.second * together / thread
     )
-    each = (
-        2 + 1.5 * odd_factors(split.first) + 225 / thread + 3 * alike * log2(split.second) + (8 if rows.folded else 0)
-    )
-    # two products, a load of weights of one filter or two, and what bins are loaded with; as much again for a mask
+    each = 8 + 1.3 * odd_factors(split.first) + 200 / thread + 1.7 * alike * log2(split.second)
+    each += 3 if rows.folded else 0
+    # two products, a load of weights of one filter or two, and what bins are loaded with; nearly as much for a mask
     alone = 1 if together == 1 else 0.5
-    each += held.visited * (2 + (alone + 1 / together) * (2 if rows.masked else 1) + 13 / thread)
+    each += held.visited * (2.1 + (alone + 1 / together) * (2.4 if rows.masked else 1.35) + 3 / thread)
     reads = COMPLEX * numbers * (held.weighty if rows.masked else held.visited) / together
     first = min(reads, 0.5 * COMPLEX * paths / rows.filters * held.touched * prod(rows.parent))
     return Work(f"rows {split.length}", COMPLEX * numbers + first, numbers * each, again=reads - first)
