@@ -3,8 +3,8 @@
     python benchmarks/kernels.py [--arch sm_80 sm_90] [--cases 4096 32x32] [--of forward vjp] [--workers 2]
 
 Those of transforms and of gradients. Kernels compile in processes of their own, and Triton keeps what it compiled (in
-TRITON_CACHE_DIR: name an empty folder to see how long it takes). The exit status is 1 if a kernel spills registers, or needs more shared memory than
-the architecture has.
+TRITON_CACHE_DIR: name an empty folder to see how long it takes). The exit status is 1 if a kernel spills registers, or
+needs more shared memory than the architecture has.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ REQUIRED = {
 
 #: Optional modules, each with the names of the files or folders that are about it.
 ABOUT = {
-    "torch": {"torch", "torch_ops", "devices", "triton", "kernels", "synthesis"},
-    "triton": {"triton", "kernels", "devices", "timing"},
+    "torch": {"torch", "torch_ops", "devices", "triton", "kernels", "ahead", "synthesis"},
+    "triton": {"triton", "kernels", "ahead", "devices", "timing"},
     "tensorflow": {"tensorflow"},
     "keras": {"keras"},
     "jax": {"jax"},

@@ -272,7 +272,7 @@ def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
         for run, y in outputs(code, columns, group, e):
             u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
             value = f"tl.where(live[None, :], {u}, 0.0)"
-            to = run.pointers(f"packed + {y} * {2 * width}")
+            to = code.let("to", run.pointers(f"packed + {y} * {2 * width}"))
             code.write(f"tl.store({to}, {value}, mask=there[None, :]{inside(group, e)})")
 
 
@@ -290,7 +290,8 @@ def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
             u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
             y = code.let("y", f"{at} - {first}")
             mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){inside(group, e)}"
-            code.write(f"tl.store({run.pointers(f'image + {y} * {width}')}, {u} * size, mask={mask})")
+            to = code.let("to", run.pointers(f"image + {y} * {width}"))
+            code.write(f"tl.store({to}, {u} * size, mask={mask})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

@@ -72,7 +72,8 @@ def _store(code: Code, columns: Columns, back: Sequence[Plane]) -> None:
             row = code.let("row", f"p * {split.first} + {at}")
             row = code.let("row", f"{row} - tl.where({row} < {split.length}, 0, {split.length})")
             place = f"top + {row} * {width}"
-        code.write(f"tl.store({at.pointers(place)}, both({re}, {im}), mask=there[None, :])")
+        to = code.let("to", at.pointers(place))
+        code.write(f"tl.store({to}, both({re}, {im}), mask=there[None, :])")
 
 
 def multiplied(columns: Columns) -> bool:
@@ -103,7 +104,7 @@ def _packed(code: Code, columns: Columns, group: Group) -> list[str]:
     found, e = [], places(code, group)
     for run, y in outputs(code, columns, group, e):
         mask = f"live[None, :]{inside(group, e)}"
-        to = run.pointers(f"packed + {y} * {2 * columns.width}")
+        to = code.let("to", run.pointers(f"packed + {y} * {2 * columns.width}"))
         g = code.let("g", f"tl.load({to}, mask={mask}, other=0.0)")
         found += unstacked(code, g, run.size, (group.size, columns.tile)) if run.listed else [g]
     return found

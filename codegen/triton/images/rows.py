@@ -179,7 +179,8 @@ def _store(code: Code, group: Group, rows: Rows) -> None:
         some = group.planes[run.first : run.first + run.size]
         re, im = (stacked(code, [plane[part] for plane in some], shape) for part in (0, 1))
         at = run.let(code)
-        code.write(f"tl.store({at.pointers(f'{to} + {at}')}, both({re}, {im}), mask=there{inside})")
+        here = code.let("here", at.pointers(f"{to} + {at}"))
+        code.write(f"tl.store({here}, both({re}, {im}), mask=there{inside})")
 
 
 def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
@@ -195,7 +196,7 @@ def _fold(code: Code, rows: Rows) -> list[list[Plane]]:
     for r, run in enumerate(together):
         at = run.let(chunk)
         weights, mask = _weights(chunk, rows, at)
-        mask = f", mask={mask}, other=0" if rows.masked else ""
+        mask = f", mask={chunk.let('some', mask)}, other=0" if rows.masked else ""
         z = chunk.let("z", f"tl.load({at.pointers(f'line + {at}')}{mask})")
         for weight, of_filter in zip(weights, sums, strict=True):
             (re, im), add = of_filter[r], "+=" if rows.folded else "="

@@ -164,12 +164,11 @@ def cut(shape: Cut) -> str:
     )
     (run,) = runs(range(0, shape.length, rest))
     at = run.let(code)
-    here = at.pointers(f"here + {at}")
-    code.write(*if_inside(shape), f"    z = tl.load({here})", "else:")
+    code.write(f"here = {at.pointers(f'here + {at}')}", *if_inside(shape), "    z = tl.load(here)", "else:")
     if shape.around:
-        code.write(f"    z = tl.load({at.pointers(f'samples + ((place + {at}) & (line - 1))')})")
+        code.write(f"    around = {at.pointers(f'samples + ((place + {at}) & (line - 1))')}", "    z = tl.load(around)")
     else:
-        code.write(f"    z = tl.load({here}, mask=(place >= -{at}) & (place < line - {at}), other=0)")
+        code.write(f"    z = tl.load(here, mask=(place >= -{at}) & (place < line - {at}), other=0)")
     parts = (unstacked(code, code.let("t", f"{part}(z)"), run.size, (shape.rows, rest)) for part in ("low", "high"))
     planes: list[Plane] = list(zip(*parts, strict=True))
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
@@ -254,11 +253,14 @@ def thin(shape: Thin) -> str:
     )
     masked = f", mask={edges.removeprefix(' & ')}" if edges else ""
     for at, (re, im) in parted:
-        code.write(f"    tl.store({at.pointers(f'here + {at}')}, both({re}, {im}){masked.format(at, at)})")
+        to = code.name("to")
+        code.write(f"    {to} = {at.pointers(f'here + {at}')}")
+        code.write(f"    tl.store({to}, both({re}, {im}){masked.format(at, at)})")
     code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
     for at, (re, im) in parted:
-        there = at.pointers(f"samples + ((place + {at}) & (line - 1))")
-        code.write(f"    tl.store({there}, both({re}, {im}), mask=live{edges.format(at, at)} & (i < stop - {at}))")
+        to = code.name("to")
+        code.write(f"    {to} = {at.pointers(f'samples + ((place + {at}) & (line - 1))')}")
+        code.write(f"    tl.store({to}, both({re}, {im}), mask=live{edges.format(at, at)} & (i < stop - {at}))")
     return str(code)
 
 

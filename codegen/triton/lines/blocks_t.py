@@ -140,7 +140,8 @@ def join(shape: Join) -> str:
 
     def add(to: str, there: str) -> None:
         for at, (re, im) in parted:
-            place, mask, value = at.pointers(to.format(at)), there.format(at), f"both({re}, {im})"
+            place, mask, value = code.name("to"), there.format(at), f"both({re}, {im})"
+            code.write(f"    {place} = {at.pointers(to.format(at))}")
             if not shape.fresh:
                 known = code.name("z")
                 code.write(f"    {known} = tl.load({place}, mask={mask}, other=0)")
@@ -203,7 +204,8 @@ def unthin(shape: Unthin) -> str:
 
     def samples(at: At) -> Complex:
         mask = f"(i < stop - {at}){edges.format(at, at)}"
-        return loaded(code, at.pointers(f"samples + ((place + {at}) & (line - 1))"), f", mask={mask}, other=0")
+        around = code.let("around", at.pointers(f"samples + ((place + {at}) & (line - 1))"))
+        return loaded(code, around, f", mask={mask}, other=0")
 
     planes: list[Plane] = read(code, places, (shape.rows, rest), samples)
     planes = register_fft(code, planes, shape.rows, stages, -1, "twiddles")
@@ -215,7 +217,7 @@ def unthin(shape: Unthin) -> str:
     )
     for at, (re, im) in stacks(code, planes, range(0, shape.length, last), (shape.rows, last)):
         for more, weight in (("", ""), (f" + {shape.bins - shape.length}", f" + {shape.length}")):
-            place = at.pointers(f"spectrum + {at} + p{more}")
+            place = code.let("to", at.pointers(f"spectrum + {at} + p{more}"))
             g = code.let("g", f"tl.load({at.pointers(f'weights + {at}{weight}')})")
             z = f"{re} * {g}", f"{im} * {g}"
             if shape.add:

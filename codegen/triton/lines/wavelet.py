@@ -310,8 +310,8 @@ def _window(
     return tuple(sets)
 
 
-def of_phi(shape: Shape, axes: tuple[int, int, int], at: str) -> str:
-    """What reads both parts of a tensor of phi, as text.
+def of_phi(code: Code, shape: Shape, axes: tuple[int, int, int], at: str) -> str:
+    """Read both parts of a tensor of phi; their names.
 
     Where Triton would take tensors of the transform to be alike, it would lay them out as it reads phi: several
     neighbours for each thread. So phi is read as they are then.
@@ -319,7 +319,7 @@ def of_phi(shape: Shape, axes: tuple[int, int, int], at: str) -> str:
     alike = {(run.size, shape.rows, shape.plane) for run in _window_runs(shape)}
     alike.add((shape.stages[-1], shape.rows, shape.last))
     tables = (f"phi_{part} + {at}" for part in ("high", "low"))
-    return ", ".join(f"tl.load({hinted(table) if axes in alike else table})" for table in tables)
+    return ", ".join(code.let("phi", f"tl.load({hinted(table) if axes in alike else table})") for table in tables)
 
 
 def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
@@ -341,7 +341,7 @@ def _local(code: Code, shape: Shape, moduli: list[str]) -> None:
         split = code.let("t", f"tl.reshape({stacked}, [{shape.rows}, {warps}, {depth}])")
         moved = code.let("t", f"tl.permute({split}, [1, 0, 2])")
         at = f"{group * shape.last * columns} + place"
-        code.write(f"acc = product(acc, {moved}, {of_phi(shape, (warps, depth, columns), at)})")
+        code.write(f"acc = product(acc, {moved}, {of_phi(code, shape, (warps, depth, columns), at)})")
     code.write(
         "average = tl.sum(acc, 0) * size[:, None]",
         f"t = tl.arange(0, {columns})",
@@ -366,7 +366,7 @@ def _pack(code: Code, shape: Shape, moduli: list[str]) -> None:
     )
     places = range(0, 2 * shape.length, 2 * shape.last)
     for place, (u,) in stacks(code, [(u,) for u in moduli], places, (shape.rows, shape.last)):
-        pointers = place.pointers(f"packed + {place}")
+        pointers = code.let("here", place.pointers(f"packed + {place}"))
         code.write(f"tl.store({pointers}, tl.where(live[:, None], {u}, 0.0), mask=there)")
 
 
@@ -392,7 +392,8 @@ def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str])
     planes = list(zip(firsts, seconds, strict=True))
     for place, (u, v) in stacks(code, planes, places, (shape.rows, shape.last)):
         mask = f"live{edges}{tail}".format(*[place] * 3)
-        code.write(f"tl.store({place.pointers(f'packed + {place}')}, both({u}, {v} * there), mask={mask})")
+        pointers = code.let("here", place.pointers(f"packed + {place}"))
+        code.write(f"tl.store({pointers}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
@@ -405,7 +406,8 @@ def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
     ):
         i = code.let("i", f"at[None, :] + {place}")
         inside = f"live[:, None] & ({i} >= {shape.first}) & ({i} < {shape.first + shape.kept})"
-        code.write(f"tl.store({place.pointers(f'line + {place}')}, {u} * size[:, None], mask={inside})")
+        pointers = code.let("here", place.pointers(f"line + {place}"))
+        code.write(f"tl.store({pointers}, {u} * size[:, None], mask={inside})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

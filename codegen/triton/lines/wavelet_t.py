@@ -163,7 +163,8 @@ def _memory(code: Code, shape: Turn) -> list[str]:
 
     def cotangents(place: At) -> tuple[str]:
         masked = f", mask={mask}, other=0.0".format(*[place] * 3) if mask else ""
-        return (code.let("g_u", f"tl.load({place.pointers(f'packed + 2 * {place}')}{masked})"),)
+        pointers = code.let("here", place.pointers(f"packed + 2 * {place}"))
+        return (code.let("g_u", f"tl.load({pointers}{masked})"),)
 
     found = read(code, places, (there.rows, there.last), cotangents)
     return [g[0] if g else "" for g in found]
@@ -185,7 +186,7 @@ def _local(code: Code, shape: Turn) -> list[str]:
     for group in range(products):
         at = f"{group * warps * columns * depth} + place"
         zeros = f"tl.zeros(({warps}, {there.rows}, {depth}), tl.float32)"
-        product = f"product({zeros}, averages, {wavelet.of_phi(there, (warps, columns, depth), at)})"
+        product = f"product({zeros}, averages, {wavelet.of_phi(code, there, (warps, columns, depth), at)})"
         moved = code.let("t", f"tl.permute({product}, [1, 0, 2])")
         twos = ", 2" * (together.bit_length() - 1)
         split = code.let("t", f"tl.reshape({moved}, [{there.rows}, {there.last}{twos}])")
@@ -204,7 +205,8 @@ def _raw(code: Code, shape: Turn) -> list[str]:
     def cotangents(place: At) -> tuple[str]:
         i = code.let("i", f"at[None, :] + {place} - {there.first}")
         inside = f"live[:, None] & ({i} >= 0) & ({i} < {there.kept})"
-        return (code.let("g_u", f"tl.load({place.pointers(f'line + {i}')}, mask={inside}, other=0.0) * by"),)
+        pointers = code.let("here", place.pointers(f"line + {i}"))
+        return (code.let("g_u", f"tl.load({pointers}, mask={inside}, other=0.0) * by"),)
 
     found = read(code, range(0, there.length, there.last), (there.rows, there.last), cotangents)
     return [g[0] for g in found if g is not None]
