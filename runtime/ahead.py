@@ -61,7 +61,7 @@ def compile_ahead(source: str, launches: Sequence[Launch], arch: str, name: str,
         return
     shares = [[asdict(replace(launch, shape=None)) for launch in part] for part in dealt(once, source, processes)]
     jobs = [json.dumps({"source": source, "arch": arch, "launches": share}) for share in shares]
-    if all([code == 0 for code in _run(jobs)]):
+    if not any(_run(jobs)):
         folder.mkdir(parents=True, exist_ok=True)
         done.touch()
 
@@ -80,25 +80,29 @@ def dealt(launches: Sequence[Launch], source: str, parts: int) -> list[list[Laun
 def _run(jobs: Sequence[str]) -> list[int]:
     """Each job in a process, with what this one has in its path; their exit statuses."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    started = []
-    for job in jobs:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __spec__.name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            text=True,
-        )
-        started.append((process, job))
-    for process, job in started:
-        assert process.stdin is not None
-        try:
+    started: list[subprocess.Popen[str]] = []
+    try:
+        for _ in jobs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __spec__.name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                text=True,
+            )
+            started.append(process)
+        for process, job in zip(started, jobs, strict=True):  # each waits until the process has started
+            assert process.stdin is not None
             with process.stdin as stdin:
                 stdin.write(job)
-        except BrokenPipeError:  # it ended before it read: its status says so
-            pass
-    return [process.wait() for process, _ in started]
+        return [process.wait() for process in started]
+    except OSError:  # there is no Python to start, or it ended before it read its job
+        return [1]
+    finally:
+        for process in started:
+            process.kill()  # one that ended does not mind
+            process.wait()
 
 
 class Absent:

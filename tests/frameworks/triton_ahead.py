@@ -87,6 +87,13 @@ def test_what_fails_is_left_to_the_launch(cache: Path) -> None:
     assert 0 < len(cubins(cache)) < len({launch.title for launch in plan._launches()})
 
 
+def test_without_a_python_to_start_nothing_is_compiled(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = fresh(SPEC, target="cuda")
+    monkeypatch.setattr(ahead.sys, "executable", "/nowhere/python")
+    ahead.compile_ahead(plan.source(), plan._launches(), "sm_90", "plan", 2)
+    assert not list(cache.iterdir())
+
+
 def test_parts_take_about_as_long() -> None:
     kernels = {"abcdefgh"[i]: 100 * 2**i for i in range(8)}
     source = "\n".join(f"\ndef {name}():\n{'#' * length}" for name, length in kernels.items())
