@@ -72,8 +72,8 @@ def _store(code: Code, columns: Columns, back: Sequence[Plane]) -> None:
             row = code.let("row", f"p * {split.first} + {at}")
             row = code.let("row", f"{row} - tl.where({row} < {split.length}, 0, {split.length})")
             place = f"top + {row} * {width}"
-        to = code.let("to", at.pointers(place))
-        code.write(f"tl.store({to}, both({re}, {im}), mask=there[None, :])")
+        here = code.let("here", at.pointers(place))
+        code.write(f"tl.store({here}, both({re}, {im}), mask=there[None, :])")
 
 
 def multiplied(columns: Columns) -> bool:
