@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from scatc.codegen.triton.launch import Launch
-from scatc.runtime.kernels import target_of
+from scatc.runtime.kernels import once, target_of
 from scatc.runtime.load import load_source
 
 MOST_PROCESSES = 16
@@ -53,13 +53,13 @@ def compile_ahead(source: str, launches: Sequence[Launch], arch: str, name: str,
     """
     import triton
 
-    once = list({launch.title: launch for launch in launches}.values())
-    processes = min(workers, MOST_PROCESSES, len(once) // FEWEST)
+    each = once(launches)
+    processes = min(workers, MOST_PROCESSES, len(each) // FEWEST)
     folder = Path(triton.knobs.cache.dir)
     done = folder / f"scatc-{name}-{arch}-{triton.__version__}"
     if processes < 2 or done.exists():
         return
-    shares = [[asdict(replace(launch, shape=None)) for launch in part] for part in dealt(once, source, processes)]
+    shares = [[asdict(replace(launch, shape=None)) for launch in part] for part in dealt(each, source, processes)]
     jobs = [json.dumps({"source": source, "arch": arch, "launches": share}) for share in shares]
     if not any(_run(jobs)):
         folder.mkdir(parents=True, exist_ok=True)

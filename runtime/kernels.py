@@ -52,7 +52,7 @@ class Resources:
 def assembler(module: ModuleType, launches: Iterable[Launch], arch: str) -> str:
     """The machine code of kernels, as text."""
     texts = []
-    for launch in _once(launches):
+    for launch in once(launches):
         compiled = _compile(module, launch, arch)
         text = compiled.asm.get("amdgcn") or compiled.asm["ptx"]
         texts.append(f"// {launch.title}, {launch.warps} warps\n{text}")
@@ -61,14 +61,14 @@ def assembler(module: ModuleType, launches: Iterable[Launch], arch: str) -> str:
 
 def resources(module: ModuleType, launches: Iterable[Launch], arch: str) -> tuple[Resources, ...]:
     """What kernels need, as the vendor's assembler has it."""
-    return tuple(_resources(_compile(module, launch, arch), launch, arch) for launch in _once(launches))
+    return tuple(_resources(_compile(module, launch, arch), launch, arch) for launch in once(launches))
 
 
 def compile_all(source: str, launches: Iterable[Launch], arch: str, workers: int) -> tuple[Resources, ...]:
     """What kernels need, compiled in several processes: large transforms take Triton a minute each."""
-    once = _once(launches)
+    each = once(launches)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(_job, source, launch, arch) for launch in once]
+        jobs = [pool.submit(_job, source, launch, arch) for launch in each]
         return tuple(job.result() for job in jobs)
 
 
@@ -88,7 +88,7 @@ def _job(source: str, launch: Launch, arch: str) -> Resources:
     return resources(load_source(source, "triton"), [launch], arch)[0]
 
 
-def _once(launches: Iterable[Launch]) -> list[Launch]:
+def once(launches: Iterable[Launch]) -> list[Launch]:
     """One launch of each specialised kernel."""
     return list({launch.title: launch for launch in launches}.values())
 

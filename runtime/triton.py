@@ -108,7 +108,7 @@ class TritonPlan(Plan):
         """A plan of the same transform, whose kernels are cut up as is quickest here: rows, tiles, warps.
 
         A few candidates of each kernel are compiled and timed on the current GPU (`scatc.runtime.tuning`). The first
-        time that takes as long as to compile them, for long signals up to half a minute each; what was found is kept in
+        time that takes as long as to compile them, for long signals half a minute for some; what was found is kept in
         the cache folder for this device.
 
         Parameters

@@ -16,14 +16,14 @@ from scatc.codegen.dft import dft
 from scatc.codegen.triton.planes import loaded, read
 
 LARGEST_RADIX = 32
-"""Of a stage: compilation takes minutes beyond."""
+"""Of a stage, but for those of `WIDE`: longer lists take the registers of kernels that hold much else."""
 
 ONE_STAGE = 16
 """Up to which length one stage does."""
 
 
 WIDE = {2048: (32, 64)}
-"""Two stages where there would be three, with lists that are too long for kernels which hold much else."""
+"""Two stages where there would be three."""
 
 
 def wide_radices(length: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton import planes
 from scatc.codegen.triton.images.mixed import MOST_LISTED, THREADS, Group, Stages, fits, mixed_fft, numbers_each
-from scatc.codegen.triton.planes import MOST, At, Run, runs, stacked
+from scatc.codegen.triton.planes import MOST, At, runs, stacked
 from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
 
 NUMBERS = ("paths", "n", "pairs")
@@ -172,18 +172,18 @@ def places(code: Code, group: Group) -> str:
     return code.let("e", f"{group.start} + tl.arange(0, {group.size})[:, None]")
 
 
-def outputs(code: Code, columns: Columns, group: Group, e: str) -> Iterator[tuple[Run, str]]:
+def outputs(code: Code, columns: Columns, group: Group, e: str) -> Iterator[tuple[slice, At]]:
     """Where a group's planes lie along the column, several of them at a time if they have numbers for all threads."""
     split, n = columns.split, columns.split.length
     few = group.size * columns.tile < WARP * columns.warps
     unit, step = split.units if split.coprime else (1, group.stride)
     first = code.let("y", f"{e} * {unit} % {n}") if split.coprime else e
     for run in runs(range(0, len(group.planes) * step, step), 1 if few else MOST, listed=not few):
+        y = f"({first} + {run.at})"
         if split.coprime:
             y = code.let("y", f"{first} + {run.at} % {n}")
-            yield run, code.let("y", f"{y} - tl.where({y} < {n}, 0, {n})")
-        else:
-            yield run, f"({first} + {run.at})"
+            y = code.let("y", f"{y} - tl.where({y} < {n}, 0, {n})")
+        yield slice(run.first, run.first + run.size), At(y, run.listed)
 
 
 def inside(group: Group, e: str) -> str:
@@ -269,10 +269,10 @@ def _pack(code: Code, columns: Columns, moduli: Moduli) -> None:
     code.write(f"packed = U + (2 * ((child * pairs + pair) * {size} + x) + second)[None, :]")
     for group, us in moduli:
         e = places(code, group)
-        for run, y in outputs(code, columns, group, e):
-            u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
+        for some, y in outputs(code, columns, group, e):
+            u = stacked(code, us[some], (group.size, columns.tile))
             value = f"tl.where(live[None, :], {u}, 0.0)"
-            to = code.let("to", run.pointers(f"packed + {y} * {2 * width}"))
+            to = code.let("to", y.pointers(f"packed + {y} * {2 * width}"))
             code.write(f"tl.store({to}, {value}, mask=there[None, :]{inside(group, e)})")
 
 
@@ -286,11 +286,11 @@ def _raw(code: Code, columns: Columns, moduli: Moduli) -> None:
     )
     for group, us in moduli:
         e = places(code, group)
-        for run, at in outputs(code, columns, group, e):
-            u = stacked(code, us[run.first : run.first + run.size], (group.size, columns.tile))
+        for some, at in outputs(code, columns, group, e):
+            u = stacked(code, us[some], (group.size, columns.tile))
             y = code.let("y", f"{at} - {first}")
             mask = f"inside[None, :] & ({y} >= 0) & ({y} < {height}){inside(group, e)}"
-            to = code.let("to", run.pointers(f"image + {y} * {width}"))
+            to = code.let("to", at.pointers(f"image + {y} * {width}"))
             code.write(f"tl.store({to}, {u} * size, mask={mask})")
 
 

@@ -102,11 +102,11 @@ def _cotangents(code: Code, columns: Columns, group: Group, spread: list[str]) -
 def _packed(code: Code, columns: Columns, group: Group) -> list[str]:
     """The cotangents of moduli that were packed in pairs."""
     found, e = [], places(code, group)
-    for run, y in outputs(code, columns, group, e):
+    for some, y in outputs(code, columns, group, e):
         mask = f"live[None, :]{inside(group, e)}"
-        to = code.let("to", run.pointers(f"packed + {y} * {2 * columns.width}"))
+        to = code.let("to", y.pointers(f"packed + {y} * {2 * columns.width}"))
         g = code.let("g", f"tl.load({to}, mask={mask}, other=0.0)")
-        found += unstacked(code, g, run.size, (group.size, columns.tile)) if run.listed else [g]
+        found += unstacked(code, g, some.stop - some.start, (group.size, columns.tile)) if y.listed else [g]
     return found
 
 

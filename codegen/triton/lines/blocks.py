@@ -255,12 +255,12 @@ def thin(shape: Thin) -> str:
     for at, (re, im) in parted:
         to = code.name("to")
         code.write(f"    {to} = {at.pointers(f'here + {at}')}")
-        code.write(f"    tl.store({to}, both({re}, {im}){masked.format(at, at)})")
+        code.write(f"    tl.store({to}, both({re}, {im}){masked.format(at=at)})")
     code.write("else:", f"    stop = tl.minimum(hop, line + first - begin)[:, None] + {shape.crop}")
     for at, (re, im) in parted:
         to = code.name("to")
         code.write(f"    {to} = {at.pointers(f'samples + ((place + {at}) & (line - 1))')}")
-        code.write(f"    tl.store({to}, both({re}, {im}), mask=live{edges.format(at, at)} & (i < stop - {at}))")
+        code.write(f"    tl.store({to}, both({re}, {im}), mask=live{edges.format(at=at)} & (i < stop - {at}))")
     return str(code)
 
 

@@ -140,8 +140,8 @@ def join(shape: Join) -> str:
 
     def add(to: str, there: str) -> None:
         for at, (re, im) in parted:
-            place, mask, value = code.name("to"), there.format(at), f"both({re}, {im})"
-            code.write(f"    {place} = {at.pointers(to.format(at))}")
+            place, mask, value = code.name("to"), there.format(at=at), f"both({re}, {im})"
+            code.write(f"    {place} = {at.pointers(to.format(at=at))}")
             if not shape.fresh:
                 known = code.name("z")
                 code.write(f"    {known} = tl.load({place}, mask={mask}, other=0)")
@@ -149,12 +149,12 @@ def join(shape: Join) -> str:
             code.write(f"    tl.store({place}, {value}, mask={mask})")
 
     code.write(*if_inside(shape, "count", "(begin + {} * step)"))
-    add("here + {0}", "live")
+    add("here + {at}", "live")
     code.write("else:")
     if shape.around:
-        add("samples + ((place + {0}) & (line - 1))", "live")
+        add("samples + ((place + {at}) & (line - 1))", "live")
     else:
-        add("here + {0}", "live & (place >= -{0}) & (place < line - {0})")
+        add("here + {at}", "live & (place >= -{at}) & (place < line - {at})")
     if shape.fresh:
         _fill(code, shape)
     return str(code)
@@ -203,7 +203,7 @@ def unthin(shape: Unthin) -> str:
     places, edges = middle(shape, rest)
 
     def samples(at: At) -> Complex:
-        mask = f"(i < stop - {at}){edges.format(at, at)}"
+        mask = f"(i < stop - {at}){edges.format(at=at)}"
         around = code.let("around", at.pointers(f"samples + ((place + {at}) & (line - 1))"))
         return loaded(code, around, f", mask={mask}, other=0")
 

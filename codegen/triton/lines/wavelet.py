@@ -388,26 +388,24 @@ def _pack_pairs(code: Code, shape: Shape, firsts: list[str], seconds: list[str])
             f"packed = (U + (child * pairs + index) * {shape.length})[:, None] + i",
         )
     places, edges = within(shape.length, shape.last, first, stop)
-    tail = " & (i < end - {})" if shape.tail else ""
+    tail = " & (i < end - {at})" if shape.tail else ""
     planes = list(zip(firsts, seconds, strict=True))
     for place, (u, v) in stacks(code, planes, places, (shape.rows, shape.last)):
-        mask = f"live{edges}{tail}".format(*[place] * 3)
+        mask = f"live{edges}{tail}".format(at=place)
         pointers = code.let("here", place.pointers(f"packed + {place}"))
         code.write(f"tl.store({pointers}, both({u}, {v} * there), mask={mask})")
 
 
 def _raw(code: Code, shape: Shape, moduli: list[str]) -> None:
     code.write(
-        f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept} - {shape.first})[:, None]"
+        f"line = out + ((signal.to(tl.int64) * paths + tl.load(row + child)) * {shape.kept} - {shape.first})[:, None]",
+        "i = at[None, :]",
     )
-    code.write("line += at[None, :]")
-    for place, (u,) in stacks(
-        code, [(u,) for u in moduli], range(0, shape.length, shape.last), (shape.rows, shape.last)
-    ):
-        i = code.let("i", f"at[None, :] + {place}")
-        inside = f"live[:, None] & ({i} >= {shape.first}) & ({i} < {shape.first + shape.kept})"
-        pointers = code.let("here", place.pointers(f"line + {place}"))
-        code.write(f"tl.store({pointers}, {u} * size[:, None], mask={inside})")
+    places, edges = within(shape.length, shape.last, shape.first, shape.first + shape.kept)
+    for place, (u,) in stacks(code, [(u,) for u in moduli], places, (shape.rows, shape.last)):
+        pointers = code.let("here", place.pointers(f"line + i + {place}"))
+        mask = f"live[:, None]{edges}".format(at=place)
+        code.write(f"tl.store({pointers}, {u} * size[:, None], mask={mask})")
 
 
 _SINKS = {"local": _local, "total": _total, "pack": _pack, "raw": _raw}

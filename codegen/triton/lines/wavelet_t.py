@@ -137,7 +137,7 @@ def body(shape: Turn) -> str:
         "there = (signal < 2 * pairs)[:, None]",
     )
     # no filter reads what is beyond its window
-    places = range(0, min(there.length, -(-there.width // there.plane) * there.plane), there.plane)
+    places = range(0, min(there.length, there.width), there.plane)
     for place, (re, im) in stacks(code, spectrum, places, (there.rows, there.plane)):
         code.write(f"tl.store({place.pointers(f'into + {place}')}, both({re}, {im}), mask=there)")
     return str(code)
@@ -159,10 +159,10 @@ def _memory(code: Code, shape: Turn) -> list[str]:
         code.write(f"packed = gU + ({whole})[:, None] + 2 * at[None, :]")
     code.write("i = at[None, :]")
     places, edges = within(there.length, there.last, first, stop)
-    mask = (edges + (" & (i < end - {})" if there.tail else "")).removeprefix(" & ")
+    mask = (edges + (" & (i < end - {at})" if there.tail else "")).removeprefix(" & ")
 
     def cotangents(place: At) -> tuple[str]:
-        masked = f", mask={mask}, other=0.0".format(*[place] * 3) if mask else ""
+        masked = f", mask={mask}, other=0.0".format(at=place) if mask else ""
         pointers = code.let("here", place.pointers(f"packed + 2 * {place}"))
         return (code.let("g_u", f"tl.load({pointers}{masked})"),)
 
