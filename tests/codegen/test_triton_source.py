@@ -216,6 +216,8 @@ def check_tidy(emitter: Emitter) -> None:
         "around",
         "product",
         "product_left",
+        "roots",
+        "settled",
     }
     # every path is output, or its cotangent comes in
     rows = [table for name, table in emitter.tables.items() if name.endswith("_row")]

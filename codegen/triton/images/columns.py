@@ -9,26 +9,28 @@ transform (`pack`); moduli as they are (`raw`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton import planes
+from scatc.codegen.triton.emitter import power
+from scatc.codegen.triton.images.averaged import averages
 from scatc.codegen.triton.images.mixed import MOST_LISTED, THREADS, Group, Stages, fits, mixed_fft, numbers_each
 from scatc.codegen.triton.planes import MOST, At, runs, stacked
-from scatc.codegen.triton.tuned import MOST_WARPS, WARP, around, space
+from scatc.codegen.triton.tuned import LEAST_DOT, MOST_WARPS, WARP, around, space
 
 NUMBERS = ("paths", "n", "pairs")
 """The last arguments of a kernel: rows of the output, the batch."""
 
-LEAST_DOT = 16
-"""Numbers along each side of a tensor core's product."""
-
-MOST_STACKED = 32
-"""Planes that are made one tensor for a product."""
-
 MOST_AVERAGES = 64
 """Averages of a column that a program takes from its registers."""
+
+USUAL_DOT = 64
+"""Columns of a product, if they fit: as many as Hopper's tensor cores multiply with one matrix."""
+
+MOST_MULTIPLIED = 72
+"""Complex numbers of a thread that has products: it transforms one column after the other, before it multiplies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,8 @@ class Columns:
 
     def candidates(self) -> list[Columns]:
         """As of rows; a product on tensor cores wants four warps or more, and the more columns, the less each costs."""
-        multiplied = "local" in self.sinks and not self.weights
-        least = 4 if multiplied else 1
-        most = (2 if multiplied and not self.back else 1) * MOST_LISTED  # enough registers on sm_90, too few on sm_80
+        least = 4 if self.multiplied else 1
+        most = MOST_MULTIPLIED if self.multiplied and not self.back else MOST_LISTED
 
         def legal(other: Columns) -> bool:
             enough = other.tile >= LEAST_DOT and other.warps >= least
@@ -82,25 +83,31 @@ class Columns:
         return space(self, legal, tile=around(self.tile), warps=around(self.warps, most=MOST_WARPS))
 
     @property
-    def padded(self) -> int:
-        """Averages, with padding: so many that Hopper's products read samples from shared memory.
+    def multiplied(self) -> bool:
+        """Whether averages are products with a matrix, not sums in the text."""
+        return "local" in self.sinks and not self.weights
 
-        Other products want them in registers, laid out as suits them, and Triton lays out so all that led to them.
-        """
-        return MOST_AVERAGES
+    @property
+    def padded(self) -> int:
+        """Averages, with padding."""
+        return max(LEAST_DOT, power(self.outputs))
 
 
 def default(split: Stages, width: int, paired: bool, sinks: tuple[str, ...], **more: Any) -> Columns:
-    """The kernel to begin with: some forty numbers a thread, in four warps."""
+    """The kernel to begin with: some forty numbers a thread, in four warps; more of what a product averages."""
     each = numbers_each(split.first) if split.second > 1 else 1
     tile = max(THREADS * each // split.second, LEAST_DOT)
-    return Columns(split, width, paired, sinks, tile=tile, warps=THREADS // 32, **more)
+    found = Columns(split, width, paired, sinks, tile=tile, warps=THREADS // WARP, **more)
+    if not found.multiplied or found.back:
+        return found
+    fitting = [wide for wide in (USUAL_DOT, USUAL_DOT // 2) if split.length * wide <= MOST_MULTIPLIED * THREADS]
+    return replace(found, tile=max(tile, *fitting, LEAST_DOT))
 
 
 def parameters(columns: Columns) -> dict[str, str]:
     """Names and types of a kernel's arguments."""
     found = {"Y": "*i64"} | ({"twiddles": "*i64"} if columns.split.turned else {})
-    if "local" in columns.sinks and not columns.weights:
+    if columns.multiplied:
         found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
     if {"local", "total"} & set(columns.sinks):
         found |= {"T": "*fp32"}
@@ -113,12 +120,14 @@ def parameters(columns: Columns) -> dict[str, str]:
 
 def body(columns: Columns) -> str:
     """The statements of the kernel."""
-    code = Code()
-    found = mixed_fft(code, read(code, columns), columns.split, columns.tile, 1, "twiddles", columns=True)
-    code.write("# modulus")
+    code, multiplied = Code(), columns.multiplied
+    planes = read(code, columns)
+    found = mixed_fft(code, planes, columns.split, columns.tile, 1, "twiddles", columns=True, settled=multiplied)
+    code.write("# modulus" if not multiplied else "# modulus, squared")
     moduli = []
     for group in found:
-        us = [code.let("u", f"tl.sqrt({re} * {re} + {im} * {im})") for re, im in group.planes]
+        squares = [f"{re} * {re} + {im} * {im}" for re, im in group.planes]
+        us = [code.let("u", square if multiplied else f"tl.sqrt({square})") for square in squares]
         moduli.append((group, us))
     for sink in columns.sinks:
         code.write(f"# {sink}")
@@ -192,49 +201,14 @@ def inside(group: Group, e: str) -> str:
 
 
 def _local(code: Code, columns: Columns, moduli: Moduli) -> None:
-    """A product with the matrix, whose rows are the samples of a column, as their places follow each other."""
+    """A product with the matrix of averages, of moduli whose squares are given; or sums."""
     if columns.weights:
         _listed(code, columns, moduli)
         return
-    outputs = columns.padded
-    code.write(
-        f"o = tl.arange(0, {outputs})[:, None]",
-        f"acc = tl.zeros(({outputs}, {columns.tile}), tl.float32)",
-    )
-    for group, us in reversed(moduli):  # what is short first, while few registers are taken
-        few = group.size == 1 and len(us) < LEAST_DOT  # each is added by itself
-        together = 1 if few else max(LEAST_DOT // group.size, 1)
-        if together > 1:  # planes that are short by themselves: as many as there are, with zeros to a power of two
-            together = max(together, 1 << (min(len(us), MOST_STACKED) - 1).bit_length())
-        for q in range(0, len(us), together):
-            _one_product(code, group, q, us[q : q + together], together, columns)
+    acc = averages(code, columns.split, columns.tile, moduli, columns.padded)
     place = f"((child * n + signal) * {columns.outputs * columns.width} + x)[None, :] + o * {columns.width}"
-    code.write(f"tl.store(T + {place}, acc, mask=live[None, :] & (o < {columns.outputs}))")
-
-
-def _one_product(code: Code, group: Group, q: int, us: list[str], together: int, columns: Columns) -> None:
-    """What some planes of a group add to the averages: planes q and following, as one tensor."""
-    terms = together * group.size
-    zero = [code.let("zero", f"tl.zeros_like({us[0]})")] if len(us) < together else []
-    u = code.stack(us + zero * (together - len(us)))
-    if together > 1:
-        u = code.let("t", f"tl.permute(tl.reshape({u}, [{group.size}, {columns.tile}, {together}]), [2, 0, 1])")
-        u = code.let("t", f"tl.reshape({u}, [{terms}, {columns.tile}])")
-    e = code.let("e", f"tl.arange(0, {terms})[None, :]")
-    at, inside = f"{group.start + group.stride * q} + {e}", []
-    if together > 1:
-        at = f"{group.start + group.stride * q} + {e} // {group.size} * {group.stride} + {e} % {group.size}"
-    if group.count < group.size:
-        inside.append(f"({e} % {group.size} < {group.count})")
-    if zero:
-        inside.append(f"({e} < {len(us) * group.size})")
-    mask = f", mask={' & '.join(inside)}, other=0.0" if inside else ""
-    at = code.let("at", f"({at}) * {columns.padded} + o")
-    high, low = (code.let("a", f"tl.load(phi_{part} + {at}{mask})") for part in ("high", "low"))
-    if terms == 1:
-        code.write(f"acc += ({high} + {low}) * {u}")
-    else:
-        code.write(f"acc = product_left(acc, {high}, {low}, {u})")
+    to = code.let("to", f"tl.max_contiguous(T + {place}, (1, 2))")
+    code.write(f"tl.store({to}, {acc}, mask=live[None, :] & (o < {columns.outputs}))")
 
 
 def _listed(code: Code, columns: Columns, moduli: Moduli) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton import planes
-from scatc.codegen.triton.emitter import power
 from scatc.codegen.triton.fused import FusedCode
-from scatc.codegen.triton.images.columns import LEAST_DOT, Columns, inside, outputs, places, read
+from scatc.codegen.triton.images.columns import Columns, inside, outputs, places, read
 from scatc.codegen.triton.images.mixed import Group, mixed_fft, mixed_fft_back
 from scatc.codegen.triton.modulus import turned
 from scatc.codegen.triton.planes import At, unstacked
+from scatc.codegen.triton.tuned import LEAST_DOT
 
 NUMBERS = ("n", "pairs")
 """The last arguments of a kernel."""
@@ -32,7 +32,7 @@ def parameters(columns: Columns) -> dict[str, str]:
     found = {"Y": "*i64"} | ({"twiddles": "*i64"} if columns.split.turned else {})
     if {"local", "total"} & set(columns.sinks):
         found |= {"T": "*fp32"}
-    if multiplied(columns):
+    if columns.multiplied:
         found |= {"phi_high": "*fp32", "phi_low": "*fp32"}
     if "pack" in columns.sinks:
         found |= {"G": "*fp32"}
@@ -76,19 +76,9 @@ def _store(code: Code, columns: Columns, back: Sequence[Plane]) -> None:
         code.write(f"tl.store({here}, both({re}, {im}), mask=there[None, :])")
 
 
-def multiplied(columns: Columns) -> bool:
-    """Whether averages are products with a matrix, not sums in the text."""
-    return "local" in columns.sinks and not columns.weights
-
-
-def padded(columns: Columns) -> int:
-    """Averages, with padding: few, for all lie in registers until the last product."""
-    return max(LEAST_DOT, power(columns.outputs))
-
-
 def _cotangents(code: Code, columns: Columns, group: Group, spread: list[str]) -> list[str]:
     """The cotangents of the moduli of a group's planes."""
-    products = _products(code, columns, group, spread[0]) if multiplied(columns) else []
+    products = _products(code, columns, group, spread[0]) if columns.multiplied else []
     packed = _packed(code, columns, group) if "pack" in columns.sinks else []
     found = []
     for q in range(len(group.planes)):
@@ -119,7 +109,7 @@ def _products(code: Code, columns: Columns, group: Group, spread: str) -> list[s
         some, r = min(len(group.planes) - q, together), code.let("r", f"tl.arange(0, {together * group.size})[:, None]")
         at = f"({group.start + group.stride * q} + {r} // {group.size} * {group.stride} + {r} % {group.size})"
         kept = f"({r} < {some * group.size}) & ({r} % {group.size} < {group.count})"
-        at = code.let("at", f"{at} * {padded(columns)} + tl.arange(0, {padded(columns)})[None, :]")
+        at = code.let("at", f"{at} * {columns.padded} + tl.arange(0, {columns.padded})[None, :]")
         high, low = (code.let("a", f"tl.load(phi_{part} + {at}, mask={kept}, other=0.0)") for part in ("high", "low"))
         zero = f"tl.zeros(({together * group.size}, {columns.tile}), tl.float32)"
         g = code.let("g", f"product_left({zero}, {high}, {low}, {spread})")
@@ -136,8 +126,8 @@ def _spread(code: Code, columns: Columns) -> list[str]:
         return []
     outputs = max(columns.outputs, 1)
     code.write(f"place = T + ((child * n + signal) * {outputs * columns.width} + x)[None, :]")
-    if multiplied(columns):
-        o = code.let("o", f"tl.arange(0, {padded(columns)})[:, None]")
+    if columns.multiplied:
+        o = code.let("o", f"tl.arange(0, {columns.padded})[:, None]")
         mask = f"live[None, :] & ({o} < {outputs})"
         return [code.let("t", f"tl.load(place + {o} * {columns.width}, mask={mask}, other=0.0)")]
 

@@ -10,7 +10,6 @@ from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, product
 from scatc.codegen.triton.images.columns import Columns
-from scatc.codegen.triton.images.columns_t import padded
 from scatc.codegen.triton.images.cost import odd_factors
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.kernels import MOST_UNROLLED
@@ -41,7 +40,7 @@ def columns_work(paths: int, columns: Columns) -> Work:
         instructions += columns.width * sum(weight != 0 for row in columns.weights for weight in row)
     elif "local" in columns.sinks:
         instructions += 2 * samples
-        matrix = 6.0 * samples * padded(columns)
+        matrix = 6.0 * samples * columns.padded
     if "pack" in columns.sinks:
         moved += REAL * samples
     if {"local", "total"} & set(columns.sinks):

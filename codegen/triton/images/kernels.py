@@ -7,7 +7,9 @@ from scatc.codegen.triton.images import columns, columns_t, rows, sums
 from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {
-    "product_left": ("acc", "high_part", "low_part", "u"),  # kernels call it
+    "product_left": ("acc", "high_part", "low_part", "u"),  # kernels call these
+    "roots": ("u",),
+    "settled": ("u",),
     "levels": kernels.ARGUMENTS["levels"],
     "pad_image": ("x", "row_index", "column_index", "mean", "scale", "U", "n"),
     "fold_image": ("X", "start", "w", "Y", "pairs"),

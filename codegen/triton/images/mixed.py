@@ -160,7 +160,15 @@ def groups(count: int) -> list[tuple[int, int, int]]:
 
 
 def mixed_fft(
-    code: Code, planes: Sequence[Plane], split: Stages, others: int, sign: int, twiddles: str, *, columns: bool
+    code: Code,
+    planes: Sequence[Plane],
+    split: Stages,
+    others: int,
+    sign: int,
+    twiddles: str,
+    *,
+    columns: bool,
+    settled: bool = False,
 ) -> list[Group]:
     """The DFT of each row, or column, of `planes`.
 
@@ -179,6 +187,8 @@ def mixed_fft(
         that are coprime, none.
     columns : bool
         Whether transforms are along the first axis.
+    settled : bool, optional
+        Whether what is left over from groups is kept from being laid out as what follows wants it (`averaged.py`).
 
     Returns
     -------
@@ -199,6 +209,8 @@ def mixed_fft(
     for start, size, count in groups(split.first):
         some = [_number(code, plane, done) for plane in done[start : start + count]]
         some += some[:1] * (size - count)  # padding that is never read
+        if settled and size == 1:
+            some = [code.pair(f"settled({re})", f"settled({im})") for re, im in some]
         parts = [_exchange(code, [one[part] for one in some], split.second, others, columns=columns) for part in (0, 1)]
         listed: list[Plane] = list(zip(*parts, strict=True))
         factors: list[Complex | None] = []

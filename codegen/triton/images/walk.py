@@ -14,7 +14,7 @@ import numpy as np
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.images import columns, rows, sums
+from scatc.codegen.triton.images import averaged, columns, rows, sums
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
 from scatc.codegen.triton.images.chunks import Held
@@ -200,13 +200,14 @@ class Images(Emitter):
         lines = f"triton.cdiv(n * {result.kept[0]}, {tiles.rows})"
         grid = (lines, str(signal.paths), str(tiles.programs))
         arguments += [f"outs[{result.group}]", "n"]
+        self._used.add("settled")
         self.static_launch("lowpass_rows", signal.paths, grid, arguments, sizes, tiles)
         self.write(f"del {name}")
 
     def _matrix(self, name: str, matrix: np.ndarray[Any, Any], tiles: Product) -> list[str]:
-        """A matrix with the padding of its tiles."""
-        pads = ((0, tiles.padded - matrix.shape[0]), (0, tiles.columns - matrix.shape[1]))
-        return self.split(f"{name}_{tiles.padded}x{tiles.columns}", np.pad(matrix, pads))
+        """A matrix, a row for each output: tensor cores read its terms side by side; with the padding of its tiles."""
+        pads = ((0, tiles.columns - matrix.shape[1]), (0, tiles.padded - matrix.shape[0]))
+        return self.split(f"{name}_{tiles.columns}x{tiles.padded}", np.pad(matrix.T, pads))
 
     def _sum(self, signal: Signal, result: Result) -> None:
         """The sum of all samples: bin 0, of which the kernel that averages lines reads a few more, for nothing."""
@@ -269,9 +270,9 @@ class Images(Emitter):
         arguments = [f"{source}.view(torch.int64)", *self.twiddles(shape.split)]
         kinds = {result.kind: result for result in signal.results}
         averaged, numbers = kinds.get("local", kinds.get("total")), 1
-        if "local" in shape.sinks and not shape.weights:
-            self._used.add("product_left")
-            arguments += self.column_matrix(signal, kinds["local"], shape, "column", shape.padded)
+        if shape.multiplied:
+            self._used |= {"roots", "settled"}
+            arguments += self._terms(signal, kinds["local"], shape)
         sums = f"T_of_{signal.name}"
         if {"local", "total"} & set(shape.sinks):
             room = f"({signal.paths}, n, {shape.outputs or 1}, {shape.width})"
@@ -302,13 +303,17 @@ class Images(Emitter):
         self.table(name, image_tables.twiddles(split))
         return self.named(name)
 
-    def column_matrix(
-        self, signal: Signal, result: Result, shape: columns.Columns, name: str, padded: int
-    ) -> list[str]:
+    def column_matrix(self, signal: Signal, result: Result, shape: columns.Columns) -> np.ndarray[Any, Any]:
         """The matrix of averages of a column, its rows where the kernel has them, with zeros to so many columns."""
         matrix = image_tables.averaging(self.spec, signal.level, result, 0)[shape.split.outputs]
-        order = "_coprime" if shape.split.coprime else ""
-        return self.split(f"phi{signal.level}_{name}{order}", np.pad(matrix, ((0, 0), (0, padded - matrix.shape[1]))))
+        return np.pad(matrix, ((0, 0), (0, shape.padded - matrix.shape[1])))
+
+    def _terms(self, signal: Signal, result: Result, shape: columns.Columns) -> list[str]:
+        """The same, a row for each average, its terms as products take them."""
+        matrix, split = self.column_matrix(signal, result, shape), shape.split
+        zero = np.zeros((1, matrix.shape[1]))  # padding is the last row, place -1
+        terms = np.concatenate((matrix, zero))[averaged.order(split)].T
+        return self.split(f"phi{signal.level}_terms_{split.first}x{split.second}", terms)
 
     def _filters(self, signal: Signal, kind: str, **arrays: image_tables.Array) -> list[str]:
         """Tables of filters, which all signals share that are made of the same level by the same filters."""

@@ -132,10 +132,11 @@ class ImagesT(Images):
         arguments = [f"{waves}.view(torch.int64)", *self.twiddles(shape.split)]
         used = [self.spread_rows(signal, result, "live") for result in signal.results if result.kind in shape.sinks]
         arguments += used
-        if columns_t.multiplied(shape):
+        if shape.multiplied:
             self._used.add("product_left")
             (result,) = (result for result in signal.results if result.kind == "local")
-            arguments += self.column_matrix(signal, result, shape, "column_t", columns_t.padded(shape))
+            order = "_coprime" if shape.split.coprime else ""
+            arguments += self.split(f"phi{signal.level}_column_t{order}", self.column_matrix(signal, result, shape))
         if "pack" in shape.sinks:
             used.append(self.cotangent(signal, "live", shape.sinks))
             arguments.append(f"{used[-1]}.view(torch.float32)")
@@ -256,6 +257,7 @@ class ImagesT(Images):
             "KEPT": kept,
         }
         grid = (f"triton.cdiv(n * {outputs}, {tiles.rows})", str(signal.paths), str(tiles.programs))
+        self._used.add("settled")
         self.static_launch("spread_rows", signal.paths, grid, [*arguments, name, "n"], sizes, tiles)
         return name
 
