@@ -105,6 +105,12 @@ def test_filters_side_by_side(together: int, masked: bool) -> None:
     agree(TritonPlan(plan._compiled, others), np.random.default_rng(8).standard_normal((3, 10, 12)))
 
 
+def test_two_filters_of_long_lists_side_by_side() -> None:
+    plan = fresh(Spec(dim=2, shape=(8, 124), J=2, L=2, order=1), target="cuda")
+    assert (33, 2) in {(shape.split.first, shape.together) for shape in plan._emitted.of_rows.values()}
+    agree(plan, np.random.default_rng(9).standard_normal((3, 8, 124)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["usual", "none", "global"])
 def test_any_image(name: str, kind: str) -> None:

@@ -16,7 +16,6 @@ from scatc.codegen.code import Code, Plane
 from scatc.codegen.triton.images.mixed import (
     MOST_LISTED,
     THREADS,
-    USUAL_LISTED,
     Group,
     Stages,
     fits,
@@ -36,7 +35,7 @@ SECOND = 4
 TOGETHER = (1, 2, 4, 8)
 """Filters of a program."""
 
-MOST_TOGETHER = 60
+MOST_TOGETHER = 66
 """Complex numbers of a thread that has lists of several filters, which it transforms one after the other."""
 
 
@@ -105,8 +104,7 @@ def stages_of(length: int) -> Stages | None:
 def together_fits(rows: Rows) -> bool:
     """Whether so many filters divide those of a parent, and the lists of all of them fit a thread."""
     first, together = rows.split.first, rows.together
-    fit = together == 1 or (first <= USUAL_LISTED and first * together <= MOST_TOGETHER)
-    return rows.filters % together == 0 and fit
+    return rows.filters % together == 0 and (together == 1 or first * together <= MOST_TOGETHER)
 
 
 def default(
