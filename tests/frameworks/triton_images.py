@@ -98,11 +98,27 @@ def test_filters_that_fold_many_times() -> None:
 @pytest.mark.parametrize(("together", "masked"), [(1, False), (4, True), (8, False)])
 def test_filters_side_by_side(together: int, masked: bool) -> None:
     """Whatever was chosen: as if it were tuned to that."""
-    plan = fresh(Spec(dim=2, shape=(10, 12), J=2, L=8, order=1), target="cuda")
+    plan = fresh(Spec(dim=2, shape=(10, 44), J=2, L=8, order=1), target="cuda")
     found = plan._emitted.of_rows.values()
     assert {shape.folded for shape in found} == {True, False}
     others = {shape: replace(shape, together=together, masked=masked, tile=32) for shape in found}
-    agree(TritonPlan(plan._compiled, others), np.random.default_rng(8).standard_normal((3, 10, 12)))
+    agree(TritonPlan(plan._compiled, others), np.random.default_rng(8).standard_normal((3, 10, 44)))
+
+
+@pytest.mark.parametrize("together", [1, 8])
+def test_filters_of_short_rows(together: int) -> None:
+    """A program may have one of them, or all that are not mirrored."""
+    plan = fresh(Spec(dim=2, shape=(10, 12), J=2, L=8), target="cuda")
+    found = plan._emitted.of_short_rows.values()
+    assert {shape.aliases for shape in found} == {1, 4}
+    others = {shape: replace(shape, together=together, tile=32, warps=1) for shape in found}
+    agree(TritonPlan(plan._compiled, others), np.random.default_rng(10).standard_normal((3, 10, 12)))
+
+
+def test_short_images_are_in_registers() -> None:
+    """No transform of the library, unless sums over all samples are read from spectra."""
+    assert "torch.fft" not in fresh(SPECS["usual"], target="cuda").source()
+    assert "torch.fft.fft(" in fresh(SPECS["global"], target="cuda").source()
 
 
 def test_two_filters_of_long_lists_side_by_side() -> None:

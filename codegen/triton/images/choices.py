@@ -10,16 +10,19 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work
-from scatc.codegen.triton.images import columns, rows, sums
+from scatc.codegen.triton.images import columns, rows, short_columns, short_rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.chunks import Chunks, Held, chunks, held
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages, stages
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.short_columns import ShortColumns
+from scatc.codegen.triton.images.short_rows import ShortRows
 from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.images.tables import Array
 from scatc.codegen.triton.tuned import Product
+from scatc.ir.nodes import Pad
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -66,10 +69,10 @@ def along_columns(signal: Signal, *, paired: bool) -> Stages | None:
 
 
 class ImageChoices:
-    """Choices for the signals of one program; `only` is a way that all go that can."""
+    """Choices for the signals of one program, its input padded so; `only` is a way that all go that can."""
 
-    def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
-        self.spec, self.options, self.only = spec, options, only
+    def __init__(self, spec: Spec, options: Options, pad: Pad | None = None, only: Way | None = None) -> None:
+        self.spec, self.options, self.pad, self.only = spec, options, pad, only
         self._ways: dict[str, Way] = {}
         self._filters: dict[tuple[Any, ...], tuple[Array, Array]] = {}
         self._held: dict[tuple[Any, ...], dict[int, Held]] = {}
@@ -77,6 +80,8 @@ class ImageChoices:
 
     def way(self, signal: Signal) -> Way:
         """The cheapest of those that there are."""
+        if signal.parent is not None and self.halfway(signal.parent):
+            return Way.FUSED
         if signal.name not in self._ways:
             possible = [way for way in Way if self._works(signal, way)]
             if self.only in possible:
@@ -156,6 +161,44 @@ class ImageChoices:
             sinks.append("pack")
         return columns.default(split, signal.shape[1], paired, tuple(sinks), **more)
 
+    def short_columns(self, signal: Signal) -> ShortColumns | None:
+        """The kernel that leads to a spectrum along columns; None where they are long, or moduli are needed besides."""
+        weights = self._sums(signal) if signal.spectrum and signal.shape[0] <= short_columns.LONGEST else None
+        if weights is None:
+            return None
+        if signal.parent is not None:
+            return ShortColumns(*signal.shape, weights)
+        index = image_tables.pad_index(signal.shape[0], self.pad, 0)
+        return ShortColumns(*signal.shape, weights, tuple(map(int, index)), self.spec.input_shape)
+
+    def halfway(self, signal: Signal) -> bool:
+        """Whether the spectrum of a signal is one along columns, and those who read it transform rows themselves."""
+        return self._could(signal) and (signal.parent is None or self.way(signal) is Way.FUSED)
+
+    def _could(self, signal: Signal) -> bool:
+        """The same, if the signal goes that way itself."""
+        fused = self.only in (None, Way.FUSED) and self.short_columns(signal) is not None
+        totals = any(result.kind == "total" for result in signal.results)  # they are read from the spectrum
+        return fused and not totals and all(self.short_rows(child) is not None for child in signal.children)
+
+    def short_rows(self, signal: Signal) -> ShortRows | None:
+        """The kernel that reads a spectrum along columns; None where rows are long."""
+        assert signal.fold is not None and signal.parent is not None
+        (rows, columns), (height, width) = signal.parent.shape, signal.shape
+        return short_rows.default((rows, columns), (height, width), len(signal.fold.indices))
+
+    def _sums(self, signal: Signal) -> tuple[tuple[float, ...], ...] | None:
+        """The sums that averages along a column are, none if there are no averages; None if they are something else."""
+        found: tuple[tuple[float, ...], ...] = ()
+        for result in signal.results:
+            if result.kind == "local":
+                found = self._weights(signal, result, 1)
+                if not found:
+                    return None
+            elif result.kind == "raw" and signal.parent is not None:
+                return None
+        return found
+
     def _weights(self, signal: Signal, result: Result, second: int) -> tuple[tuple[float, ...], ...]:
         """The sums that averages along a column are, where a thread holds all of it and they are short."""
         if second > 1:
@@ -174,7 +217,7 @@ class ImageChoices:
             first, second = self.rows(signal), self.columns(signal, paired=True)
             if first is None or second is None:
                 return []
-            return [self.rows_work(signal, first), *self._columns_works(signal, second)]
+            return [self.rows_work(signal, first), *self._columns_works(signal, second, self.short_columns(signal))]
         fold = image_cost.fold_work(paths, prod(signal.fold.widths or signal.parent.shape), samples)
         if way is Way.COLUMNS:
             second = self.columns(signal, paired=False)
@@ -183,13 +226,20 @@ class ImageChoices:
             return [fold, image_cost.transform_work(samples, paths, 1), *self._columns_works(signal, second)]
         found = [fold, image_cost.transform_work(samples, paths, 2)]
         if signal.spectrum:
-            found.append(Work("pack", paths * samples * 1.5 * COMPLEX))
+            found += [Work("pack", paths * samples * 1.5 * COMPLEX), image_cost.forward_work(signal, 2)]
         return found + [self._averages(signal, result, packed=bool(signal.spectrum)) for result in signal.results]
 
-    def _columns_works(self, signal: Signal, shape: Columns) -> list[Work]:
+    def _short_works(self, signal: Signal, short: ShortColumns) -> list[Work]:
+        forward = [] if self._could(signal) else [image_cost.forward_work(signal, 1)]
+        return [image_cost.short_columns_work(signal.paths, short), *forward]
+
+    def _columns_works(self, signal: Signal, shape: Columns, short: ShortColumns | None = None) -> list[Work]:
+        if short is not None:
+            return self._short_works(signal, short)
         apart = [r for r in signal.results if r.kind == "local" and "local" not in shape.sinks]
         averages = [self._averages(signal, result, packed=True) for result in apart]
-        return [image_cost.columns_work(signal.paths, shape), *averages]
+        forward = [image_cost.forward_work(signal, 2)] if signal.spectrum else []
+        return [image_cost.columns_work(signal.paths, shape), *averages, *forward]
 
     def _averages(self, signal: Signal, result: Result, *, packed: bool) -> Work:
         shape = self.sums(signal, result) if packed and result.kind == "local" else None

@@ -15,6 +15,7 @@ from scatc.codegen.triton.images.choices import LEAST_BLOCK, ImageChoices, Way, 
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import MOST_LISTED, USUAL_LISTED, Stages
 from scatc.codegen.triton.tuned import Product
+from scatc.ir.nodes import Pad
 from scatc.ir.options import Options
 from scatc.ir.spec import Spec
 
@@ -27,14 +28,18 @@ MOST_MULTIPLIED = 32
 class ImageChoicesT(ImageChoices):
     """Choices for the signals of one program."""
 
-    def __init__(self, spec: Spec, options: Options, only: Way | None = None) -> None:
-        super().__init__(spec, options, only)
+    def __init__(self, spec: Spec, options: Options, pad: Pad | None = None, only: Way | None = None) -> None:
+        super().__init__(spec, options, pad, only)
         self._shares: dict[tuple[str, Way], cost_t.Share] = {}
 
     def columns(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns on the way there, which does nothing but pack; None if their length has no stages."""
         split = along_columns(signal, paired=paired)
         return None if split is None else _default(split, signal.shape[1], paired, ("pack",))
+
+    def _sums(self, signal: Signal) -> tuple[tuple[float, ...], ...]:
+        """On the way there nothing is averaged."""
+        return ()
 
     def slopes(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns there and back, whose sinks are sources."""
@@ -68,7 +73,7 @@ class ImageChoicesT(ImageChoices):
             transform = cost.transform_work(samples, paths, 2)
             found = [fold, transform, slope_work(paths, samples), transform, gather]
             if signal.children:
-                found.append(Work("pack", paths * samples * 1.5 * COMPLEX))
+                found += [Work("pack", paths * samples * 1.5 * COMPLEX), cost.forward_work(signal, 2)]
             return found + [self._spread(signal, result) for result in signal.results]
         paired = way is Way.FUSED
         slopes, pack = self.slopes(signal, paired=paired), self.columns(signal, paired=paired)
@@ -78,7 +83,11 @@ class ImageChoicesT(ImageChoices):
         line = cost_t.lines_work(paths, signal.shape)
         found = [cost_t.columns_work(paths, slopes), line, gather]
         if signal.children:
-            found.append(cost.columns_work(paths, pack))
+            short = self.short_columns(signal) if paired else None
+            if short is None:
+                found += [cost.columns_work(paths, pack), cost.forward_work(signal, 2)]
+            else:
+                found += self._short_works(signal, short)
         found += [self._spread(signal, result) for result in signal.results if result.kind not in slopes.sinks]
         return found + ([fold, line] if rows is None else [self.rows_work(signal, rows)])
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from math import log2, prod
 
+from scatc.codegen.signals import Signal
 from scatc.codegen.triton import cost
 from scatc.codegen.triton.cost import COMPLEX, REAL, Work
 from scatc.codegen.triton.images.chunks import Held
 from scatc.codegen.triton.images.columns import USUAL_DOT, Columns
 from scatc.codegen.triton.images.mixed import THREADS, groups
 from scatc.codegen.triton.images.rows import Rows
+from scatc.codegen.triton.images.short_columns import ShortColumns
+from scatc.codegen.triton.images.short_rows import ShortRows
 from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.kernels import MOST_UNROLLED
 from scatc.codegen.triton.launch import Launch, Transform
@@ -73,6 +76,24 @@ def columns_work(paths: int, columns: Columns) -> Work:
     return Work(f"columns {length}", paths * moved, paths * instructions, paths * matrix)
 
 
+def short_columns_work(paths: int, short: ShortColumns) -> Work:
+    """What the kernel that has columns of both images of a pair does for one image; counted for 20 to 40 samples."""
+    samples, taps = short.length * short.width, sum(weight != 0 for row in short.weights for weight in row)
+    moved = float(REAL * prod(short.input) if short.rows else COMPLEX * samples)
+    moved += COMPLEX / 2 * samples + REAL * short.width * len(short.weights)
+    instructions = (11 if short.rows else 26) * samples + taps * short.width
+    return Work(f"short columns {short.length}", paths * moved, float(paths * instructions))
+
+
+def short_rows_work(paths: int, short: ShortRows) -> Work:
+    """What the kernel for short rows does for one image; counted for rows of 12 to 40 of 20 to 40 bins."""
+    numbers, held = float(paths * prod(short.shape)), short.folds * short.parent[1]
+    each = 16 + 3 * short.aliases + 20 * held / (short.together * short.shape[1])
+    first = COMPLEX / 2 * paths / short.filters * prod(short.parent)
+    title = f"short rows {short.shape[1]}"
+    return Work(title, COMPLEX * numbers + first, numbers * each, again=(short.groups - 1) * first)
+
+
 def odd_factors(n: int) -> int:
     """The sum of the odd prime factors, by which a transform in a list costs more."""
     total, p = 0, 2
@@ -90,6 +111,19 @@ def fold_work(paths: int, window: int, samples: int) -> Work:
     """What `fold_image` does: what it reads serves both signals of a pair."""
     moved = COMPLEX * (window + samples)
     return Work(f"fold {samples}", paths * moved, paths * (16.0 * window + 4 * samples))
+
+
+def forward_work(signal: Signal, axes: int) -> Work:
+    """What the library's transform of signals in pairs does, along both axes or along rows."""
+    return cost.static_work(forward_transform(signal, axes))
+
+
+def forward_transform(signal: Signal, axes: int) -> Transform:
+    """The library's transform of signals in pairs."""
+    height, width = signal.shape
+    if axes == 1:
+        return Transform(width, signal.paths * height, packed=True)
+    return Transform(height * width, signal.paths, packed=True, axes=2)
 
 
 def transform_work(samples: int, paths: int, axes: int) -> Work:

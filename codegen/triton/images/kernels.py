@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scatc.codegen.triton import kernels
-from scatc.codegen.triton.images import columns, columns_t, rows, sums
+from scatc.codegen.triton.images import columns, columns_t, rows, short_columns, short_rows, sums
 from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {
@@ -53,6 +53,18 @@ def of_sums(shape: sums.Sums, name: str) -> Written:
     return Written(name, doc, sums.TYPES, sums.body(shape))
 
 
+def of_short_columns(shape: short_columns.ShortColumns, name: str) -> Written:
+    """The kernel of a shape."""
+    what = "moduli of waves" if not shape.rows else "the input, padded"
+    doc = f"{shape.length}x{shape.width} samples: {what}, transformed along columns, in pairs"
+    return Written(
+        name,
+        doc + (", and averages" if shape.weights else ""),
+        short_columns.parameters(shape),
+        short_columns.body(shape),
+    )
+
+
 def of_slopes(shape: columns.Columns, name: str) -> Written:
     """The kernel of a shape, there and back."""
     samples = f"{shape.split.length}x{shape.width}"
@@ -63,3 +75,10 @@ def of_slopes(shape: columns.Columns, name: str) -> Written:
 def kernel_source(kernel: Written, *, tensor_cores: bool) -> str:
     """A module with nothing but one of these kernels, and what it calls."""
     return kernels.templates().get_template("image_kernel.py.j2").render(kernel=kernel, tensor_cores=tensor_cores)
+
+
+def of_short_rows(shape: short_rows.ShortRows, name: str) -> Written:
+    """The kernel of a shape."""
+    bins, samples = "x".join(map(str, shape.parent)), "x".join(map(str, shape.shape))
+    doc = f"{bins} bins of a spectrum along columns, times filters, folded to {samples}, transformed along rows"
+    return Written(name, doc, short_rows.TYPES, short_rows.body(shape))

@@ -59,6 +59,18 @@ def filters(spec: Spec, fold: Fold, parent: tuple[int, ...]) -> tuple[Array, Arr
     return (np.array(starts) % np.array(parent)).astype(np.int32), w
 
 
+def by_rows(start: Array, w: Array, parent: tuple[int, ...], height: int) -> Array:
+    """Filters, and behind them the mirrored ones, as `short_rows.py` reads them: by the row that bins fold onto."""
+    (rows, columns), filters = parent, len(w)
+    whole = np.zeros((filters, rows, columns), np.float32)
+    for one, (top, left), window in zip(whole, start, w, strict=True):
+        y, x = (np.arange(first, first + size) for first, size in zip((top, left), window.shape, strict=True))
+        one[np.ix_(y % rows, x % columns)] = window
+    mirrored = np.roll(whole[:, ::-1, ::-1], 1, axis=(1, 2))
+    both = np.concatenate((whole, mirrored)).reshape(2 * filters, rows // height, height, columns)
+    return np.ascontiguousarray(both.transpose(0, 1, 3, 2))
+
+
 def averaging(spec: Spec, level: int, result: Result, axis: int) -> Array:
     """The matrix that averages along an axis, shape ``(samples, outputs)``; of ones for a sum over all samples."""
     if result.kind == "total":

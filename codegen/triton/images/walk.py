@@ -14,12 +14,20 @@ import numpy as np
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.images import averaged, columns, rows, sums
+from scatc.codegen.triton.images import averaged, columns, rows, short_columns, short_rows, sums
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
 from scatc.codegen.triton.images.chunks import Held
-from scatc.codegen.triton.images.cost import columns_work, rows_work, static_work, sums_work
-from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_sums
+from scatc.codegen.triton.images.cost import (
+    columns_work,
+    forward_transform,
+    rows_work,
+    short_columns_work,
+    short_rows_work,
+    static_work,
+    sums_work,
+)
+from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_short_columns, of_short_rows, of_sums
 from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform, kernel_name
@@ -40,6 +48,10 @@ class Images(Emitter):
         What the kernels for rows are specialised to, by name.
     of_columns : dict of str to Columns
         What those for columns are.
+    of_short_columns : dict of str to ShortColumns
+        What those for short columns are.
+    of_short_rows : dict of str to ShortRows
+        What those for short rows are.
     of_sums : dict of str to Sums
         What those of averages that are sums are.
     """
@@ -50,11 +62,19 @@ class Images(Emitter):
     only: ClassVar[Way | None] = None
     """A way that all signals go that can."""
 
+    @property
+    def pad(self) -> Pad | None:
+        """How the input is padded; None if it is not."""
+        node = self.graph[self.root.nodes[0]] if self.root.nodes else None
+        return node if isinstance(node, Pad) else None
+
     def prepare(self) -> None:
         """What the walk gathers."""
-        self.choices = ImageChoices(self.spec, self.options, self.only)
+        self.choices = ImageChoices(self.spec, self.options, self.pad, self.only)
         self.of_rows: dict[str, rows.Rows] = {}
         self.of_columns: dict[str, columns.Columns] = {}
+        self.of_short_columns: dict[str, short_columns.ShortColumns] = {}
+        self.of_short_rows: dict[str, short_rows.ShortRows] = {}
         self.of_sums: dict[str, sums.Sums] = {}
         self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
         self._held: dict[int, Held] = {}  # in chunks, by the launches of kernels for rows
@@ -63,6 +83,8 @@ class Images(Emitter):
         """The kernels for rows and for columns."""
         yield from (of_rows(shape, name) for name, shape in self.of_rows.items())
         yield from (of_columns(shape, name) for name, shape in self.of_columns.items())
+        yield from (of_short_columns(shape, name) for name, shape in self.of_short_columns.items())
+        yield from (of_short_rows(shape, name) for name, shape in self.of_short_rows.items())
         yield from (of_sums(shape, name) for name, shape in self.of_sums.items())
 
     def work(self, step: Launch | Transform) -> Work:
@@ -71,6 +93,10 @@ class Images(Emitter):
             return rows_work(step.paths, self.of_rows[step.kernel], self._held[id(step)])
         if isinstance(step, Launch) and step.kernel in self.of_columns:
             return columns_work(step.paths, self.of_columns[step.kernel])
+        if isinstance(step, Launch) and step.kernel in self.of_short_columns:
+            return short_columns_work(step.paths, self.of_short_columns[step.kernel])
+        if isinstance(step, Launch) and step.kernel in self.of_short_rows:
+            return short_rows_work(step.paths, self.of_short_rows[step.kernel])
         if isinstance(step, Launch) and step.kernel in self.of_sums:
             return sums_work(step.paths, self.of_sums[step.kernel])
         return static_work(step)
@@ -83,23 +109,27 @@ class Images(Emitter):
     def trunk(self) -> str:
         """The padded images in pairs, their spectrum, and order 0."""
         root, self.lines = self.root, []
-        self.padded()
         for result in root.results:
             if result.kind == "raw":
                 self.note(*result.nodes)
                 self._input(result)
-        self._packed_results(root, "U0")
+        self.find_levels()
+        short = self.choices.short_columns(root)
+        if short is None:
+            self.padded()
+            self._packed_results(root, "U0")
+        else:
+            self.short_columns(root, short)
+            self._short_results(root)
         return "\n".join(self.lines)
 
     def padded(self) -> None:
         """The padded images in pairs."""
         root = self.root
         height, width = root.shape
-        self.find_levels()
-        pad = self.graph[root.nodes[0]] if root.nodes else None
         self.note(*root.nodes)
         for axis, name in enumerate(("pad_rows", "pad_columns")):
-            self.table(name, image_tables.pad_index(root.shape[axis], pad if isinstance(pad, Pad) else None, axis))
+            self.table(name, image_tables.pad_index(root.shape[axis], self.pad, axis))
         self.write(f"U0 = torch.empty((1, pairs, {height}, {width}), dtype=torch.complex64, device=x.device)")
         shape = self.elementwise("pad_image", height * width)
         sizes = dict(zip(("HEIGHT", "WIDTH"), self.spec.input_shape, strict=True))
@@ -112,8 +142,14 @@ class Images(Emitter):
         """All that is launched for a signal and what is below it."""
         self.note(*signal.nodes)
         way, done = self.choices.way(signal), tuple[str, ...]()
+        short = self.choices.short_columns(signal) if way is Way.FUSED else None
         if way is Way.STAGED:
             packed = self._staged(signal)
+        elif short is not None:
+            packed, source = "", self._rows(signal)
+            self.short_columns(signal, short, source)
+            self.write(f"del {source}")
+            self._short_results(signal)
         else:
             source = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
             packed, done = self._columns(signal, source, paired=way is Way.FUSED)
@@ -140,19 +176,56 @@ class Images(Emitter):
             if result.kind == "local" and result.kind not in done:
                 self.note(*result.nodes)
                 self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
-        totals = [result for result in signal.results if result.kind == "total"]
-        if signal.spectrum or totals:
+        if signal.spectrum or any(result.kind == "total" for result in signal.results):
             self.transformed(signal, packed)
         self.write(f"del {packed}")
-        for result in totals:
-            self.note(*result.nodes)
-            self._sum(signal, result)
+        self._totals(signal)
 
     def transformed(self, signal: Signal, packed: str) -> None:
         """The spectrum of signals that are packed in pairs."""
         self.note(signal.spectrum)
         self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
-        self.steps.append(Transform(prod(signal.shape), signal.paths, packed=True, axes=2))
+        self.steps.append(forward_transform(signal, 2))
+
+    def short_columns(self, signal: Signal, shape: short_columns.ShortColumns, waves: str = "") -> None:
+        """The spectrum of signals with short columns, from transformed rows or the input, and averages along those."""
+        shape = self.taken(shape)
+        kernel = kernel_name(self.of_short_columns, shape, f"short_columns_{shape.length}")
+        halfway = self.choices.halfway(signal)
+        name, averages = self.spectrum(signal) + ("" if halfway else "_columns"), f"T_of_{signal.name}"
+        arguments = [f"{waves}.view(torch.int64)"]
+        if not waves:
+            self.note(*signal.nodes)
+            self.table("pad_columns", image_tables.pad_index(signal.shape[1], self.pad, 1))
+            arguments = ["x", *self.named("pad_columns"), "mean", "scale"]
+        if shape.weights:
+            room = f"({signal.paths}, n, {len(shape.weights)}, {shape.width})"
+            self.write(f"{averages} = torch.empty({room}, dtype=torch.float32, device=x.device)")
+            arguments.append(averages)
+        self.room(name, signal, "pairs")
+        arguments += [f"{name}.view(torch.int64)", "n", "pairs"]
+        grid = (f"triton.cdiv(pairs * {shape.width}, {shape.tile})", str(signal.paths))
+        types = short_columns.parameters(shape)
+        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths, shape))
+        self.note(signal.spectrum)
+        if not halfway:
+            self.write(f"{self.spectrum(signal)} = torch.fft.fft({name})", f"del {name}")
+            self.steps.append(forward_transform(signal, 1))
+
+    def _short_results(self, signal: Signal) -> None:
+        """What is made of the averages along short columns, and of the spectrum."""
+        for result in signal.results:
+            if result.kind == "local":
+                self.note(*result.nodes)
+                self._lowpass_rows(signal, result, f"T_of_{signal.name}")
+        self._totals(signal)
+
+    def _totals(self, signal: Signal) -> None:
+        """Sums over whole images, from their spectra."""
+        for result in signal.results:
+            if result.kind == "total":
+                self.note(*result.nodes)
+                self._sum(signal, result)
 
     def _lowpass(self, signal: Signal, result: Result, source: str, *, packed: bool) -> None:
         """An average along columns, then along rows."""
@@ -236,8 +309,12 @@ class Images(Emitter):
 
     def _rows(self, signal: Signal) -> str:
         """Products with filters, folded, as sums and differences of the images of a pair, transformed along rows."""
-        fold, parent, shape = signal.fold, signal.parent, self.choices.rows(signal)
-        assert fold is not None and parent is not None and shape is not None
+        fold, parent = signal.fold, signal.parent
+        assert fold is not None and parent is not None
+        if self.choices.halfway(parent):
+            return self._short_rows(signal, parent)
+        shape = self.choices.rows(signal)
+        assert shape is not None
         shape = self.taken(shape)
         name, length = signal.nodes[0], shape.split.length
         kernel = kernel_name(self.of_rows, shape, f"rows_{length}")
@@ -251,6 +328,25 @@ class Images(Emitter):
         step = Launch(kernel, rows.parameters(shape), grid, arguments, {}, shape.warps, signal.paths, shape)
         self.launch(step)
         self._held[id(step)] = self.choices.held(signal, shape)
+        return name
+
+    def _short_rows(self, signal: Signal, parent: Signal) -> str:
+        """The same from a spectrum along columns, whose rows a thread transforms forward, too."""
+        shape = self.choices.short_rows(signal)
+        assert shape is not None
+        shape = self.taken(shape)
+        name = signal.nodes[0]
+        kernel = kernel_name(self.of_short_rows, shape, f"short_rows_{shape.shape[1]}")
+        start, w = self.choices.filters(signal)
+        filters = self._filters(signal, "short", rows=image_tables.by_rows(start, w, parent.shape, signal.shape[0]))
+        self.room(name, signal, "2 * pairs")
+        arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters, f"{name}.view(torch.int64)", "pairs"]
+        self._used.add("settled")
+        grid = (
+            f"{shape.groups} * triton.cdiv(pairs * {signal.shape[0]}, {shape.tile})",
+            str(signal.paths // shape.filters),
+        )
+        self.launch(Launch(kernel, short_rows.TYPES, grid, arguments, {}, shape.warps, signal.paths, shape))
         return name
 
     def _library_rows(self, signal: Signal) -> str:

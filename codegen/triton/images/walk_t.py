@@ -31,7 +31,6 @@ from scatc.codegen.triton.images.walk import Images
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform, kernel_name
 from scatc.codegen.triton.tuned import Gathered
-from scatc.ir.nodes import Pad
 
 SIZES = 12
 """Operators of torch that find the sizes of cotangents."""
@@ -50,7 +49,7 @@ class ImagesT(Images):
     def prepare(self) -> None:
         """What the walk gathers."""
         super().prepare()
-        self.choices: ImageChoicesT = ImageChoicesT(self.spec, self.options, self.only)
+        self.choices: ImageChoicesT = ImageChoicesT(self.spec, self.options, self.pad, self.only)
         self.of_slopes: dict[str, columns.Columns] = {}
         self._shares: dict[int, Share] = {}  # of windows, by the launches of `gather_image`
 
@@ -85,8 +84,14 @@ class ImagesT(Images):
         """The padded images in pairs, their spectrum, and room for its gradient."""
         root, self.lines = self.root, []
         if root.children:
-            self.padded()
-            self.forward(root, "U0")
+            self.find_levels()
+            short = self.choices.short_columns(root)
+            if short is None:
+                self.padded()
+                self.forward(root, "U0")
+            else:
+                self.short_columns(root, short)
+                self._cotangent_room(root)
         return "\n".join(self.lines)
 
     def passed(self) -> str:
@@ -96,7 +101,12 @@ class ImagesT(Images):
     def forward(self, signal: Signal, packed: str) -> None:
         """The spectrum of signals that are packed in pairs, and room for its gradient."""
         self.transformed(signal, packed)
-        self.write(f"del {packed}", f"g{self.spectrum(signal)} = torch.zeros_like({self.spectrum(signal)})")
+        self.write(f"del {packed}")
+        self._cotangent_room(signal)
+
+    def _cotangent_room(self, signal: Signal) -> None:
+        """Zeros, for the gradient of a spectrum."""
+        self.write(f"g{self.spectrum(signal)} = torch.zeros_like({self.spectrum(signal)})")
 
     def branch(self, signal: Signal) -> None:
         """All that is launched for a signal and what is below it, there and back."""
@@ -107,7 +117,13 @@ class ImagesT(Images):
         else:
             waves = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
         if signal.children:
-            self.forward(signal, self.pack(signal, waves) if way is Way.STAGED else self._columns_packed(signal, waves))
+            short = self.choices.short_columns(signal) if way is Way.FUSED else None
+            if short is None:
+                packed = self.pack(signal, waves) if way is Way.STAGED else self._columns_packed(signal, waves)
+                self.forward(signal, packed)
+            else:
+                self.short_columns(signal, short, waves)
+                self._cotangent_room(signal)
             for child in signal.children:
                 self.branch(child)
             self.write(f"del {self.spectrum(signal)}")
@@ -195,10 +211,9 @@ class ImagesT(Images):
     def _unpad(self, cotangent: str) -> None:
         """The gradient of the images from that of what they were padded to."""
         root = self.root
-        pad = self.graph[root.nodes[0]] if root.nodes else None
         times = []
         for axis, name in enumerate(("unpad_rows", "unpad_columns")):
-            index = image_tables.pad_index(root.shape[axis], pad if isinstance(pad, Pad) else None, axis)
+            index = image_tables.pad_index(root.shape[axis], self.pad, axis)
             sources = image_tables.repetitions(index, self.spec.input_shape[axis])
             self.table(name, sources)
             times.append(len(sources))
