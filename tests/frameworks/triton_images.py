@@ -144,6 +144,18 @@ def test_the_images_of_a_pair_do_not_disturb_each_other() -> None:
         np.testing.assert_allclose(y, alone, atol=1e-5 * np.abs(alone[1:]).max(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(10, 12), (6, 44)], ids=["short", "long"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_leaves_the_other_of_its_pair_alone(shape: tuple[int, int], bad: float) -> None:
+    plan = fresh(Spec(dim=2, shape=shape, J=2, L=1), target="cuda")
+    x = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    x[0, 1, 2] = x[3, 4, 5] = bad
+    y = plan(torch.from_numpy(x)).numpy()
+    assert np.isnan(y[[0, 3]]).all()
+    for image, one in zip(x[1:3], y[1:3], strict=True):
+        np.testing.assert_allclose(one, plan(torch.from_numpy(image)).numpy(), atol=1e-5 * np.abs(one[1:]).max())
+
+
 def test_both_vendors_kernels_do_the_same() -> None:
     agree(fresh(SPECS["usual"], target="hip"), np.random.default_rng(0).standard_normal((2, 32, 32)))
 

@@ -166,10 +166,11 @@ class ImageChoices:
         weights = self._sums(signal) if signal.spectrum and signal.shape[0] <= short_columns.LONGEST else None
         if weights is None:
             return None
+        height, width = signal.shape
         if signal.parent is not None:
-            return ShortColumns(*signal.shape, weights)
-        index = image_tables.pad_index(signal.shape[0], self.pad, 0)
-        return ShortColumns(*signal.shape, weights, tuple(map(int, index)), self.spec.input_shape)
+            return ShortColumns(height, width, weights)
+        index = image_tables.pad_index(height, self.pad, 0)
+        return ShortColumns(height, width, weights, tuple(map(int, index)), self.spec.input_shape)
 
     def halfway(self, signal: Signal) -> bool:
         """Whether the spectrum of a signal is one along columns, and those who read it transform rows themselves."""

@@ -46,7 +46,7 @@ class ShortColumns:
     width: int
     weights: tuple[tuple[float, ...], ...] = ()
     rows: tuple[int, ...] = ()
-    input: tuple[int, int] = (0, 0)
+    input: tuple[int, ...] = (0, 0)
     tile: int = 128
     warps: int = 4
 
@@ -120,11 +120,13 @@ def _input(code: Code, short: ShortColumns) -> tuple[list[str], list[str]]:
         f"line = x + pair.to(tl.int64) * {2 * height * width} + at",
     )
     images = []
-    for which, mask in enumerate(("inside", "inside & live")):
+    for which, mask in enumerate(("inside & known", "inside & known & live")):
         here = "there" if which == 0 else "live"
         code.write(
-            f"level = tl.load(mean + 2 * pair + {which}, mask={here}, other=0.0)",
-            f"factor = sized(1.0, tl.load(scale + 2 * pair + {which}, mask={here}, other=1.0))",
+            f"size = tl.load(scale + 2 * pair + {which}, mask={here}, other=1.0)",
+            "known = size > 0  # not 0, nor NaN",
+            "factor = sized(1.0, size)",
+            f"level = tl.load(mean + 2 * pair + {which}, mask={here} & known, other=0.0)",
         )
         read: dict[int, str] = {}
         used = sorted({row for row in short.rows if row >= 0})
