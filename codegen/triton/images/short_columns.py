@@ -1,9 +1,9 @@
 """The kernel that has whole columns of both images of a pair in a thread: from waves, or the input, to a spectrum.
 
 Where columns are short, a thread transforms a column of the first image and takes its moduli, then that of the second,
-and both together, as real and imaginary part, forward: what is written is the spectrum along columns, which the library
-transforms along rows; moduli never reach memory. Averages along columns are sums, on the way. It also begins with the
-input: pads it, and brings both images of a pair to the same size.
+and both together, as real and imaginary part, forward: what is written is the spectrum along columns, which
+`short_rows.py` reads, or the library transforms along rows; moduli never reach memory. Averages along columns are sums,
+on the way. It also begins with the input: pads it, and brings both images of a pair to the same size.
 """
 
 from __future__ import annotations
