@@ -63,7 +63,7 @@ def spread_work(paths: int, shape: tuple[int, ...], outputs: int, padded: int, *
     tiles = product("spread_columns", outputs, rows)
     computed = paths * columns * tiles.columns
     straight = padded <= MOST_UNROLLED * LEAST_BLOCK
-    each = 0.124 * padded + (7.3 if add else 4.8) if straight else 0.2 * padded + (10 if add else 7)
+    each = 0.124 * padded + (7.5 if add else 6.8) if straight else 0.2 * padded + (10 if add else 7)
     each *= NARROW[tiles.outputs]
     moved = paths * columns * (rows * COMPLEX / PAIR * (2 if add else 1) + outputs * REAL)
     return Work("spread columns", moved, each * computed, 6.0 * padded * computed)

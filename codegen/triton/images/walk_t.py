@@ -285,7 +285,7 @@ class ImagesT(Images):
         pads = ((0, tiles.columns - height), (0, tiles.padded - matrix.shape[0]))
         name = f"{_phi(signal, result)}_columns_t_{tiles.columns}x{tiles.padded}"
         arguments = [rows, *self.split(name, np.pad(matrix.T, pads))]
-        self._used.add("product_left")
+        self._used.add("settled")
         arguments += [f"{into}.view(torch.int64)", "n", "pairs"]
         sizes = {"ROWS": height, "COLUMNS": width, "HEIGHT": outputs, **constants(tiles), "ADD": there}
         del sizes["KEPT"]
