@@ -121,6 +121,16 @@ def test_short_images_are_in_registers() -> None:
     assert "torch.fft.fft(" in fresh(SPECS["global"], target="cuda").source()
 
 
+@pytest.mark.parametrize(("height", "turned"), [(44, False), (72, True)])
+def test_moduli_of_long_columns_are_transformed_where_they_are_made(height: int, turned: bool) -> None:
+    """The stages of 52 = 13 x 4 have no common factor, those of 80 = 20 x 4 have; averages read moduli from memory."""
+    plan = fresh(Spec(dim=2, shape=(height, 12), J=2, L=1), target="cuda")
+    assert [(one.split.turned, one.pack) for one in plan._emitted.of_pair_columns.values()] == [(turned, True)]
+    agree(plan, np.random.default_rng(11).standard_normal((3, height, 12)))
+    (gradient,) = plan._gradient.of_pair_columns.values()
+    assert gradient.split.turned == turned and not gradient.pack
+
+
 def test_two_filters_of_long_lists_side_by_side() -> None:
     plan = fresh(Spec(dim=2, shape=(8, 124), J=2, L=2, order=1), target="cuda")
     assert (33, 2) in {(shape.split.first, shape.together) for shape in plan._emitted.of_rows.values()}

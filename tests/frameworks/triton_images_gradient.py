@@ -44,6 +44,8 @@ SPECS = {
 LONG = {
     "averages": Spec(dim=2, shape=(44, 12), J=2, L=1, order=1),
     "sums": Spec(dim=2, shape=(44, 9), J=2, L=1, order=1, T="global"),
+    "children": Spec(dim=2, shape=(44, 12), J=2, L=1),
+    "children_of_turned": Spec(dim=2, shape=(72, 8), J=2, L=1),
 }
 """Images whose columns take two stages."""
 SMALL = Spec(dim=2, shape=(9, 12), J=2, L=1)

@@ -14,8 +14,8 @@ from scatc.codegen.triton.images import columns, rows, short_rows, sums
 from scatc.codegen.triton.images import kernels as image_kernels
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages
+from scatc.codegen.triton.images.pair_columns import PairColumns
 from scatc.codegen.triton.images.rows import Rows
-from scatc.codegen.triton.images.short_columns import ShortColumns
 from scatc.codegen.triton.images.short_rows import ShortRows
 from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.launch import Launch
@@ -103,9 +103,10 @@ COLUMNS = {
 }
 """Those of images of 32 x 32 and 256 x 256 samples, at J=2; of rows, 60 samples of 224 x 224 at J=3 as well."""
 SUMS = sums.default((264, 264), tuple(1 / (1 + abs(t - 9)) for t in range(19)), -5, 4, 64)
-SHORT_COLUMNS = {
-    "waves": ShortColumns(40, 40, FEW),
-    "input": ShortColumns(40, 40, FEW, (4, 3, 2, 1, *range(32), 30, 29, 28, 27), (32, 32)),
+PAIR_COLUMNS = {
+    "waves": PairColumns(Stages(40, 1), 40, FEW),
+    "input": PairColumns(Stages(40, 1), 40, FEW, rows=(4, 3, 2, 1, *range(32), 30, 29, 28, 27), input=(32, 32)),
+    "264": PairColumns(Stages(33, 8, coprime=True), 264, pack=True, tile=16),
 }
 SHORT_ROWS = {20: short_rows.default((40, 40), (20, 20), 8), 40: short_rows.default((40, 40), (40, 40), 8)}
 SLOPES = {
@@ -115,13 +116,13 @@ SLOPES = {
 """Short ones of gradients."""
 
 
-def needed(shape: Rows | Columns | Sums | ShortColumns | ShortRows | None, arch: str) -> Resources:
+def needed(shape: Rows | Columns | Sums | PairColumns | ShortRows | None, arch: str) -> Resources:
     """What a kernel of images needs, compiled by itself."""
     assert shape is not None
     if isinstance(shape, Rows):
         kernel = image_kernels.of_rows(shape, "kernel")
-    elif isinstance(shape, ShortColumns):
-        kernel = image_kernels.of_short_columns(shape, "kernel")
+    elif isinstance(shape, PairColumns):
+        kernel = image_kernels.of_pair_columns(shape, "kernel")
     elif isinstance(shape, ShortRows):
         kernel = image_kernels.of_short_rows(shape, "kernel")
     elif isinstance(shape, Sums):
@@ -144,14 +145,15 @@ def needed(shape: Rows | Columns | Sums | ShortColumns | ShortRows | None, arch:
         pytest.param(COLUMNS[40], 128, 0, id="columns 40"),
         pytest.param(COLUMNS[132], 200, 24, id="columns 132"),
         pytest.param(SUMS, 64, 0, id="sums 264"),
-        pytest.param(SHORT_COLUMNS["waves"], 255, 0, id="short columns"),
-        pytest.param(SHORT_COLUMNS["input"], 128, 0, id="input"),
+        pytest.param(PAIR_COLUMNS["waves"], 255, 0, id="pair columns 40"),
+        pytest.param(PAIR_COLUMNS["264"], 255, 16, id="pair columns 264"),
+        pytest.param(PAIR_COLUMNS["input"], 128, 0, id="input"),
         pytest.param(SHORT_ROWS[20], 255, 8, id="short rows 20"),
         pytest.param(SHORT_ROWS[40], 255, 8, id="short rows 40"),
     ],
 )
 def test_kernels_of_images_keep_within_the_registers(
-    shape: Rows | Columns | Sums | ShortColumns | ShortRows | None, registers: int, shared: int, arch: str
+    shape: Rows | Columns | Sums | PairColumns | ShortRows | None, registers: int, shared: int, arch: str
 ) -> None:
     found = needed(shape, arch)
     assert found.spills == 0, found

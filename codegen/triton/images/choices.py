@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import COMPLEX, REAL, USUAL, Work
-from scatc.codegen.triton.images import columns, rows, short_columns, short_rows, sums
+from scatc.codegen.triton.images import columns, pair_columns, rows, short_rows, sums
 from scatc.codegen.triton.images import cost as image_cost
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.chunks import Chunks, Held, chunks, held
 from scatc.codegen.triton.images.columns import Columns
 from scatc.codegen.triton.images.mixed import Stages, stages
+from scatc.codegen.triton.images.pair_columns import PairColumns
 from scatc.codegen.triton.images.rows import Rows
-from scatc.codegen.triton.images.short_columns import ShortColumns
 from scatc.codegen.triton.images.short_rows import ShortRows
 from scatc.codegen.triton.images.sums import Sums
 from scatc.codegen.triton.images.tables import Array
@@ -161,16 +162,27 @@ class ImageChoices:
             sinks.append("pack")
         return columns.default(split, signal.shape[1], paired, tuple(sinks), **more)
 
-    def short_columns(self, signal: Signal) -> ShortColumns | None:
-        """The kernel that leads to a spectrum along columns; None where they are long, or moduli are needed besides."""
-        weights = self._sums(signal) if signal.spectrum and signal.shape[0] <= short_columns.LONGEST else None
-        if weights is None:
+    def pair_columns(self, signal: Signal) -> PairColumns | None:
+        """The kernel that leads to a spectrum along columns; None where there is none, or it is not quicker."""
+        split = along_columns(signal, paired=True)
+        if not signal.spectrum or split is None or not pair_columns.possible(split):
+            return None
+        averages = self._sums(signal, split)
+        if averages is None or (signal.parent is None and split.second > 1):
             return None
         height, width = signal.shape
-        if signal.parent is not None:
-            return ShortColumns(height, width, weights)
-        index = image_tables.pad_index(height, self.pad, 0)
-        return ShortColumns(height, width, weights, tuple(map(int, index)), self.spec.input_shape)
+        found = PairColumns(split, width, *averages, tile=pair_columns.tile_of(split))
+        if signal.parent is None:
+            index = image_tables.pad_index(height, self.pad, 0)
+            return replace(found, rows=tuple(map(int, index)), input=self.spec.input_shape)
+        plain = self.columns(signal, paired=True)
+        assert plain is not None
+        ways = (
+            [image_cost.columns_work(signal.paths, plain), image_cost.forward_work(signal, 2)],
+            [image_cost.pair_columns_work(signal.paths, found), image_cost.forward_work(signal, 1)],
+        )
+        usual, ours = (sum(work.seconds(USUAL, MANY, float("inf")) for work in works) for works in ways)
+        return found if ours < usual else None
 
     def halfway(self, signal: Signal) -> bool:
         """Whether the spectrum of a signal is one along columns, and those who read it transform rows themselves."""
@@ -178,7 +190,7 @@ class ImageChoices:
 
     def _could(self, signal: Signal) -> bool:
         """The same, if the signal goes that way itself."""
-        fused = self.only in (None, Way.FUSED) and self.short_columns(signal) is not None
+        fused = self.only in (None, Way.FUSED) and self.pair_columns(signal) is not None
         totals = any(result.kind == "total" for result in signal.results)  # they are read from the spectrum
         return fused and not totals and all(self.short_rows(child) is not None for child in signal.children)
 
@@ -188,17 +200,19 @@ class ImageChoices:
         (rows, columns), (height, width) = signal.parent.shape, signal.shape
         return short_rows.default((rows, columns), (height, width), len(signal.fold.indices))
 
-    def _sums(self, signal: Signal) -> tuple[tuple[float, ...], ...] | None:
-        """The sums that averages along a column are, none if there are no averages; None if they are something else."""
-        found: tuple[tuple[float, ...], ...] = ()
+    def _sums(self, signal: Signal, split: Stages) -> tuple[tuple[tuple[float, ...], ...], bool] | None:
+        """The sums that averages along a column are, and whether moduli are packed for those that are something else.
+
+        None if moduli are output.
+        """
+        found, packs = tuple[tuple[float, ...], ...](), False
         for result in signal.results:
             if result.kind == "local":
-                found = self._weights(signal, result, 1)
-                if not found:
-                    return None
+                found = self._weights(signal, result, split.second)
+                packs |= not found
             elif result.kind == "raw" and signal.parent is not None:
                 return None
-        return found
+        return found, packs
 
     def _weights(self, signal: Signal, result: Result, second: int) -> tuple[tuple[float, ...], ...]:
         """The sums that averages along a column are, where a thread holds all of it and they are short."""
@@ -218,7 +232,7 @@ class ImageChoices:
             first, second = self.rows(signal), self.columns(signal, paired=True)
             if first is None or second is None:
                 return []
-            return [self.rows_work(signal, first), *self._columns_works(signal, second, self.short_columns(signal))]
+            return [self.rows_work(signal, first), *self._columns_works(signal, second, self.pair_columns(signal))]
         fold = image_cost.fold_work(paths, prod(signal.fold.widths or signal.parent.shape), samples)
         if way is Way.COLUMNS:
             second = self.columns(signal, paired=False)
@@ -230,13 +244,15 @@ class ImageChoices:
             found += [Work("pack", paths * samples * 1.5 * COMPLEX), image_cost.forward_work(signal, 2)]
         return found + [self._averages(signal, result, packed=bool(signal.spectrum)) for result in signal.results]
 
-    def _short_works(self, signal: Signal, short: ShortColumns) -> list[Work]:
+    def _pair_works(self, signal: Signal, pair: PairColumns) -> list[Work]:
         forward = [] if self._could(signal) else [image_cost.forward_work(signal, 1)]
-        return [image_cost.short_columns_work(signal.paths, short), *forward]
+        apart = [result for result in signal.results if result.kind == "local" and pair.pack]
+        averages = [self._averages(signal, result, packed=True) for result in apart]
+        return [image_cost.pair_columns_work(signal.paths, pair), *averages, *forward]
 
-    def _columns_works(self, signal: Signal, shape: Columns, short: ShortColumns | None = None) -> list[Work]:
-        if short is not None:
-            return self._short_works(signal, short)
+    def _columns_works(self, signal: Signal, shape: Columns, pair: PairColumns | None = None) -> list[Work]:
+        if pair is not None:
+            return self._pair_works(signal, pair)
         apart = [r for r in signal.results if r.kind == "local" and "local" not in shape.sinks]
         averages = [self._averages(signal, result, packed=True) for result in apart]
         forward = [image_cost.forward_work(signal, 2)] if signal.spectrum else []
@@ -282,7 +298,9 @@ class ImageChoices:
         if signal.parent is None:
             during = packed + max(packed, averages)
         elif self.way(signal) is Way.FUSED:
+            pair = self.pair_columns(signal)
             during = COMPLEX * numbers + (packed if signal.spectrum else 0) + averages
+            during += packed if pair is not None and pair.pack else 0
         else:
             during = 2 * COMPLEX * numbers
         held = packed if signal.spectrum else 0

@@ -37,9 +37,9 @@ class ImageChoicesT(ImageChoices):
         split = along_columns(signal, paired=paired)
         return None if split is None else _default(split, signal.shape[1], paired, ("pack",))
 
-    def _sums(self, signal: Signal) -> tuple[tuple[float, ...], ...]:
+    def _sums(self, signal: Signal, split: Stages) -> tuple[tuple[tuple[float, ...], ...], bool]:
         """On the way there nothing is averaged."""
-        return ()
+        return (), False
 
     def slopes(self, signal: Signal, *, paired: bool) -> Columns | None:
         """The kernel for columns there and back, whose sinks are sources."""
@@ -83,11 +83,11 @@ class ImageChoicesT(ImageChoices):
         line = cost_t.lines_work(paths, signal.shape)
         found = [cost_t.columns_work(paths, slopes), line, gather]
         if signal.children:
-            short = self.short_columns(signal) if paired else None
-            if short is None:
+            pair = self.pair_columns(signal) if paired else None
+            if pair is None:
                 found += [cost.columns_work(paths, pack), cost.forward_work(signal, 2)]
             else:
-                found += self._short_works(signal, short)
+                found += self._pair_works(signal, pair)
         found += [self._spread(signal, result) for result in signal.results if result.kind not in slopes.sinks]
         return found + ([fold, line] if rows is None else [self.rows_work(signal, rows)])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from scatc.codegen.code import Code, Complex, Plane
 from scatc.codegen.triton import planes
@@ -181,7 +181,23 @@ def places(code: Code, group: Group) -> str:
     return code.let("e", f"{group.start} + tl.arange(0, {group.size})[:, None]")
 
 
-def outputs(code: Code, columns: Columns, group: Group, e: str) -> Iterator[tuple[slice, At]]:
+class Tile(Protocol):
+    """What some columns are, of whatever kernel."""
+
+    @property
+    def split(self) -> Stages:
+        """Of the transform."""
+
+    @property
+    def tile(self) -> int:
+        """Columns of a program."""
+
+    @property
+    def warps(self) -> int:
+        """Its warps."""
+
+
+def outputs(code: Code, columns: Tile, group: Group, e: str) -> Iterator[tuple[slice, At]]:
     """Where a group's planes lie along the column, several of them at a time if they have numbers for all threads."""
     split, n = columns.split, columns.split.length
     few = group.size * columns.tile < WARP * columns.warps

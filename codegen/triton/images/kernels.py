@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scatc.codegen.triton import kernels
-from scatc.codegen.triton.images import columns, columns_t, rows, short_columns, short_rows, sums
+from scatc.codegen.triton.images import columns, columns_t, pair_columns, rows, short_rows, sums
 from scatc.codegen.triton.kernels import Written
 
 ARGUMENTS = {
@@ -53,16 +53,12 @@ def of_sums(shape: sums.Sums, name: str) -> Written:
     return Written(name, doc, sums.TYPES, sums.body(shape))
 
 
-def of_short_columns(shape: short_columns.ShortColumns, name: str) -> Written:
+def of_pair_columns(shape: pair_columns.PairColumns, name: str) -> Written:
     """The kernel of a shape."""
     what = "moduli of waves" if not shape.rows else "the input, padded"
-    doc = f"{shape.length}x{shape.width} samples: {what}, transformed along columns, in pairs"
-    return Written(
-        name,
-        doc + (", and averages" if shape.weights else ""),
-        short_columns.parameters(shape),
-        short_columns.body(shape),
-    )
+    more = (", and averages" if shape.weights else "") + (", and moduli" if shape.pack else "")
+    doc = f"{shape.split.length}x{shape.width} samples: {what}, transformed along columns, in pairs{more}"
+    return Written(name, doc, pair_columns.parameters(shape), pair_columns.body(shape))
 
 
 def of_slopes(shape: columns.Columns, name: str) -> Written:

@@ -1,6 +1,6 @@
 """The kernel that multiplies a spectrum along columns by filters where rows are short: a thread has those that fold.
 
-What `short_columns.py` writes is transformed along columns alone. A thread reads the rows of a pair of images that fold
+What `pair_columns.py` writes is transformed along columns alone. A thread reads the rows of a pair of images that fold
 onto one row of the result, transforms them, and for one filter after the other multiplies, folds and transforms back,
 as sums and differences like `rows.py`: what it reads and transforms once serves several filters.
 """

@@ -14,20 +14,20 @@ import numpy as np
 from scatc.codegen.signals import Result, Signal
 from scatc.codegen.triton.cost import Work
 from scatc.codegen.triton.emitter import Emitter
-from scatc.codegen.triton.images import averaged, columns, rows, short_columns, short_rows, sums
+from scatc.codegen.triton.images import averaged, columns, pair_columns, rows, short_rows, sums
 from scatc.codegen.triton.images import tables as image_tables
 from scatc.codegen.triton.images.choices import LEAST_BLOCK, MOST_ROWS, ImageChoices, Way, constants, product
 from scatc.codegen.triton.images.chunks import Held
 from scatc.codegen.triton.images.cost import (
     columns_work,
     forward_transform,
+    pair_columns_work,
     rows_work,
-    short_columns_work,
     short_rows_work,
     static_work,
     sums_work,
 )
-from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_rows, of_short_columns, of_short_rows, of_sums
+from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_pair_columns, of_rows, of_short_rows, of_sums
 from scatc.codegen.triton.images.mixed import Stages
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform, kernel_name
@@ -48,8 +48,8 @@ class Images(Emitter):
         What the kernels for rows are specialised to, by name.
     of_columns : dict of str to Columns
         What those for columns are.
-    of_short_columns : dict of str to ShortColumns
-        What those for short columns are.
+    of_pair_columns : dict of str to PairColumns
+        What those that lead on to spectra are.
     of_short_rows : dict of str to ShortRows
         What those for short rows are.
     of_sums : dict of str to Sums
@@ -73,7 +73,7 @@ class Images(Emitter):
         self.choices = ImageChoices(self.spec, self.options, self.pad, self.only)
         self.of_rows: dict[str, rows.Rows] = {}
         self.of_columns: dict[str, columns.Columns] = {}
-        self.of_short_columns: dict[str, short_columns.ShortColumns] = {}
+        self.of_pair_columns: dict[str, pair_columns.PairColumns] = {}
         self.of_short_rows: dict[str, short_rows.ShortRows] = {}
         self.of_sums: dict[str, sums.Sums] = {}
         self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
@@ -83,7 +83,7 @@ class Images(Emitter):
         """The kernels for rows and for columns."""
         yield from (of_rows(shape, name) for name, shape in self.of_rows.items())
         yield from (of_columns(shape, name) for name, shape in self.of_columns.items())
-        yield from (of_short_columns(shape, name) for name, shape in self.of_short_columns.items())
+        yield from (of_pair_columns(shape, name) for name, shape in self.of_pair_columns.items())
         yield from (of_short_rows(shape, name) for name, shape in self.of_short_rows.items())
         yield from (of_sums(shape, name) for name, shape in self.of_sums.items())
 
@@ -93,8 +93,8 @@ class Images(Emitter):
             return rows_work(step.paths, self.of_rows[step.kernel], self._held[id(step)])
         if isinstance(step, Launch) and step.kernel in self.of_columns:
             return columns_work(step.paths, self.of_columns[step.kernel])
-        if isinstance(step, Launch) and step.kernel in self.of_short_columns:
-            return short_columns_work(step.paths, self.of_short_columns[step.kernel])
+        if isinstance(step, Launch) and step.kernel in self.of_pair_columns:
+            return pair_columns_work(step.paths, self.of_pair_columns[step.kernel])
         if isinstance(step, Launch) and step.kernel in self.of_short_rows:
             return short_rows_work(step.paths, self.of_short_rows[step.kernel])
         if isinstance(step, Launch) and step.kernel in self.of_sums:
@@ -114,13 +114,12 @@ class Images(Emitter):
                 self.note(*result.nodes)
                 self._input(result)
         self.find_levels()
-        short = self.choices.short_columns(root)
-        if short is None:
+        pair = self.choices.pair_columns(root)
+        if pair is None:
             self.padded()
             self._packed_results(root, "U0")
         else:
-            self.short_columns(root, short)
-            self._short_results(root)
+            self._pair_results(root, self.pair_columns(root, pair))
         return "\n".join(self.lines)
 
     def padded(self) -> None:
@@ -142,14 +141,14 @@ class Images(Emitter):
         """All that is launched for a signal and what is below it."""
         self.note(*signal.nodes)
         way, done = self.choices.way(signal), tuple[str, ...]()
-        short = self.choices.short_columns(signal) if way is Way.FUSED else None
+        pair = self.choices.pair_columns(signal) if way is Way.FUSED else None
         if way is Way.STAGED:
             packed = self._staged(signal)
-        elif short is not None:
+        elif pair is not None:
             packed, source = "", self._rows(signal)
-            self.short_columns(signal, short, source)
+            moduli = self.pair_columns(signal, pair, source)
             self.write(f"del {source}")
-            self._short_results(signal)
+            self._pair_results(signal, moduli)
         else:
             source = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
             packed, done = self._columns(signal, source, paired=way is Way.FUSED)
@@ -187,37 +186,45 @@ class Images(Emitter):
         self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
         self.steps.append(forward_transform(signal, 2))
 
-    def short_columns(self, signal: Signal, shape: short_columns.ShortColumns, waves: str = "") -> None:
-        """The spectrum of signals with short columns, from transformed rows or the input, and averages along those."""
+    def pair_columns(self, signal: Signal, shape: pair_columns.PairColumns, waves: str = "") -> str:
+        """The spectrum of signals, from transformed rows or the input, and averages along columns; packed moduli."""
         shape = self.taken(shape)
-        kernel = kernel_name(self.of_short_columns, shape, f"short_columns_{shape.length}")
-        halfway = self.choices.halfway(signal)
+        kernel = kernel_name(self.of_pair_columns, shape, f"pair_columns_{shape.split.length}")
+        halfway, packed = self.choices.halfway(signal), (*signal.nodes[2:3], "U0")[0]
         name, averages = self.spectrum(signal) + ("" if halfway else "_columns"), f"T_of_{signal.name}"
         arguments = [f"{waves}.view(torch.int64)"]
         if not waves:
             self.note(*signal.nodes)
             self.table("pad_columns", image_tables.pad_index(signal.shape[1], self.pad, 1))
             arguments = ["x", *self.named("pad_columns"), "mean", "scale"]
+        arguments += self.twiddles(shape.split)
         if shape.weights:
             room = f"({signal.paths}, n, {len(shape.weights)}, {shape.width})"
             self.write(f"{averages} = torch.empty({room}, dtype=torch.float32, device=x.device)")
             arguments.append(averages)
-        self.room(name, signal, "pairs")
-        arguments += [f"{name}.view(torch.int64)", "n", "pairs"]
+        for room in (packed, name) if shape.pack else (name,):
+            self.room(room, signal, "pairs")
+            arguments.append(f"{room}.view(torch.int64)")
         grid = (f"triton.cdiv(pairs * {shape.width}, {shape.tile})", str(signal.paths))
-        types = short_columns.parameters(shape)
-        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths, shape))
+        types = pair_columns.parameters(shape)
+        self.launch(Launch(kernel, types, grid, [*arguments, "n", "pairs"], {}, shape.warps, signal.paths, shape))
         self.note(signal.spectrum)
         if not halfway:
             self.write(f"{self.spectrum(signal)} = torch.fft.fft({name})", f"del {name}")
             self.steps.append(forward_transform(signal, 1))
+        return packed if shape.pack else ""
 
-    def _short_results(self, signal: Signal) -> None:
-        """What is made of the averages along short columns, and of the spectrum."""
+    def _pair_results(self, signal: Signal, packed: str) -> None:
+        """What is made of averages along columns, or of packed moduli, and of the spectrum."""
         for result in signal.results:
             if result.kind == "local":
                 self.note(*result.nodes)
-                self._lowpass_rows(signal, result, f"T_of_{signal.name}")
+                if packed:
+                    self._lowpass(signal, result, f"{packed}.view(torch.int64)", packed=True)
+                else:
+                    self._lowpass_rows(signal, result, f"T_of_{signal.name}")
+        if packed:
+            self.write(f"del {packed}")
         self._totals(signal)
 
     def _totals(self, signal: Signal) -> None:

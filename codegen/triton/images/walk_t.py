@@ -85,12 +85,12 @@ class ImagesT(Images):
         root, self.lines = self.root, []
         if root.children:
             self.find_levels()
-            short = self.choices.short_columns(root)
-            if short is None:
+            pair = self.choices.pair_columns(root)
+            if pair is None:
                 self.padded()
                 self.forward(root, "U0")
             else:
-                self.short_columns(root, short)
+                self.pair_columns(root, pair)
                 self._cotangent_room(root)
         return "\n".join(self.lines)
 
@@ -117,12 +117,12 @@ class ImagesT(Images):
         else:
             waves = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
         if signal.children:
-            short = self.choices.short_columns(signal) if way is Way.FUSED else None
-            if short is None:
+            pair = self.choices.pair_columns(signal) if way is Way.FUSED else None
+            if pair is None:
                 packed = self.pack(signal, waves) if way is Way.STAGED else self._columns_packed(signal, waves)
                 self.forward(signal, packed)
             else:
-                self.short_columns(signal, short, waves)
+                self.pair_columns(signal, pair, waves)
                 self._cotangent_room(signal)
             for child in signal.children:
                 self.branch(child)
