@@ -299,8 +299,8 @@ class ImageChoices:
             during = packed + max(packed, averages)
         elif self.way(signal) is Way.FUSED:
             pair = self.pair_columns(signal)
-            during = COMPLEX * numbers + (packed if signal.spectrum else 0) + averages
-            during += packed if pair is not None and pair.pack else 0
+            besides = packed if pair is not None and pair.pack else averages
+            during = COMPLEX * numbers + (packed if signal.spectrum else 0) + besides
         else:
             during = 2 * COMPLEX * numbers
         held = packed if signal.spectrum else 0

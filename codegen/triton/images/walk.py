@@ -29,6 +29,7 @@ from scatc.codegen.triton.images.cost import (
 )
 from scatc.codegen.triton.images.kernels import ARGUMENTS, of_columns, of_pair_columns, of_rows, of_short_rows, of_sums
 from scatc.codegen.triton.images.mixed import Stages
+from scatc.codegen.triton.images.pair_columns import PairColumns
 from scatc.codegen.triton.kernels import Written
 from scatc.codegen.triton.launch import Launch, Transform, kernel_name
 from scatc.codegen.triton.tuned import Product
@@ -73,7 +74,7 @@ class Images(Emitter):
         self.choices = ImageChoices(self.spec, self.options, self.pad, self.only)
         self.of_rows: dict[str, rows.Rows] = {}
         self.of_columns: dict[str, columns.Columns] = {}
-        self.of_pair_columns: dict[str, pair_columns.PairColumns] = {}
+        self.of_pair_columns: dict[str, PairColumns] = {}
         self.of_short_rows: dict[str, short_rows.ShortRows] = {}
         self.of_sums: dict[str, sums.Sums] = {}
         self._owners: dict[tuple[Any, ...], str] = {}  # of tables of filters: the names of the first signals
@@ -145,10 +146,8 @@ class Images(Emitter):
         if way is Way.STAGED:
             packed = self._staged(signal)
         elif pair is not None:
-            packed, source = "", self._rows(signal)
-            moduli = self.pair_columns(signal, pair, source)
-            self.write(f"del {source}")
-            self._pair_results(signal, moduli)
+            packed = ""
+            self._pair_results(signal, self.pair_columns(signal, pair, self._rows(signal)))
         else:
             source = self._rows(signal) if way is Way.FUSED else self._library_rows(signal)
             packed, done = self._columns(signal, source, paired=way is Way.FUSED)
@@ -186,7 +185,7 @@ class Images(Emitter):
         self.write(f"{self.spectrum(signal)} = torch.fft.fft2({packed})")
         self.steps.append(forward_transform(signal, 2))
 
-    def pair_columns(self, signal: Signal, shape: pair_columns.PairColumns, waves: str = "") -> str:
+    def pair_columns(self, signal: Signal, shape: PairColumns, waves: str = "", *, kept: bool = False) -> str:
         """The spectrum of signals, from transformed rows or the input, and averages along columns; packed moduli."""
         shape = self.taken(shape)
         kernel = kernel_name(self.of_pair_columns, shape, f"pair_columns_{shape.split.length}")
@@ -206,8 +205,10 @@ class Images(Emitter):
             self.room(room, signal, "pairs")
             arguments.append(f"{room}.view(torch.int64)")
         grid = (f"triton.cdiv(pairs * {shape.width}, {shape.tile})", str(signal.paths))
-        types = pair_columns.parameters(shape)
-        self.launch(Launch(kernel, types, grid, [*arguments, "n", "pairs"], {}, shape.warps, signal.paths, shape))
+        types, arguments = pair_columns.parameters(shape), [*arguments, "n", "pairs"]
+        self.launch(Launch(kernel, types, grid, arguments, {}, shape.warps, signal.paths, shape))
+        if waves and not kept:
+            self.write(f"del {waves}")
         self.note(signal.spectrum)
         if not halfway:
             self.write(f"{self.spectrum(signal)} = torch.fft.fft({name})", f"del {name}")
@@ -349,10 +350,8 @@ class Images(Emitter):
         self.room(name, signal, "2 * pairs")
         arguments = [f"{self.spectrum(parent)}.view(torch.int64)", *filters, f"{name}.view(torch.int64)", "pairs"]
         self._used.add("settled")
-        grid = (
-            f"{shape.groups} * triton.cdiv(pairs * {signal.shape[0]}, {shape.tile})",
-            str(signal.paths // shape.filters),
-        )
+        tiles = f"triton.cdiv(pairs * {signal.shape[0]}, {shape.tile})"
+        grid = (f"{shape.groups} * {tiles}", str(signal.paths // shape.filters))
         self.launch(Launch(kernel, short_rows.TYPES, grid, arguments, {}, shape.warps, signal.paths, shape))
         return name
 

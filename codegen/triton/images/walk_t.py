@@ -122,7 +122,7 @@ class ImagesT(Images):
                 packed = self.pack(signal, waves) if way is Way.STAGED else self._columns_packed(signal, waves)
                 self.forward(signal, packed)
             else:
-                self.pair_columns(signal, pair, waves)
+                self.pair_columns(signal, pair, waves, kept=True)
                 self._cotangent_room(signal)
             for child in signal.children:
                 self.branch(child)
